@@ -1,0 +1,95 @@
+# Every command of the project. `make help` lists them; `make demo` and `make test` are the two that matter first.
+SHELL := /bin/bash -o pipefail
+.DEFAULT_GOAL := help
+.PHONY: help install demo test unit integration e2e soak lab-up lab-down lab-status images lint fmt generate golden verify clean
+
+CLUSTER ?= lab
+# The package manager: the one on PATH, else a pinned one of our own.
+UV := $(or $(shell command -v uv),.cache/uv/bin/uv)
+PY := .venv/bin/python
+PYTEST := $(PY) -m pytest
+LAB := $(PY) -m tests.lab
+export UV_PROJECT_ENVIRONMENT := .venv
+export PYTHONDONTWRITEBYTECODE :=
+
+help: ## List the commands
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ Use
+demo: .venv/synced ## From nothing to an answered request: cluster, operator, model, a prompt change (CLUSTER=lab|kind|current)
+	@$(PY) -m tests.lab.demo --cluster $(CLUSTER)
+
+##@ Test
+test: install ## From nothing to a green suite; says how long each tier took
+	@hack/tier set-up 18 $(MAKE) --no-print-directory set-up
+	@hack/tier unit 2 $(MAKE) --no-print-directory unit
+	@hack/tier integration 12 $(MAKE) --no-print-directory integration
+	@hack/tier e2e 35 $(MAKE) --no-print-directory e2e
+
+set-up: .venv/synced
+	@$(LAB) build
+	@$(PY) -m tests.lab.images build
+
+unit: .venv/synced ## Tests without a cluster; core covered by branch
+	@$(PYTEST) tests/unit -n 2 --cov --cov-report=term
+
+integration: .venv/synced ## Tests against a real API server (no root, no kubelet)
+	@$(LAB) build cp kwok helm
+	@hack/with-lab control-plane $(PYTEST) tests/integration
+
+e2e: .venv/synced ## Tests on a real node with real pods (root)
+	@$(LAB) build
+	@$(PY) -m tests.lab.images build
+	@$(PYTEST) tests/e2e/test_lab.py
+	@hack/with-lab full $(PYTEST) tests/e2e --ignore tests/e2e/test_lab.py
+
+soak: .venv/synced ## The long tests, by hand; results are committed under bench/results/
+	@hack/with-lab full $(PYTEST) tests/e2e --ignore tests/e2e/test_lab.py -m soak
+
+##@ Lab
+lab-up: .venv/synced ## Start the cluster alone
+	@$(LAB) up
+
+lab-down: .venv/synced ## Stop the cluster and leave nothing behind
+	@$(LAB) down
+
+lab-status: .venv/synced ## Say what of the cluster is running
+	@$(LAB) status
+
+images: .venv/synced ## Build the container images of the lab
+	@$(PY) -m tests.lab.images build
+
+##@ Develop
+install: .venv/synced ## Make the locked environment
+
+.cache/uv/bin/uv:
+	@python3 -m venv .cache/uv && .cache/uv/bin/pip install -q --require-hashes -r hack/uv.txt
+
+.venv/synced: pyproject.toml uv.lock | $(filter .cache/%,$(UV))
+	@$(UV) sync --frozen --all-extras --quiet
+	@touch $@
+
+lint: .venv/synced ## Ruff, mypy, import rules, Dockerfiles
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports --config .importlinter
+	@.venv/bin/hadolint images/*/Dockerfile
+
+fmt: .venv/synced ## Format and apply safe fixes
+	@.venv/bin/ruff check --fix-only -q . && .venv/bin/ruff format -q .
+
+generate: .venv/synced ## CRDs, the chart's copies, RBAC rules, reference docs
+	@$(PY) -m llm_operator.api.generate
+	@$(PY) hack/generate_rbac.py
+
+golden: .venv/synced ## Rewrite the golden manifests of the renderers
+	@UPDATE_GOLDEN=1 $(PYTEST) tests/unit/core -q
+
+verify: generate ## Fail when a generated file or the lock is not what its source says
+	@git diff --exit-code --stat -- crds charts docs/reference || { echo 'generated files differ: commit what `make generate` wrote' >&2; exit 1; }
+	@test -z "$$(git ls-files --others --exclude-standard -- crds charts docs/reference)" || { echo 'generated files are not committed' >&2; exit 1; }
+	@$(UV) lock --check --quiet
+
+clean: ## Remove the environment and every cache
+	@rm -rf .venv .cache

@@ -1,0 +1,110 @@
+"""The contract between operator and sidecar: what a sidecar needs to turn a request into an engine call and back.
+
+A bundle is pure data under one content hash. The operator writes it, the sidecar compiles it; both import this file,
+so the code that checks a bundle before it ships is the code that runs it.
+"""
+
+from decimal import Decimal
+from typing import Any, Literal
+
+import msgspec
+
+SCHEMA_VERSION = 1
+"""Newest bundle schema this code can run; sidecars report it, and a bundle that needs more is an Engine change."""
+
+
+class BundleError(ValueError):
+    """A bundle that cannot be run; ``field`` is the path of the offending value in the bundle, dots between names."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}" if field else message)
+        self.field = field
+        self.message = message
+
+
+class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"):
+    pass
+
+
+class Message(_Part, frozen=True, kw_only=True):
+    """One message that goes in front of the client's own; ``content`` is a template over the inputs."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class Prompt(_Part, frozen=True, kw_only=True):
+    """What is wrapped around the client's text: ``system`` and ``messages``, or one ``template``, never both.
+
+    ``inputs`` is the JSON Schema (an object) of the variables the templates may use. ``template`` sees the client's text as ``prompt``.
+    """
+
+    name: str = ""
+    digest: str = ""
+    system: str | None = None
+    messages: tuple[Message, ...] = ()
+    template: str | None = None
+    inputs: dict[str, Any] | None = None
+
+
+class Sampling(_Part, frozen=True, kw_only=True):
+    """Defaults for sampling fields a request leaves out. Decimals travel as strings: a float would not survive the API server."""
+
+    temperature: Decimal | None = None
+    top_p: Decimal | None = None
+    top_k: int | None = None
+    min_p: Decimal | None = None
+    max_tokens: int | None = None
+    presence_penalty: Decimal | None = None
+    frequency_penalty: Decimal | None = None
+    repetition_penalty: Decimal | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+
+
+class Limits(_Part, frozen=True, kw_only=True):
+    """What one sidecar accepts. Sizes in bytes, times in milliseconds."""
+
+    max_body_bytes: int = 4 * 1024 * 1024
+    max_concurrency: int = 256
+    queue: int = 64
+    queue_timeout_ms: int = 2_000
+    total_timeout_ms: int = 600_000
+
+
+class Bundle(_Part, frozen=True, kw_only=True):
+    """Everything of a revision that is not in a pod template. Secrets appear by key name only."""
+
+    schema_version: int = msgspec.field(default=SCHEMA_VERSION)
+    prompt: Prompt | None = None
+    sampling: Sampling = Sampling()
+    limits: Limits = Limits()
+
+
+_ENCODER = msgspec.json.Encoder(order="sorted", decimal_format="string")
+_DECODER = msgspec.json.Decoder(Bundle)
+_VERSION = msgspec.json.Decoder(dict[str, Any])
+
+
+def encode(bundle: Bundle) -> bytes:
+    """Return the bundle as JSON with sorted keys and without defaults: the same bundle is always the same bytes."""
+    body = msgspec.json.decode(_ENCODER.encode(bundle))
+    body["schemaVersion"] = bundle.schema_version  # a default too, but a reader must see it
+    return _ENCODER.encode(body)
+
+
+def decode(data: bytes) -> Bundle:
+    """Read a bundle, or raise BundleError naming the field; a newer schema is refused before its fields are looked at."""
+    try:
+        version = _VERSION.decode(data).get("schemaVersion", SCHEMA_VERSION)
+    except msgspec.DecodeError as error:
+        raise BundleError("", f"not JSON: {error}") from error
+    if not isinstance(version, int) or version < 1:
+        raise BundleError("schemaVersion", f"{version!r} is not a schema version")
+    if version > SCHEMA_VERSION:
+        raise BundleError("schemaVersion", f"{version} is newer than {SCHEMA_VERSION}, the newest this sidecar knows")
+    try:
+        return _DECODER.decode(data)
+    except msgspec.ValidationError as error:
+        text, _, path = str(error).partition(" - at `$.")
+        raise BundleError(path.rstrip("`"), text) from error

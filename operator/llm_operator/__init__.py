@@ -1,0 +1,1 @@
+"""Kubernetes operator that keeps LLMDeployments in the state their authors asked for."""

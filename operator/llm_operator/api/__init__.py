@@ -1,0 +1,1 @@
+"""The API types: single source of the CRDs, their reference docs and the CLI's validation."""

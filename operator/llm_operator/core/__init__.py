@@ -1,0 +1,1 @@
+"""Decisions: pure functions of what was asked, what was observed and the time."""

@@ -1,0 +1,59 @@
+"""Every kind the operator touches and what it may do with it: the one table behind the client's paths and the chart's Role."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One API resource. ``verbs`` is what the operator needs on it, ``status_verbs`` on its status subresource."""
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+    verbs: tuple[str, ...] = ()
+    status_verbs: tuple[str, ...] = ()
+    namespaced: bool = True
+
+    @property
+    def api_version(self) -> str:
+        """Return the apiVersion of manifests of this kind."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    def path(self, namespace: str | None, name: str | None = None, subresource: str | None = None) -> str:
+        """Return the URL path of one object, or of the collection when there is no name; no namespace means all of them."""
+        parts = ["/apis", self.group, self.version] if self.group else ["/api", self.version]
+        if self.namespaced and namespace:
+            parts += ["namespaces", namespace]
+        parts += [part for part in (self.plural, name, subresource) if part]
+        return "/".join(parts)
+
+
+_CHILD = ("get", "list", "create", "patch", "delete")
+_WATCHED_CHILD = ("get", "list", "watch", "create", "patch", "delete")
+
+LLM_DEPLOYMENT = Kind("llmops.dev", "v1alpha1", "llmdeployments", "LLMDeployment", ("get", "list", "watch"), ("patch",))
+LLM_PROMPT = Kind("llmops.dev", "v1alpha1", "llmprompts", "LLMPrompt", ("get", "list", "watch"), ("patch",))
+DEPLOYMENT = Kind("apps", "v1", "deployments", "Deployment", _WATCHED_CHILD)
+CONTROLLER_REVISION = Kind("apps", "v1", "controllerrevisions", "ControllerRevision", _CHILD)
+SERVICE = Kind("", "v1", "services", "Service", _WATCHED_CHILD)
+CONFIG_MAP = Kind("", "v1", "configmaps", "ConfigMap", _WATCHED_CHILD)
+JOB = Kind("batch", "v1", "jobs", "Job", _CHILD)
+POD = Kind("", "v1", "pods", "Pod", ("list", "watch", "patch"))
+POD_DISRUPTION_BUDGET = Kind("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", _CHILD)
+NETWORK_POLICY = Kind("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", _CHILD)
+EVENT = Kind("events.k8s.io", "v1", "events", "Event", ("create", "patch"))
+
+CUSTOM: tuple[Kind, ...] = (LLM_DEPLOYMENT, LLM_PROMPT)
+CHILDREN: tuple[Kind, ...] = (
+    DEPLOYMENT,
+    SERVICE,
+    CONFIG_MAP,
+    CONTROLLER_REVISION,
+    JOB,
+    POD_DISRUPTION_BUDGET,
+    NETWORK_POLICY,
+)
+WATCHED: tuple[Kind, ...] = (DEPLOYMENT, SERVICE, CONFIG_MAP, POD)
+ALL: tuple[Kind, ...] = (*CUSTOM, *CHILDREN, POD, EVENT)
+BY_KIND: dict[str, Kind] = {kind.kind: kind for kind in ALL}

@@ -1,0 +1,1 @@
+"""Child objects, one file per kind: plain functions from decided inputs to a manifest."""

@@ -1,0 +1,1 @@
+"""Effects: the cluster client, triggers, the work queue, the reconcile loop, HTTP."""
