@@ -1,0 +1,177 @@
+"""The operator's own configuration: what an administrator offers to the users of a cluster."""
+
+import difflib
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from llm_operator.api.base import problems
+from llm_operator.api.patterns import DNS_SUBDOMAIN
+from llm_operator.api.quantities import AnyQuantity
+
+DEFAULT_PATH = "/etc/llm-operator/config.yaml"
+PATH_VARIABLE = "LLM_OPERATOR_CONFIG"
+
+PullPolicy = Literal["Always", "IfNotPresent", "Never"]
+ProfileKey = Annotated[str, Field(min_length=1, max_length=63, pattern=DNS_SUBDOMAIN)]
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the text has one line per problem, each with the path of the field."""
+
+
+class ConfigModel(BaseModel):
+    """Base of the configuration's models. Unknown fields are errors: a misspelt key must not be silently without effect."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+    )
+
+
+class Images(ConfigModel):
+    """Images the operator puts beside every engine."""
+
+    sidecar: str = Field(min_length=1)
+    """Image of the sidecar."""
+    fetcher: str = Field(min_length=1)
+    """Image of the fetcher."""
+
+
+class EngineProfile(ConfigModel):
+    """One kind of engine users may choose by name in `spec.engine.profile`."""
+
+    kind: Literal["vllm"] = "vllm"
+    """Which program it is, and so how it is started and watched."""
+    image: str = Field(min_length=1)
+    """Image of the engine."""
+    version: str = Field(min_length=1, max_length=63)
+    """Version of the engine in the image."""
+    command: tuple[str, ...] = ()
+    """Command in front of the arguments; empty uses the image's entry point."""
+    args: tuple[str, ...] = ()
+    """Arguments every engine of this profile gets, after the operator's own and before the user's."""
+    env: dict[str, str] = {}
+    """Environment every engine of this profile gets."""
+    run_as_user: int = Field(default=10001, ge=1)
+    """User id of the container, never root."""
+    run_as_group: int = Field(default=10001, ge=1)
+    """Group id of the container."""
+    image_pull_policy: PullPolicy | None = None
+    """When the image is pulled; absent is the policy of all images."""
+    image_pull_secrets: tuple[str, ...] = ()
+    """Pull secrets of the image, in the users' namespaces, besides those of all images."""
+
+
+class Toleration(ConfigModel):
+    """One toleration of pods that use an accelerator profile."""
+
+    key: str | None = None
+    """Key of the taint; absent with operator Exists matches every taint."""
+    operator: Literal["Exists", "Equal"] = "Equal"
+    """Whether the value counts."""
+    value: str | None = None
+    """Value of the taint."""
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    """Effect of the taint; absent matches all."""
+    toleration_seconds: int | None = None
+    """How long a NoExecute taint is tolerated."""
+
+
+class AcceleratorProfile(ConfigModel):
+    """One kind of accelerator users may choose by name in `spec.accelerator.profile`."""
+
+    resource: str | None = Field(default=None, min_length=1)
+    """Resource name, such as nvidia.com/gpu; absent is a profile without an accelerator."""
+    node_selector: dict[str, str] = {}
+    """Labels of the nodes that have it."""
+    tolerations: tuple[Toleration, ...] = ()
+    """Taints of those nodes."""
+    memory: AnyQuantity | None = None
+    """Memory of one accelerator."""
+    runtime_class_name: str | None = Field(default=None, min_length=1)
+    """Runtime class the pods need."""
+
+
+class Sources(ConfigModel):
+    """Where users may take weights from."""
+
+    schemes: tuple[Literal["s3", "pvc"], ...] = ("s3", "pvc")
+    """Schemes `spec.model.source` may have."""
+    s3_buckets: tuple[str, ...] = ()
+    """Buckets s3:// sources may name; empty is any."""
+
+
+class ContainerResources(ConfigModel):
+    """Requests and limits of a container the operator adds."""
+
+    requests: dict[str, AnyQuantity] = {}
+    """What the container is sure to get."""
+    limits: dict[str, AnyQuantity] = {}
+    """What the container cannot exceed."""
+
+
+class OperatorConfig(ConfigModel):
+    """The whole configuration file."""
+
+    images: Images
+    """Images the operator puts beside every engine."""
+    image_pull_policy: PullPolicy = "IfNotPresent"
+    """When images are pulled."""
+    image_pull_secrets: tuple[str, ...] = ()
+    """Pull secrets of all images, in the users' namespaces."""
+    engine_profiles: dict[ProfileKey, EngineProfile] = Field(min_length=1)
+    """Engines users may choose, by name."""
+    accelerator_profiles: dict[ProfileKey, AcceleratorProfile] = Field(min_length=1)
+    """Accelerators users may choose, by name."""
+    sources: Sources = Sources()
+    """Where users may take weights from."""
+    sidecar_resources: ContainerResources = ContainerResources(
+        requests={"cpu": "250m", "memory": "256Mi"}, limits={"cpu": "2", "memory": "1Gi"}
+    )
+    """Resources of the sidecar."""
+    fetcher_resources: ContainerResources = ContainerResources(
+        requests={"cpu": "250m", "memory": "256Mi"}, limits={"cpu": "2", "memory": "1Gi"}
+    )
+    """Resources of the containers that resolve and fetch weights."""
+    namespaces: tuple[str, ...] = ()
+    """Namespaces that are watched; empty is the operator's own, unless `clusterWide` is set."""
+    cluster_wide: bool = False
+    """Watch every namespace."""
+    operator_namespace: str = Field(default="", max_length=63)
+    """Namespace the operator runs in; empty asks the pod."""
+    monitoring_namespaces: tuple[str, ...] = ()
+    """Namespaces whose pods may read the metrics of the sidecars."""
+    resync_seconds: int = Field(default=600, ge=10, le=86_400)
+    """Everything is looked at again at least this often, whether something was heard of it or not."""
+
+
+def load_config(text: str) -> OperatorConfig:
+    """Read a configuration file, or raise ConfigError naming every problem."""
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"not YAML: {error}") from error
+    if not isinstance(data, dict):
+        raise ConfigError("the configuration must be a YAML map with at least images, engineProfiles and acceleratorProfiles")
+    try:
+        return OperatorConfig.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_line(field, message) for field, message in problems(error))) from error
+
+
+_MODELS = (OperatorConfig, Images, EngineProfile, Toleration, AcceleratorProfile, Sources, ContainerResources)
+_KNOWN = sorted({to_camel(name) for model in _MODELS for name in model.model_fields})
+
+
+def _line(field: str, message: str) -> str:
+    """Return one problem as a line; a misspelt key comes with the name that was probably meant."""
+    if "not permitted" not in message:
+        return f"{field}: {message}"
+    close = difflib.get_close_matches(field.rpartition(".")[2], _KNOWN, n=1)
+    return f"{field}: there is no such field" + (f"; did you mean {close[0]}?" if close else "")

@@ -1,0 +1,205 @@
+"""LLMDeployment: weights, engine and prompt of one served model as one object."""
+
+from decimal import Decimal
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, WithJsonSchema
+
+from llm_operator.api import sources
+from llm_operator.api.base import VALIDATIONS, ApiModel, rule
+from llm_operator.api.durations import Duration
+from llm_operator.api.llmprompt import PromptSpec
+from llm_operator.api.patterns import DNS_LABEL, DNS_SUBDOMAIN, ENGINE_ARGUMENT, MAX_NAME, SERVED_NAME
+from llm_operator.api.quantities import Quantity
+
+MAX_ARGS = 64
+
+
+ProfileName = Annotated[str, Field(min_length=1, max_length=63, pattern=DNS_SUBDOMAIN)]
+ArgValue = Annotated[str, Field(max_length=1024)]
+Quantization = Literal[
+    "awq",
+    "awq_marlin",
+    "bitsandbytes",
+    "compressed-tensors",
+    "fp8",
+    "gptq",
+    "gptq_marlin",
+    "modelopt",
+    "modelopt_fp4",
+    "mxfp4",
+]
+
+
+class Credentials(ApiModel):
+    """Where the containers that fetch weights get their keys."""
+
+    secret_name: str = Field(min_length=1, max_length=253, pattern=DNS_SUBDOMAIN)
+    """Secret in the same namespace, with any of the keys AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION,
+    AWS_ENDPOINT_URL and AWS_ALLOW_HTTP; only containers that fetch weights see them."""
+
+
+class Model(ApiModel):
+    """Which weights are served, and under which name."""
+
+    rules: ClassVar = (
+        rule(
+            "!has(self.credentials) || self.source.startsWith('s3://')",
+            "credentials are for s3:// sources; remove credentials, a volume needs none",
+        ),
+    )
+
+    source: str = Field(
+        min_length=1,
+        max_length=sources.MAX_LENGTH,
+        json_schema_extra={
+            VALIDATIONS: [
+                rule(f"self.matches(r'{sources.PATTERN}')", sources.MESSAGE),
+                rule(f"!self.matches(r'{sources.DOTS_PATTERN}')", sources.DOTS_MESSAGE),
+            ]
+        },
+    )
+    """Directory of a model in Hugging Face format: `s3://BUCKET/PREFIX` is fetched into each pod, `pvc://CLAIM/PATH` of a volume in the
+    same namespace is mounted read-only and never copied."""
+    credentials: Credentials | None = None
+    """Keys for an `s3://` source; without them the bucket is read anonymously."""
+    served_name: str | None = Field(default=None, min_length=1, max_length=128, pattern=SERVED_NAME)
+    """Name clients use as `model`; by default the name of this object. Changing it starts new engine pods."""
+
+
+class EngineResources(ApiModel):
+    """CPU and memory of the engine container, as request and limit; accelerators come from `spec.accelerator`."""
+
+    cpu: Annotated[str, Quantity("100m", "1k")] = "4"
+    """CPU cores."""
+    memory: Annotated[str, Quantity("64Mi", "64Ti")] = "16Gi"
+    """Memory, which also holds what `shm` uses and, for an `s3://` source, none of the weights."""
+    shm: Annotated[str, Quantity("64Mi", "1Ti")] = "1Gi"
+    """Size of /dev/shm, which engine processes use to talk to each other; more accelerators need more."""
+
+
+class Startup(ApiModel):
+    """How long a new engine pod may take to become ready."""
+
+    timeout: Annotated[str, Duration("10s", "24h")] = "20m"
+    """Time from the creation of a pod, fetching and loading the weights included, after which Progressing turns False."""
+
+
+class Engine(ApiModel):
+    """How the engine runs: a profile the administrator offers, and the settings a user may choose."""
+
+    profile: ProfileName = "vllm"
+    """Name of an engine profile of the administrator: kind of engine, image and version."""
+    tensor_parallel_size: int | None = Field(default=None, ge=1, le=64)
+    """Accelerators the weights are split over, by default all of `accelerator.count`."""
+    gpu_memory_utilization: (
+        Annotated[Decimal, Field(ge=Decimal("0.01"), le=1), WithJsonSchema({"type": "number", "minimum": 0.01, "maximum": 1})] | None
+    ) = None
+    """Share of an accelerator's memory the engine may use for weights and cache; absent is the engine's own default."""
+    max_model_len: int | None = Field(default=None, ge=16, le=100_000_000)
+    """Most tokens prompt and answer may have together; absent is what the checkpoint says."""
+    quantization: Quantization | None = None
+    """How the weights are quantized; absent is what the checkpoint says."""
+    args: dict[str, ArgValue] = Field(
+        default={},
+        max_length=MAX_ARGS,
+        json_schema_extra={
+            VALIDATIONS: [
+                rule(
+                    f"self.all(name, name.matches(r'{ENGINE_ARGUMENT}'))",
+                    "names are engine arguments without leading dashes, in lower case, like max-num-seqs; the value is the map's value",
+                )
+            ]
+        },
+    )
+    """More engine arguments by name, without leading dashes, such as `max-num-seqs: "64"`; "true" and "false" switch flags. Only the names
+    of the allow-list in the reference are accepted."""
+    resources: EngineResources = EngineResources()
+    """CPU and memory of the engine container."""
+    startup: Startup = Startup()
+    """How long a new engine pod may take to become ready."""
+
+
+class Accelerator(ApiModel):
+    """Which accelerators one engine pod gets, and how many."""
+
+    profile: ProfileName
+    """Name of an accelerator profile of the administrator: the resource, and the nodes that have it."""
+    count: int = Field(default=1, ge=1, le=64)
+    """Accelerators per pod; without effect in a profile that has no accelerator."""
+
+
+class PromptRef(ApiModel):
+    """Reference to an LLMPrompt in the same namespace."""
+
+    name: str = Field(min_length=1, max_length=MAX_NAME, pattern=DNS_LABEL)
+    """Name of the LLMPrompt."""
+
+
+class Prompt(ApiModel):
+    """The prompt: an LLMPrompt by reference, or inline."""
+
+    rules: ClassVar = (rule("has(self.ref) != has(self.inline)", "exactly one of ref and inline must be set"),)
+
+    ref: PromptRef | None = None
+    """LLMPrompt in the same namespace."""
+    inline: PromptSpec | None = None
+    """The prompt itself; a change of it is served without a restart."""
+    update_policy: Literal["Pin", "Notify", "Rollout"] = "Notify"
+    """What an edit of the referenced LLMPrompt does: `Rollout` serves it, `Notify` sets the condition UpdateAvailable, `Pin` nothing.
+    Without effect on an inline prompt."""
+
+
+class Limits(ApiModel):
+    """What one pod accepts at a time; beyond it clients are told to come back."""
+
+    max_body_bytes: Annotated[str, Quantity("1Ki", "64Mi")] = "4Mi"
+    """Largest body of a request; a larger one is answered with 413."""
+    max_concurrency: int = Field(default=256, ge=1, le=65_536)
+    """Requests one pod works on at the same time."""
+    queue: int = Field(default=64, ge=0, le=65_536)
+    """Requests that may wait in one pod for one of `maxConcurrency` to end; one more is answered with 429."""
+    queue_timeout: Annotated[str, Duration("0s", "10m")] = "2s"
+    """Time a request may wait, then it is answered with 429."""
+    total_timeout: Annotated[str, Duration("1s", "24h")] = "10m"
+    """Time a request may take in all, streaming included, then it is cut; at least `drain.maxStream`."""
+
+
+class Drain(ApiModel):
+    """How a pod leaves: it takes no new requests, and those it has may finish."""
+
+    minimum: Annotated[str, Duration("0s", "10m")] = "10s"
+    """Time a leaving pod goes on accepting requests, until every client has learned that it leaves."""
+    max_stream: Annotated[str, Duration("1s", "24h")] = "10m"
+    """Time a request that is being answered may still take in a leaving pod."""
+
+
+class LLMDeploymentSpec(ApiModel):
+    """What is to be served: weights, engine and prompt as one version."""
+
+    rules: ClassVar = (
+        rule(
+            "duration(self.limits.totalTimeout) >= duration(self.drain.maxStream)",
+            "limits.totalTimeout must be at least drain.maxStream, else it would cut streams that a leaving pod lets finish; "
+            "raise limits.totalTimeout or lower drain.maxStream",
+        ),
+        rule(
+            "!has(self.engine.tensorParallelSize) || self.engine.tensorParallelSize <= self.accelerator.count",
+            "engine.tensorParallelSize must not be more than accelerator.count; raise accelerator.count or leave tensorParallelSize out",
+        ),
+    )
+
+    model: Model
+    """Which weights are served, and under which name."""
+    engine: Engine = Engine()
+    """How the engine runs."""
+    accelerator: Accelerator
+    """Which accelerators one engine pod gets, and how many."""
+    replicas: int = Field(default=1, ge=0, le=1000)
+    """Engine pods that are always there; `kubectl scale` and autoscalers set it."""
+    prompt: Prompt | None = None
+    """The prompt in front of every request; absent serves the model as it is."""
+    limits: Limits = Limits()
+    """What one pod accepts at a time."""
+    drain: Drain = Drain()
+    """How a pod leaves."""

@@ -1,0 +1,75 @@
+"""LLMPrompt: the words around a request, versioned by their content and owned by whoever writes prompts."""
+
+from decimal import Decimal
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, WithJsonSchema
+
+from llm_operator.api.base import PRESERVE_UNKNOWN, ApiModel, rule
+
+MAX_TEXT = 65_536
+MAX_MESSAGES = 64
+MAX_STOPS = 16
+
+Stop = Annotated[str, Field(min_length=1, max_length=256)]
+FreeObject = Annotated[dict[str, Any], WithJsonSchema({"type": "object", PRESERVE_UNKNOWN: True})]
+
+
+def _number(low: int, high: int) -> WithJsonSchema:
+    return WithJsonSchema({"type": "number", "minimum": low, "maximum": high})
+
+
+class PromptMessage(ApiModel):
+    """One message that goes in front of the client's own."""
+
+    role: Literal["system", "user", "assistant"]
+    """Who speaks the message."""
+    content: str = Field(max_length=MAX_TEXT)
+    """Text of the message, a minijinja template over the variables that `inputs` declares."""
+
+
+class Sampling(ApiModel):
+    """Sampling parameters for requests that do not set them; what a client sends always wins."""
+
+    temperature: Annotated[Decimal, Field(ge=0, le=2), _number(0, 2)] | None = None
+    """Randomness of the choice of tokens; 0 always takes the most likely one."""
+    top_p: Annotated[Decimal, Field(ge=0, le=1), _number(0, 1)] | None = None
+    """Choose among the most likely tokens that together have this probability; 0 is read by the engine as the single best token."""
+    top_k: int | None = Field(default=None, ge=-1, le=1_000_000)
+    """Choose among this many most likely tokens; 0 or -1 is all of them."""
+    min_p: Annotated[Decimal, Field(ge=0, le=1), _number(0, 1)] | None = None
+    """Drop tokens that are less likely than this share of the most likely one."""
+    max_tokens: int | None = Field(default=None, ge=1, le=10_000_000)
+    """Most tokens an answer may have."""
+    presence_penalty: Annotated[Decimal, Field(ge=-2, le=2), _number(-2, 2)] | None = None
+    """Above 0 favours tokens the answer does not have yet."""
+    frequency_penalty: Annotated[Decimal, Field(ge=-2, le=2), _number(-2, 2)] | None = None
+    """Above 0 disfavours tokens by how often the answer has them already."""
+    repetition_penalty: Annotated[Decimal, Field(ge=0, le=10), _number(0, 10)] | None = None
+    """Above 1 disfavours tokens that prompt or answer have already."""
+    seed: int | None = Field(default=None, ge=0, le=2**53 - 1)
+    """Seed of the random choice, for answers that repeat."""
+    stop: tuple[Stop, ...] = Field(default=(), max_length=MAX_STOPS)
+    """Texts that end the answer; they are not part of it."""
+
+
+class PromptSpec(ApiModel):
+    """What is wrapped around the client's text: `system` and `messages`, or one `template`."""
+
+    rules: ClassVar = (
+        rule(
+            "!has(self.template) || (!has(self.system) && (!has(self.messages) || size(self.messages) == 0))",
+            "template stands alone: remove template, or remove system and messages",
+        ),
+    )
+
+    system: str | None = Field(default=None, min_length=1, max_length=MAX_TEXT)
+    """System message in front of the client's messages, a minijinja template over the variables that `inputs` declares."""
+    messages: tuple[PromptMessage, ...] = Field(default=(), max_length=MAX_MESSAGES)
+    """Messages after `system` and in front of the client's own, such as examples of good answers."""
+    template: str | None = Field(default=None, min_length=1, max_length=MAX_TEXT)
+    """Minijinja template that replaces the client's text and must use it as `prompt`, besides the variables that `inputs` declares."""
+    inputs: FreeObject | None = None
+    """JSON Schema, of type object, of the variables a request may send; `default` of a property is used where a request sends none."""
+    sampling: Sampling = Sampling()
+    """Sampling parameters for requests that do not set them."""

@@ -1,0 +1,12 @@
+"""Patterns of names, as the API server and the models both check them."""
+
+DNS_LABEL = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
+"""DNS-1035: what a Service may be called, and so what our objects may be called."""
+DNS_SUBDOMAIN = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+"""What most objects may be called."""
+ENGINE_ARGUMENT = r"^[a-z0-9]+(-[a-z0-9]+)*$"
+"""Name of an engine argument, without leading dashes."""
+SERVED_NAME = r"^[A-Za-z0-9]([A-Za-z0-9._:/-]*[A-Za-z0-9])?$"
+"""Name clients use as `model`."""
+MAX_NAME = 40
+"""Characters of a custom resource's name: with the longest suffix a child's name still fits 63."""

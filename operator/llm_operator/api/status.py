@@ -1,0 +1,138 @@
+"""What the operator reports. No field has a default: absent means the operator has not seen it yet."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from llm_operator.api.base import ApiModel
+
+Text = Annotated[str, Field(max_length=32_768)]
+Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
+Name = Annotated[str, Field(max_length=253)]
+
+
+class Condition(ApiModel):
+    """One aspect of the state, as Kubernetes conditions are."""
+
+    type: str = Field(min_length=1, max_length=316)
+    """Aspect the condition is about."""
+    status: Literal["True", "False", "Unknown"]
+    """Whether it holds."""
+    reason: str = Field(min_length=1, max_length=1024)
+    """Why, as one word for machines."""
+    message: Text
+    """Why, as a sentence for people."""
+    last_transition_time: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    """When the status last changed."""
+    observed_generation: int | None = Field(default=None, ge=0)
+    """Generation of the spec the condition was computed from."""
+
+
+Conditions = Annotated[
+    tuple[Condition, ...],
+    Field(max_length=32, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}),
+]
+
+
+class StableStatus(ApiModel):
+    """The revision that serves."""
+
+    revision: Name | None = None
+    """Hash of weights, engine and prompt together; answers carry it as x-llm-revision."""
+    engine: Name | None = None
+    """Hash of the pod template, part of the names of its Deployment and Service."""
+    replicas: Count | None = None
+    """Pods of the engine."""
+    ready: Count | None = None
+    """Pods of the engine that answer requests."""
+
+
+class CanaryStatus(StableStatus):
+    """The revision that is coming up beside the stable one."""
+
+    diff_class: Name | None = None
+    """What the change needs: `Config` no pod, `Engine` new pods."""
+
+
+class InputsStatus(ApiModel):
+    """What `latestRevision` was computed from."""
+
+    generation: int | None = Field(default=None, ge=0)
+    """Generation of the spec."""
+    prompt_digest: Name | None = None
+    """Digest of the LLMPrompt."""
+
+
+class Resolution(ApiModel):
+    """What a reference of the spec stands for, fixed until the reference changes."""
+
+    field: Name
+    """Path of the field in the spec."""
+    requested: str = Field(max_length=1024)
+    """The reference as it was written."""
+    digest: Name
+    """Hash of the content it stood for when it was resolved."""
+    bytes: int | None = Field(default=None, ge=0)
+    """Size of the content."""
+    files: Count | None = None
+    """Number of files."""
+
+
+class TableStatus(ApiModel):
+    """The newest table of live revisions, and which pods run it."""
+
+    generation: int | None = Field(default=None, ge=0)
+    """Generation of the table."""
+    acked: Count | None = None
+    """Pods that run it."""
+    of: Count | None = None
+    """Pods there are."""
+
+
+class LLMDeploymentStatus(ApiModel):
+    """What the operator has seen and done."""
+
+    observed_generation: int | None = Field(default=None, ge=0)
+    """Generation of the spec this status was computed from."""
+    phase: Name | None = None
+    """The state in one word, such as Pending, Fetching, Loading, Ready or Stalled."""
+    reason: str | None = Field(default=None, max_length=1024)
+    """Why it is in this phase, as one word for machines."""
+    message: Text | None = None
+    """Why it is in this phase, as a sentence for people."""
+    replicas: Count | None = None
+    """Engine pods there are."""
+    ready_replicas: Count | None = None
+    """Engine pods that answer requests."""
+    selector: str | None = Field(default=None, max_length=1024)
+    """Label selector of the engine pods, for autoscalers."""
+    latest_revision: Name | None = None
+    """Revision of the newest spec that could be used."""
+    stable: StableStatus | None = None
+    """The revision that serves."""
+    canary: CanaryStatus | None = None
+    """The revision that is coming up."""
+    inputs: InputsStatus | None = None
+    """What `latestRevision` was computed from."""
+    resolutions: Annotated[
+        tuple[Resolution, ...],
+        Field(max_length=64, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["field"]}),
+    ] = ()
+    """What the references of the spec stand for."""
+    table: TableStatus | None = None
+    """The newest table of live revisions, and which pods run it."""
+    conditions: Conditions = ()
+    """Aspects of the state: Stalled, Reconciling and Ready first."""
+
+
+class LLMPromptStatus(ApiModel):
+    """What the operator has found in a prompt, and who uses it."""
+
+    observed_generation: int | None = Field(default=None, ge=0)
+    """Generation of the spec this status was computed from."""
+    digest: Name | None = None
+    """Hash of the prompt."""
+    conditions: Conditions = ()
+    """Valid: whether the prompt can be served."""
+    used_by: Annotated[tuple[Name, ...], Field(max_length=1024, json_schema_extra={"x-kubernetes-list-type": "set"})] = ()
+    """LLMDeployments of the namespace that refer to the prompt."""
