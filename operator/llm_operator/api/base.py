@@ -30,7 +30,7 @@ class ApiModel(BaseModel):
         use_attribute_docstrings=True,
     )
 
-    rules: ClassVar[tuple[dict[str, str], ...]] = ()
+    rules: ClassVar[tuple[JsonDict, ...]] = ()
     """CEL rules over the whole object; the API server checks them, so the models do not check them again."""
 
     @classmethod
@@ -60,6 +60,7 @@ def path(location: tuple[int | str, ...]) -> str:
 
 def _sentence(error: Mapping[str, Any]) -> str:
     message = str(error["msg"]).removeprefix("Value error, ")
-    if error["type"] in {"missing", "extra_forbidden"} or isinstance(error["input"], dict | list):
+    value = repr(error["input"])
+    if error["type"] in {"missing", "extra_forbidden"} or isinstance(error["input"], dict | list) or value in message:
         return message
-    return f"{message}, not {error['input']!r}"
+    return f"{message}, not {value}"

@@ -173,5 +173,6 @@ def _line(field: str, message: str) -> str:
     """Return one problem as a line; a misspelt key comes with the name that was probably meant."""
     if "not permitted" not in message:
         return f"{field}: {message}"
-    close = difflib.get_close_matches(field.rpartition(".")[2], _KNOWN, n=1)
+    name = field.rpartition(".")[2]
+    close = [each for each in difflib.get_close_matches(name, _KNOWN, n=1) if each != name]
     return f"{field}: there is no such field" + (f"; did you mean {close[0]}?" if close else "")
