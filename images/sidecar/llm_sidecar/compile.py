@@ -1,0 +1,122 @@
+"""From a bundle to something that can serve: everything that can be wrong with it is found here, before it ships."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from llm_sidecar.bundle import Bundle, BundleError, Limits, Prompt, Sampling
+from llm_sidecar.inputs import Inputs
+from llm_sidecar.templates import RenderError, Templates
+
+SYSTEM = "prompt.system"
+TEMPLATE = "prompt.template"
+
+_RANGES: Mapping[str, tuple[float, float, str]] = {
+    "sampling.temperature": (0, 2, "between 0 and 2"),
+    "sampling.topP": (1e-9, 1, "above 0 and at most 1"),
+    "sampling.topK": (-1, 1_000_000, "-1 or 0 for all, or a number of tokens"),
+    "sampling.minP": (0, 1, "between 0 and 1"),
+    "sampling.maxTokens": (1, 10_000_000, "at least 1"),
+    "sampling.presencePenalty": (-2, 2, "between -2 and 2"),
+    "sampling.frequencyPenalty": (-2, 2, "between -2 and 2"),
+    "sampling.repetitionPenalty": (1e-9, 10, "above 0 and at most 10"),
+    "sampling.seed": (-(2**63), 2**63 - 1, "a 64-bit integer"),
+    "limits.maxBodyBytes": (1, 2**40, "at least 1"),
+    "limits.maxConcurrency": (1, 1_000_000, "at least 1"),
+    "limits.queue": (0, 1_000_000, "at least 0"),
+    "limits.queueTimeoutMs": (0, 2**40, "at least 0"),
+    "limits.totalTimeoutMs": (1, 2**40, "at least 1"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A compiled prompt: which templates exist, with the roles of the messages in order, and the variables they take."""
+
+    templates: Templates
+    inputs: Inputs
+    has_template: bool
+    messages: tuple[tuple[str, str], ...]  # (role, path of the template), the system prompt first
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A bundle ready to serve. Never changed: a request keeps the one it began with."""
+
+    bundle: Bundle
+    prompt: Prepared | None
+    sampling: Mapping[str, Any]
+    limits: Limits
+
+
+def compile_bundle(bundle: Bundle) -> Compiled:
+    """Compile a bundle and try it out, or raise BundleError naming the field that cannot work."""
+    _check_ranges("sampling", bundle.sampling)
+    _check_ranges("limits", bundle.limits)
+    prompt = _prepare(bundle.prompt) if bundle.prompt is not None else None
+    return Compiled(bundle=bundle, prompt=prompt, sampling=_defaults(bundle.sampling), limits=bundle.limits)
+
+
+def check(bundle: Bundle) -> None:
+    """Raise BundleError when a sidecar could not serve this bundle."""
+    compile_bundle(bundle)
+
+
+def _prepare(prompt: Prompt) -> Prepared:
+    if prompt.template is not None and (prompt.system is not None or prompt.messages):
+        raise BundleError(TEMPLATE, "a prompt has either a template or system and messages, not both")
+    inputs = Inputs(prompt.inputs, "prompt.inputs")
+    templates = Templates()
+    messages: list[tuple[str, str]] = []
+    if prompt.template is not None:
+        used = templates.add(TEMPLATE, prompt.template, inputs.names | {"prompt"})
+        if "prompt" not in used:
+            raise BundleError(TEMPLATE, "the template never uses {{ prompt }}, so the client's text would be lost")
+    if prompt.system is not None:
+        templates.add(SYSTEM, prompt.system, inputs.names)
+        messages.append(("system", SYSTEM))
+    for index, message in enumerate(prompt.messages):
+        field = f"prompt.messages[{index}].content"
+        templates.add(field, message.content, inputs.names)
+        messages.append((message.role, field))
+    prepared = Prepared(templates=templates, inputs=inputs, has_template=prompt.template is not None, messages=tuple(messages))
+    _try_out(prepared)
+    return prepared
+
+
+def _try_out(prepared: Prepared) -> None:
+    """Render with the defaults alone, where they are all a request needs: what fails then fails for every plain request."""
+    if not prepared.inputs.complete:
+        return
+    fields = [field for _, field in prepared.messages] + [TEMPLATE] * prepared.has_template
+    for field in fields:
+        try:
+            prepared.templates.render(field, {**prepared.inputs.defaults, "prompt": "text"})
+        except RenderError as error:
+            raise BundleError(field, f"rendering with the default variables failed: {error.message}") from error
+
+
+def _check_ranges(part: str, values: Sampling | Limits) -> None:
+    for name, wire in zip(values.__struct_fields__, values.__struct_encode_fields__, strict=True):
+        value = getattr(values, name)
+        if value is None or not isinstance(value, int | Decimal):
+            continue
+        low, high, words = _RANGES[f"{part}.{wire}"]
+        if not (isinstance(value, int) or value.is_finite()) or not low <= value <= high:
+            raise BundleError(f"{part}.{wire}", f"{value} is out of range: {words}")
+
+
+def _defaults(sampling: Sampling) -> dict[str, Any]:
+    defaults: dict[str, Any] = {}
+    for name, value in msgspec.structs.asdict(sampling).items():
+        if isinstance(value, Decimal):
+            defaults[name] = float(value)
+        elif isinstance(value, tuple):
+            if value:
+                defaults[name] = list(value)
+        elif value is not None:
+            defaults[name] = value
+    return defaults
