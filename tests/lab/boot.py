@@ -1,0 +1,147 @@
+"""The order in which a lab comes up; runs inside it, as its first process."""
+
+import json
+import subprocess
+import urllib.request
+from pathlib import Path
+from typing import NoReturn
+
+from tests.lab import addresses, builds, cgroups, components, configs, isolate, kwok
+from tests.lab.api import Api
+from tests.lab.state import MARKER, Settings, State
+from tests.lab.supervisor import ComponentError, Supervisor
+from tests.lab.wait import WaitTimeoutError
+
+_STEP_TIMEOUT_S = 120.0
+
+
+class Boot:
+    """Brings components up as early as what they need is there, and says each step."""
+
+    def __init__(self, state: State, settings: Settings, supervisor: Supervisor) -> None:
+        """Take the lab to boot."""
+        self._state = state
+        self._settings = settings
+        self._supervisor = supervisor
+        self._api = Api(state)
+
+    def run(self) -> None:
+        """Come up whole, or raise ComponentError."""
+        node = self._settings.node
+        start = self._supervisor.start
+        start("etcd", "kube-apiserver", *(["containerd"] if node else []))
+        if node:
+            self._step("containerd", "containerd", self._containerd_answers)
+            self._import_pause()
+        self._step("kube-apiserver", "API server live", lambda: self._api.text("/livez") == "ok")
+        if node:
+            start("kubelet")
+        self._step("kube-apiserver", "API server ready", lambda: self._api.text("/readyz") == "ok")
+        start("kube-controller-manager", "kube-scheduler")
+        if self._settings.kwok:
+            start("kwok")
+        if node:
+            start("kube-proxy", "coredns")
+        service_account = "/api/v1/namespaces/default/serviceaccounts/default"
+        self._step("kube-controller-manager", "service accounts", lambda: bool(self._api.text(service_account)))
+        if node:
+            self._step("kubelet", "node Ready", self._node_ready)
+            self._advertise_gpus()
+            self._step("kubelet", f"{self._settings.gpus} GPUs allocatable", self._gpus_allocatable)
+            self._step("kube-apiserver", "service network", self._service_network)
+        if self._settings.kwok:
+            self._step("kwok", "KWOK", self._kwok_answers)
+            for simulated in kwok.nodes(self._settings.kwok_nodes):
+                self._api.text("/api/v1/nodes", method="POST", body=simulated)
+            if self._settings.kwok_nodes:
+                self._step("kwok", f"{self._settings.kwok_nodes} simulated nodes Ready", self._simulated_ready)
+
+    def _step(self, component: str, what: str, condition: "kwok.Condition") -> None:
+        try:
+            self._supervisor.until(condition, timeout_s=_STEP_TIMEOUT_S, what=what)
+        except WaitTimeoutError as error:
+            raise ComponentError(component, str(error)) from error
+        say(self._state, step=what)
+
+    def _ctr(self, *args: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*ctr_command(self._state, self._settings), *args], capture_output=True, text=True, check=False)
+
+    def _containerd_answers(self) -> bool:
+        return self._ctr("version").returncode == 0
+
+    def _import_pause(self) -> None:
+        done = self._ctr("images", "import", str(pause_tar(self._state)))
+        if done.returncode:
+            raise ComponentError("containerd", f"the pause image does not load: {done.stderr.strip()}")
+
+    def _node(self) -> dict[str, object]:
+        status: dict[str, object] = self._api.json(f"/api/v1/nodes/{addresses.NODE_NAME}")["status"]
+        return status
+
+    def _node_ready(self) -> bool:
+        return is_ready(self._node())
+
+    def _advertise_gpus(self) -> None:
+        patch = [{"op": "add", "path": "/status/capacity/nvidia.com~1gpu", "value": str(self._settings.gpus)}]
+        path = f"/api/v1/nodes/{addresses.NODE_NAME}/status"
+        self._api.text(path, method="PATCH", body=patch, content_type="application/json-patch+json")
+
+    def _gpus_allocatable(self) -> bool:
+        allocatable = self._node()["allocatable"]
+        return isinstance(allocatable, dict) and allocatable.get("nvidia.com/gpu") == str(self._settings.gpus)
+
+    def _service_network(self) -> bool:
+        with urllib.request.urlopen(f"http://{addresses.NODE_IP}:10256/healthz", timeout=2) as answer:  # noqa: S310  # a fixed http address
+            return bool(answer.status)
+
+    def _kwok_answers(self) -> bool:
+        url = f"http://127.0.0.1:{self._settings.ports.kwok}/healthz"
+        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310  # a fixed http address
+            return bool(answer.read())
+
+    def _simulated_ready(self) -> bool:
+        found = self._api.json(f"/api/v1/nodes?labelSelector={kwok.SELECTOR}")["items"]
+        return len(found) == self._settings.kwok_nodes and all(is_ready(node["status"]) for node in found)
+
+
+def is_ready(status: dict[str, object]) -> bool:
+    """Say whether a node's status has a true Ready condition."""
+    conditions = status.get("conditions", [])
+    return isinstance(conditions, list) and any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+
+def say(state: State, **event: object) -> None:
+    """Tell whoever follows the start what has happened."""
+    with state.events.open("a") as file:
+        file.write(json.dumps(event) + "\n")
+
+
+def pause_tar(state: State) -> Path:
+    """Return the OCI archive of the pause image."""
+    return state.config / "pause.tar"
+
+
+def ctr_command(state: State, settings: Settings) -> list[str]:
+    """Return how to talk to containerd, from inside the lab's mount namespace."""
+    run = configs.run_dir(state, settings)
+    return [str(builds.binary("ctr")), f"--address={run}/containerd.sock", "--namespace=k8s.io"]
+
+
+def supervise(root: Path) -> NoReturn:
+    """Be the lab's first process."""
+    state = State(root)
+    settings = Settings.load(state.settings.read_text())
+    groups = cgroups.load((state.config / "cgroups.json").read_text()) if settings.node else ()
+    environment = isolate.environment(state, builds.path_entries(), MARKER)
+    supervisor = Supervisor(state, components.commands(state, settings, builds.binary), environment, alone=settings.network == "loopback")
+    try:
+        isolate.settle(state, settings, groups)
+        say(state, step="namespaces" if settings.has_pod_addresses else "no namespaces: loopback only")
+        Boot(state, settings, supervisor).run()
+    except BaseException as error:
+        component = error.component if isinstance(error, ComponentError) else "supervisor"
+        say(state, failed=f"{type(error).__name__}: {error}", component=component)
+        supervisor.end_all()
+        raise
+    say(state, up=True)
+    supervisor.run_forever()

@@ -1,0 +1,133 @@
+"""Builds the cluster's programs from Go modules, once per content of go.sum and main.go."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.lab.state import cache_dir
+
+GO = Path(__file__).parent / "go"
+KUBERNETES_VERSION = "v1.37.2"
+_LDFLAGS = f"-s -w -X k8s.io/component-base/version.gitVersion={KUBERNETES_VERSION}"
+_CONTAINERD = "github.com/containerd/containerd/v2/cmd"
+_PROGRESS_EVERY_S = 15.0
+
+
+class BuildError(RuntimeError):
+    """A program could not be built."""
+
+
+@dataclass(frozen=True)
+class Module:
+    """One go.mod and the programs that come out of it."""
+
+    name: str
+    programs: tuple[tuple[str, str], ...]  # executable, package
+    links: tuple[tuple[str, str], ...] = ()  # other name, executable
+
+    @property
+    def folder(self) -> Path:
+        """Return the folder of go.mod."""
+        return GO / self.name
+
+    @property
+    def out(self) -> Path:
+        """Return the folder of this content's executables."""
+        digest = hashlib.sha256(_LDFLAGS.encode())
+        for file in ("go.mod", "go.sum", "main.go"):
+            path = self.folder / file
+            digest.update(path.read_bytes() if path.exists() else b"-")
+        return cache_dir() / "bin" / f"{self.name}-{digest.hexdigest()[:12]}"
+
+
+MODULES: dict[str, Module] = {
+    module.name: module
+    for module in (
+        Module("cp", (("k8s", "."),), (("kubectl", "k8s"),)),
+        Module("containerd", tuple((name, f"{_CONTAINERD}/{name}") for name in ("containerd", "containerd-shim-runc-v2", "ctr"))),
+        Module("coredns", (("coredns", "github.com/coredns/coredns"),)),
+        Module("kwok", (("kwok", "sigs.k8s.io/kwok/cmd/kwok"),)),
+        Module("helm", (("helm", "helm.sh/helm/v3/cmd/helm"),)),
+        Module("pause", (("pause", "."),)),
+    )
+}
+
+
+def binary(name: str) -> Path:
+    """Return where an executable is once it is built."""
+    for module in MODULES.values():
+        if name in {made for made, _ in (*module.programs, *module.links)}:
+            return module.out / name
+    raise LookupError(f"no module builds {name!r}")
+
+
+def path_entries() -> list[str]:
+    """Return the folders that put every built program on PATH."""
+    return [str(module.out) for module in MODULES.values()]
+
+
+def build(names: list[str]) -> None:
+    """Build what is missing, in order, saying what is built and how long it takes."""
+    missing = [MODULES[name] for name in names if not (MODULES[name].out / "built").exists()]
+    if missing and shutil.which("go") is None:
+        raise BuildError("the lab builds Kubernetes from source and needs Go >= 1.26 on PATH")
+    for module in missing:
+        _build_module(module)
+
+
+def _build_module(module: Module) -> None:
+    part = module.out.with_name(f"{module.out.name}.{os.getpid()}")
+    part.mkdir(parents=True)
+    try:
+        for name, package in module.programs:
+            seconds = _go_build(module, package, part / name)
+            print(f"built {name} in {seconds:.0f} s ({(part / name).stat().st_size >> 20} MiB)", flush=True)
+        for link, target in module.links:
+            (part / link).symlink_to(target)
+        if module.name == "kwok":
+            (part / "stages.yaml").write_text(_kwok_stages(module))
+        (part / "built").touch()
+        if not module.out.exists():  # someone else may have built it meanwhile: the content is the same
+            part.rename(module.out)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly"}
+
+
+def _go_build(module: Module, package: str, target: Path) -> float:
+    start = time.monotonic()
+    print(f"building {target.name} …", flush=True)
+    command = ["go", "build", "-trimpath", f"-ldflags={_LDFLAGS}", "-o", str(target), package]
+    process = subprocess.Popen(command, cwd=module.folder, env=_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    while True:
+        try:
+            output, _ = process.communicate(timeout=_PROGRESS_EVERY_S)
+        except subprocess.TimeoutExpired:
+            print(f"  still building {target.name}, {time.monotonic() - start:.0f} s", flush=True)
+        except BaseException:
+            process.kill()
+            raise
+        else:
+            break
+    if process.returncode:
+        sys.stderr.write("\n".join(output.splitlines()[-20:]) + "\n")
+        raise BuildError(f"building {target.name} failed")
+    return time.monotonic() - start
+
+
+def _kwok_stages(module: Module) -> str:
+    """Return KWOK's own stages as one file: its executable has none built in."""
+    command = ["go", "list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/kwok"]
+    listed = subprocess.run(command, cwd=module.folder, env=_environment(), capture_output=True, text=True, check=True)
+    stages = Path(listed.stdout.strip()) / "kustomize" / "stage"
+    folders = {"pod/fast": "pod-*.yaml", "node/fast": "node-*.yaml", "node/heartbeat-with-lease": "node-*.yaml"}
+    files = [file for folder, pattern in folders.items() for file in sorted((stages / folder).glob(pattern))]
+    return "".join(f"---\n{file.read_text()}\n" for file in files)
