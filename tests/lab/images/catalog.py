@@ -1,0 +1,100 @@
+"""Every image of the lab: its name, what it is made from, how it is made."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from tests.lab import builds
+from tests.lab.images import debian, dockerfile, places, python_layer, rootfs, uv
+from tests.lab.images.archive import Entry, write_tar
+from tests.lab.images.oci import ImageConfig, Layer, write_image
+
+_PAUSE = "lab.local/pause:1"
+_PYTHON = "lab.local/python:3.11"
+_OPERATOR = places.REPO / "operator/llm_operator"
+_SIDECAR = places.REPO / "images/sidecar/llm_sidecar"
+_FETCHER = places.REPO / "images/fetcher/llm_fetcher"
+_STUB = places.REPO / "tests/fakes/stub_engine"
+
+
+@dataclass(frozen=True)
+class Target:
+    """One image: ``key`` changes when an input does, ``build`` writes the image file."""
+
+    name: str
+    ref: str
+    key: Callable[[], str]
+    build: Callable[[Path], None]
+
+
+def targets() -> dict[str, Target]:
+    """Return the images in the order they are built: small ones first."""
+    listed = [
+        Target("pause", _PAUSE, _pause_key, _build_pause),
+        Target("python", _PYTHON, _base_key, _build_python),
+        _app("operator", "llm-operator", "operator", (_OPERATOR, _SIDECAR)),
+        _app("sidecar", "llm-sidecar", "sidecar", (_SIDECAR,)),
+        _app("fetcher", "llm-fetcher", "fetcher", (_FETCHER,)),
+        _app("engine-stub", "engine-stub", "sidecar", (_STUB,)),
+    ]
+    return {target.name: target for target in listed}
+
+
+def layer_of(entries: list[Entry]) -> Layer:
+    """Return the layer that holds these entries."""
+
+    def write(out: BinaryIO) -> None:
+        write_tar(out, entries)
+
+    return write
+
+
+def base_layer(base: rootfs.Rootfs) -> Layer:
+    """Return a base file system as a layer."""
+    return layer_of(list(base.entries()))
+
+
+def _base_key() -> str:
+    return places.fingerprint(*debian.host_sources(), places.own_source("archive", "catalog", "oci", "rootfs"))
+
+
+def _build_python(out: Path) -> None:
+    write_image(out, _PYTHON, [base_layer(rootfs.base())], ImageConfig(cmd=("/usr/bin/python3",), user="65532"))
+
+
+def _app(folder: str, image: str, extra: str, packages: tuple[Path, ...]) -> Target:
+    recipe = places.REPO / "images" / folder / "Dockerfile"
+    ref = f"lab.local/{image}:dev"
+
+    def key() -> str:
+        stage = _stage(recipe, packages[0].name)
+        files = [path for package in packages for path in places.sources_of(package)]
+        files += [places.REPO / source for source, _ in stage.extras]
+        return places.fingerprint(
+            _base_key(), uv.export(extra), [recipe] if recipe.exists() else [], files, places.own_source("dockerfile", "python_layer", "uv")
+        )
+
+    def build(out: Path) -> None:
+        stage = _stage(recipe, packages[0].name)
+        base = rootfs.base()
+        with python_layer.application(base, stage.app_dir, uv.export(extra), packages) as app:
+            extras = [Entry(target, places.REPO / source) for source, target in stage.extras]
+            write_image(out, ref, [base_layer(base), layer_of([*app, *extras])], stage.config)
+
+    return Target(folder, ref, key, build)
+
+
+def _stage(recipe: Path, module: str) -> dockerfile.FinalStage:
+    if recipe.exists():
+        return dockerfile.read_final_stage(recipe)
+    return dockerfile.FinalStage(ImageConfig(("python3", "-m", module), user="10001:10001", env={"PYTHONPATH": "/app"}), "/app")
+
+
+def _pause_key() -> str:
+    return places.fingerprint(sorted((places.REPO / "tests/lab/go/pause").iterdir()), places.own_source("archive", "catalog", "oci"))
+
+
+def _build_pause(out: Path) -> None:
+    builds.build(["pause"])
+    write_image(out, _PAUSE, [layer_of([Entry("pause", builds.binary("pause"), 0o755)])], ImageConfig(entrypoint=("/pause",), user="65535"))
