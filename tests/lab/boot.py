@@ -61,7 +61,7 @@ class Boot:
             self._supervisor.until(condition, timeout_s=_STEP_TIMEOUT_S, what=what)
         except WaitTimeoutError as error:
             raise ComponentError(component, str(error)) from error
-        say(self._state, step=what)
+        tell(self._state, step=what)
 
     def _ctr(self, *args: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run([*ctr_command(self._state, self._settings), *args], capture_output=True, text=True, check=False)
@@ -91,12 +91,12 @@ class Boot:
         return isinstance(allocatable, dict) and allocatable.get("nvidia.com/gpu") == str(self._settings.gpus)
 
     def _service_network(self) -> bool:
-        with urllib.request.urlopen(f"http://{addresses.NODE_IP}:10256/healthz", timeout=2) as answer:  # noqa: S310  # a fixed http address
+        with urllib.request.urlopen(f"http://{addresses.NODE_IP}:10256/healthz", timeout=2) as answer:
             return bool(answer.status)
 
     def _kwok_answers(self) -> bool:
         url = f"http://127.0.0.1:{self._settings.ports.kwok}/healthz"
-        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310  # a fixed http address
+        with urllib.request.urlopen(url, timeout=2) as answer:
             return bool(answer.read())
 
     def _simulated_ready(self) -> bool:
@@ -110,7 +110,7 @@ def is_ready(status: dict[str, object]) -> bool:
     return isinstance(conditions, list) and any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 
 
-def say(state: State, **event: object) -> None:
+def tell(state: State, **event: object) -> None:
     """Tell whoever follows the start what has happened."""
     with state.events.open("a") as file:
         file.write(json.dumps(event) + "\n")
@@ -136,12 +136,12 @@ def supervise(root: Path) -> NoReturn:
     supervisor = Supervisor(state, components.commands(state, settings, builds.binary), environment, alone=settings.network == "loopback")
     try:
         isolate.settle(state, settings, groups)
-        say(state, step="namespaces" if settings.has_pod_addresses else "no namespaces: loopback only")
+        tell(state, step="namespaces" if settings.has_pod_addresses else "no namespaces: loopback only")
         Boot(state, settings, supervisor).run()
     except BaseException as error:
         component = error.component if isinstance(error, ComponentError) else "supervisor"
-        say(state, failed=f"{type(error).__name__}: {error}", component=component)
+        tell(state, failed=f"{type(error).__name__}: {error}", component=component)
         supervisor.end_all()
         raise
-    say(state, up=True)
+    tell(state, up=True)
     supervisor.run_forever()

@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.lab.say import say
 from tests.lab.state import cache_dir
 
 GO = Path(__file__).parent / "go"
@@ -86,7 +87,7 @@ def _build_module(module: Module) -> None:
     try:
         for name, package in module.programs:
             seconds = _go_build(module, package, part / name)
-            print(f"built {name} in {seconds:.0f} s ({(part / name).stat().st_size >> 20} MiB)", flush=True)
+            say(f"built {name} in {seconds:.0f} s ({(part / name).stat().st_size >> 20} MiB)")
         for link, target in module.links:
             (part / link).symlink_to(target)
         if module.name == "kwok":
@@ -104,14 +105,14 @@ def _environment() -> dict[str, str]:
 
 def _go_build(module: Module, package: str, target: Path) -> float:
     start = time.monotonic()
-    print(f"building {target.name} …", flush=True)
+    say(f"building {target.name} …")
     command = ["go", "build", "-trimpath", f"-ldflags={_LDFLAGS}", "-o", str(target), package]
     process = subprocess.Popen(command, cwd=module.folder, env=_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     while True:
         try:
             output, _ = process.communicate(timeout=_PROGRESS_EVERY_S)
         except subprocess.TimeoutExpired:
-            print(f"  still building {target.name}, {time.monotonic() - start:.0f} s", flush=True)
+            say(f"  still building {target.name}, {time.monotonic() - start:.0f} s")
         except BaseException:
             process.kill()
             raise

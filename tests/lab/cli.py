@@ -11,6 +11,7 @@ from tests.lab.boot import supervise
 from tests.lab.builds import BuildError
 from tests.lab.cluster import Lab
 from tests.lab.host import HostError
+from tests.lab.say import say
 from tests.lab.state import Settings, State
 from tests.lab.up import LabError
 from tests.lab.wait import WaitTimeoutError
@@ -65,28 +66,28 @@ def _parser() -> argparse.ArgumentParser:
 def _up(args: argparse.Namespace) -> int:
     wanted = Settings(mode=args.mode, gpus=args.gpus, kwok_nodes=args.kwok_nodes, s3=args.s3, disk=not args.memory)
     if not up.up(State.current(), wanted):
-        print("already up")
+        say("already up")
     return 0
 
 
 def _down(_args: argparse.Namespace) -> int:
     removed = up.down(State.current())
-    print("down: " + (", ".join(removed) + " ended" if removed else "there was nothing"))
+    say("down: " + (", ".join(removed) + " ended" if removed else "there was nothing"))
     return 0
 
 
 def _status(_args: argparse.Namespace) -> int:
     lab = Lab.current()
     if up.running_settings(lab.state) is None:
-        print("down" + (" (an interrupted lab left things behind: run down)" if lab.state.settings.exists() else ""))
+        say("down" + (" (an interrupted lab left things behind: run down)" if lab.state.settings.exists() else ""))
         return _DOWN
     settings = lab.settings
-    print(f"{'up' if up.is_up(lab.state) else 'starting'}: {settings.mode}, network {settings.network}, state in {lab.state.root}")
-    print(f"pod addresses reachable from inside: {'yes' if settings.has_pod_addresses else 'no'}")
+    say(f"{'up' if up.is_up(lab.state) else 'starting'}: {settings.mode}, network {settings.network}, state in {lab.state.root}")
+    say(f"pod addresses reachable from inside: {'yes' if settings.has_pod_addresses else 'no'}")
     components = lab.components
     for name, facts in components.items():
-        print(f"  {name:<24} pid {facts['pid']:<8} {facts['mib']:>5} MiB  restarts {facts['restarts']}")
-    print(f"  {sum(facts['mib'] for facts in components.values())} MiB in all")
+        say(f"  {name:<24} pid {facts['pid']:<8} {facts['mib']:>5} MiB  restarts {facts['restarts']}")
+    say(f"  {sum(facts['mib'] for facts in components.values())} MiB in all")
     return 0
 
 
@@ -111,7 +112,7 @@ def _become(argv: list[str]) -> int:
 
 def _image(args: argparse.Namespace) -> int:
     for tar in args.tars:
-        print(Lab.current().load_image(tar).strip())
+        say(Lab.current().load_image(tar).strip())
     return 0
 
 

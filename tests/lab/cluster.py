@@ -1,5 +1,6 @@
 """The lab as tests see it."""
 
+import json
 import os
 import subprocess
 from collections.abc import Iterable, Sequence
@@ -8,12 +9,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-import json
-
 from tests.lab import boot, builds, isolate, procs, up
 from tests.lab.host import search_path
 from tests.lab.state import MARKER, Settings, State
 from tests.lab.up import LabError
+from tests.lab.wait import until
 
 INSIDE = "LLM_LAB_INSIDE"
 
@@ -105,13 +105,13 @@ class Lab:
         """Kill a component and hold it down."""
         self._known(component)
         (self.state.stopped / component).touch()
-        up.until(lambda: not (self.state.running / component).exists(), timeout_s=10, what=f"{component} stopped")
+        until(lambda: not (self.state.running / component).exists(), timeout_s=10, what=f"{component} stopped")
 
     def start(self, component: str) -> None:
         """Let a stopped component run again."""
         self._known(component)
         (self.state.stopped / component).unlink(missing_ok=True)
-        up.until((self.state.running / component).exists, timeout_s=10, what=f"{component} started")
+        until((self.state.running / component).exists, timeout_s=10, what=f"{component} started")
 
     def audit_events(self) -> Iterable[dict[str, Any]]:
         """Return what the API server has recorded so far."""

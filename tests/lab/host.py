@@ -5,6 +5,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from tests.lab.say import say
+
 _SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 CNI_BIN = Path("/usr/lib/cni")
 
@@ -41,7 +43,7 @@ def ensure_packages(*, node: bool) -> None:
     hint = f"the lab needs: apt-get install {' '.join(missing)}"
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         raise HostError(hint)
-    print(f"installing {' '.join(missing)} …", flush=True)
+    say(f"installing {' '.join(missing)} …")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for command in (["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing]):
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

@@ -83,11 +83,11 @@ def _ancestors(pid: int) -> set[int]:
 
 def inner_pids(outer: Process) -> dict[int, int]:
     """Return {number inside the lab's pid namespace: number here} for every process in it."""
-    namespace = os.readlink(PROC / str(outer.pid) / "ns" / "pid_for_children")
+    namespace = (PROC / str(outer.pid) / "ns" / "pid_for_children").readlink()
     found = {}
     for pid in all_pids():
         try:
-            if os.readlink(PROC / str(pid) / "ns" / "pid") == namespace:
+            if (PROC / str(pid) / "ns" / "pid").readlink() == namespace:
                 found[int(status_field(pid, "NSpid").split()[-1])] = pid
         except OSError:
             continue

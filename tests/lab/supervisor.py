@@ -9,6 +9,7 @@ from types import FrameType
 from typing import NoReturn, TypeVar
 
 from tests.lab.files import write
+from tests.lab.say import say
 from tests.lab.state import State
 from tests.lab.wait import until
 
@@ -112,7 +113,7 @@ class Supervisor:
     def _ended(self, name: str, code: int) -> None:
         del self._pids[name]
         (self._state.running / name).unlink(missing_ok=True)
-        print(f"{name} ended with {code}", flush=True)
+        say(f"{name} ended with {code}")
         held = (self._state.stopped / name).exists()
         if self._settled or held or time.monotonic() - self._started[name] > _QUICK_EXIT_S:
             return

@@ -15,6 +15,7 @@ from pathlib import Path
 from tests.lab import boot, builds, cgroups, configs, host, isolate, pause, pki
 from tests.lab.files import write
 from tests.lab.procs import Process, marked
+from tests.lab.say import say
 from tests.lab.state import MARKER, REPOSITORY, Ports, Settings, State
 from tests.lab.wait import until
 
@@ -175,7 +176,7 @@ def _follow(state: State, outer: Process, start: float) -> None:
 
 
 def _say(start: float, what: str) -> None:
-    print(f"{time.monotonic() - start:6.2f} s  {what}", flush=True)
+    say(f"{time.monotonic() - start:6.2f} s  {what}")
 
 
 def _events(state: State) -> list[dict[str, object]]:
