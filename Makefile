@@ -4,6 +4,8 @@ SHELL := /bin/bash -o pipefail
 .PHONY: help install demo test unit integration e2e soak lab-up lab-down lab-status images lint fmt generate golden verify clean
 
 CLUSTER ?= lab
+REGISTRY ?=
+ACCELERATOR ?=
 # The package manager: the one on PATH, else a pinned one of our own.
 UV := $(or $(shell command -v uv),.cache/uv/bin/uv)
 PY := .venv/bin/python
@@ -17,7 +19,7 @@ help: ## List the commands
 
 ##@ Use
 demo: .venv/synced ## From nothing to an answered request: cluster, operator, model, a prompt change (CLUSTER=lab|kind|current)
-	@$(PY) -m tests.lab.demo --cluster $(CLUSTER)
+	@$(PY) -m tests.lab.demo --cluster $(CLUSTER) --registry "$(REGISTRY)" --accelerator "$(ACCELERATOR)"
 
 ##@ Test
 test: install ## From nothing to a green suite; says how long each tier took
@@ -27,8 +29,7 @@ test: install ## From nothing to a green suite; says how long each tier took
 	@hack/tier e2e 35 $(MAKE) --no-print-directory e2e
 
 set-up: .venv/synced
-	@$(LAB) build
-	@$(PY) -m tests.lab.images build
+	@$(PY) -m tests.lab.prepare
 
 unit: .venv/synced ## Tests without a cluster; core covered by branch
 	@$(PYTEST) tests/unit -n 2 --cov --cov-report=term
@@ -37,9 +38,7 @@ integration: .venv/synced ## Tests against a real API server (no root, no kubele
 	@$(LAB) build cp kwok helm
 	@hack/with-lab control-plane $(PYTEST) tests/integration
 
-e2e: .venv/synced ## Tests on a real node with real pods (root)
-	@$(LAB) build
-	@$(PY) -m tests.lab.images build
+e2e: set-up ## Tests on a real node with real pods (root)
 	@$(PYTEST) tests/e2e/test_lab.py
 	@hack/with-lab full $(PYTEST) tests/e2e --ignore tests/e2e/test_lab.py
 

@@ -13,7 +13,7 @@ class WaitTimeoutError(AssertionError):
 
 
 def until(
-    condition: Callable[[], T],
+    condition: Callable[[], T | None],
     *,
     timeout_s: float,
     what: str,

@@ -1,0 +1,42 @@
+"""The product as the tests on a real node install and uninstall it."""
+
+import json
+
+from tests.e2e import kit
+from tests.lab import product, s3_component
+from tests.lab.cluster import Lab
+from tests.lab.images import build
+from tests.lab.s3 import S3Client
+
+MAIN = "llm-e2e"
+GONE = "llm-gone"
+IMAGES = ("operator", "sidecar", "fetcher", "engine-stub", "vllm-cpu")
+
+
+def install() -> None:
+    """Load the images, fill the bucket, make the namespaces and install the chart."""
+    lab = Lab.current()
+    for name in IMAGES:
+        lab.load_image(build.image_path(name))
+    s3 = S3Client(s3_component.ENDPOINT)
+    product.seed(s3)
+    for namespace in (MAIN, GONE):
+        product.make_namespace(namespace)
+        product.make_credentials(namespace, s3.env())
+    product.install([MAIN, GONE])
+
+
+def scale_operator(replicas: int) -> None:
+    """Take the operator away or bring it back, and wait until it is so."""
+    kit.kubectl("-n", product.SYSTEM_NAMESPACE, "scale", "deployment", product.RELEASE, f"--replicas={replicas}")
+    kit.kubectl("-n", product.SYSTEM_NAMESPACE, "rollout", "status", f"deployment/{product.RELEASE}", "--timeout=120s")
+
+
+def uninstall() -> None:
+    """Uninstall the chart as its users do."""
+    product.uninstall()
+
+
+def merge_data(key: str, value: str) -> str:
+    """Return a merge patch that sets one key of a ConfigMap."""
+    return json.dumps({"data": {key: value}})

@@ -1,0 +1,186 @@
+"""Create, scale, damage and delete an LLMDeployment on a real node. The engine is the stub; everything else is real."""
+
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e import kit
+from tests.e2e.manifests import deployment
+from tests.lab.wait import until
+
+NS = "llm-e2e"
+
+
+@pytest.fixture(scope="module")
+def chat(platform: None) -> Iterator[str]:  # noqa: ARG001  # the platform must be up first
+    """One settled LLMDeployment that the tests of this file share; its address."""
+    kit.apply(deployment(), namespace=NS)
+    kit.wait_settled("chat", NS)
+    yield kit.address("chat", NS)
+    kit.kubectl("-n", NS, "delete", "llm", "chat", "--ignore-not-found", "--wait=true")
+
+
+def test_a_created_deployment_answers_on_every_route(chat: str) -> None:
+    revision = kit.llm("chat", NS)["status"]["stable"]["revision"]
+    answer = kit.chat(chat, max_tokens=8)
+    assert answer.status == 200, answer.body
+    assert answer.headers["x-llm-revision"] == revision
+    assert answer.json()["choices"][0]["message"]["content"]
+    models = kit.request(chat, "GET", "/v1/models").json()
+    assert [model["id"] for model in models["data"]] == ["chat"]
+    generated = kit.request(
+        chat, "POST", "/generate", {"prompt": "Once", "max_tokens": 8, "temperature": 0.7, "top_p": 0.9, "stop": ["\n"]}
+    )
+    assert generated.status == 200, generated.body
+    assert generated.json()["text"][0].startswith("Once")
+    completed = kit.request(chat, "POST", "/v1/completions", {"model": "chat", "prompt": "Once", "max_tokens": 8})
+    assert completed.json()["choices"][0]["text"]
+
+
+def test_kubectl_get_tells_where_it_stands(chat: str) -> None:  # noqa: ARG001
+    table = kit.kubectl("-n", NS, "get", "llm")
+    print(table)  # noqa: T201
+    header, row = table.splitlines()
+    assert header.split() == ["NAME", "READY", "PHASE", "REPLICAS", "STABLE", "AGE"]
+    assert row.split()[:4] == ["chat", "True", "Ready", "1"]
+
+
+def test_the_engine_is_out_of_reach_from_outside_its_pod(chat: str) -> None:  # noqa: ARG001
+    pod_ip = kit.pods_of("chat", NS)[0]["status"]["podIP"]
+    with pytest.raises(ConnectionRefusedError):
+        kit.request(pod_ip, "GET", "/v1/models", port=8000, timeout_s=5)
+
+
+def test_scale_from_one_to_three_and_back(chat: str) -> None:
+    kit.kubectl("-n", NS, "scale", "llm", "chat", "--replicas=3")
+    kit.wait_settled("chat", NS, replicas=3)
+    with kit.Load(chat, every_s=0.05) as load:
+        kit.kubectl("-n", NS, "scale", "llm", "chat", "--replicas=1")
+        kit.wait_settled("chat", NS, replicas=1)
+    assert load.sent > 0
+    assert load.failures == []
+
+
+def _damage(kind: str, name: str) -> str:
+    """Change a field the operator owns and return the JSON path and value that must come back."""
+    patches = {
+        "deployment": {"spec": {"replicas": 0}},
+        "service": {"spec": {"selector": {"llmops.dev/deployment": "nobody"}}},
+        "configmap": {"data": {"table.json": "{}"}},
+        "poddisruptionbudget": {"spec": {"maxUnavailable": 3}},
+        "networkpolicy": {"spec": {"ingress": []}},
+    }
+    return json.dumps(patches[kind]) if kind in patches else name
+
+
+@pytest.mark.parametrize("kind", ["deployment", "service", "configmap", "poddisruptionbudget", "networkpolicy"])
+def test_an_edited_child_is_restored(chat: str, kind: str) -> None:  # noqa: ARG001
+    for child in kit.items(kind, NS, "llmops.dev/deployment=chat"):
+        name = child["metadata"]["name"]
+        before: kit.Object = {key: child[key] for key in ("spec", "data") if key in child}
+        kit.kubectl("-n", NS, "patch", kind, name, "--type=merge", "-p", _damage(kind, name))
+
+        def restored(name: str = name, before: kit.Object = before) -> bool:
+            now = kit.get(kind, name, NS)
+            return now is not None and {key: now[key] for key in before} == before
+
+        # Ten seconds is the promise; the suite gives three times as long and prints the figure.
+        kit.seconds_until(restored, timeout_s=30, what=f"edited {kind} {name} restored")
+    kit.wait_settled("chat", NS)
+
+
+@pytest.mark.parametrize("kind", ["controllerrevision", "poddisruptionbudget", "networkpolicy", "service", "configmap", "deployment"])
+def test_a_deleted_child_is_made_again(chat: str, kind: str) -> None:  # noqa: ARG001
+    for child in kit.items(kind, NS, "llmops.dev/deployment=chat"):
+        name, uid = child["metadata"]["name"], child["metadata"]["uid"]
+        kit.kubectl("-n", NS, "delete", kind, name, "--wait=false")
+
+        def made_again(name: str = name, uid: str = uid) -> bool:
+            now = kit.get(kind, name, NS)
+            return now is not None and now["metadata"]["uid"] != uid
+
+        kit.seconds_until(made_again, timeout_s=30, what=f"deleted {kind} {name} made again")
+    kit.wait_settled("chat", NS)
+
+
+def test_a_pod_deleted_under_a_stream_finishes_the_stream_and_new_requests_go_elsewhere(chat: str) -> None:
+    kit.kubectl("-n", NS, "scale", "llm", "chat", "--replicas=2")
+    kit.wait_settled("chat", NS, replicas=2)
+    streams = [kit.Stream(chat, tokens=200).start() for _ in range(4)]
+    victims = {pod["metadata"]["name"] for pod in kit.pods_of("chat", NS)}
+    victim = min(victims)
+    with kit.Load(chat, every_s=0.05) as load:
+        kit.kubectl("-n", NS, "delete", "pod", victim, "--wait=false")
+        ended = [stream.finish() for stream in streams]
+        until(lambda: kit.get("pod", victim, NS) is None, timeout_s=120, what=f"pod {victim} gone")
+    assert [stream.error for stream in ended] == ["", "", "", ""]
+    assert load.failures == []
+    assert load.sent > 10
+    kit.kubectl("-n", NS, "scale", "llm", "chat", "--replicas=1")
+    kit.wait_settled("chat", NS)
+
+
+def test_an_engine_edit_brings_the_new_engine_up_beside_the_old_and_then_removes_it(chat: str) -> None:
+    old = kit.llm("chat", NS)["status"]["stable"]
+    with kit.Load(chat, every_s=0.05) as load:
+        kit.apply(deployment(engine={"maxModelLen": 1024}), namespace=NS)
+        now = kit.wait_settled("chat", NS)
+        until(lambda: len(kit.items("deployments", NS, "llmops.dev/deployment=chat")) == 1, timeout_s=60, what="one Deployment left")
+    stable = now["status"]["stable"]
+    assert stable["engine"] != old["engine"]
+    assert stable["revision"] != old["revision"]
+    assert load.failures == []
+    assert {old["revision"], stable["revision"]} >= set(load.revisions)
+
+
+def test_delete_and_recreate_under_the_same_name_at_once(chat: str) -> None:  # noqa: ARG001
+    old = kit.llm("chat", NS)["metadata"]["uid"]
+    kit.kubectl("-n", NS, "delete", "llm", "chat", "--wait=false")
+    kit.apply(deployment(), namespace=NS)
+    now = kit.wait_settled("chat", NS)
+    assert now["metadata"]["uid"] != old
+    for kind in ("deployments", "services", "configmaps", "controllerrevisions", "networkpolicies", "poddisruptionbudgets"):
+        for child in kit.items(kind, NS, "llmops.dev/deployment=chat"):
+            assert child["metadata"]["ownerReferences"][0]["uid"] == now["metadata"]["uid"], child["metadata"]["name"]
+
+
+def test_deleting_an_idle_deployment_takes_its_children_along() -> None:
+    kit.apply(deployment("idle"), namespace=NS)
+    kit.wait_settled("idle", NS)
+    kit.kubectl("-n", NS, "delete", "llm", "idle", "--wait=false")
+    kinds = "deployments,services,configmaps,controllerrevisions,networkpolicies,poddisruptionbudgets,jobs,pods"
+    kit.seconds_until(
+        lambda: not kit.items(kinds, NS, "llmops.dev/deployment=idle"), timeout_s=90, what="children of an idle deployment gone"
+    )
+
+
+def test_deleting_a_deployment_with_an_open_stream_lets_the_stream_end() -> None:
+    kit.apply(deployment("busy"), namespace=NS)
+    kit.wait_settled("busy", NS)
+    stream = kit.Stream(kit.address("busy", NS), tokens=300, model="busy").start()
+    pod = kit.pods_of("busy", NS)[0]["metadata"]["name"]
+    kit.kubectl("-n", NS, "delete", "llm", "busy", "--wait=false")
+    time_left = time.monotonic()
+    assert stream.running
+    assert stream.finish().error == ""
+    print(f"stream went on for {time.monotonic() - time_left:.1f} s after the delete")  # noqa: T201
+    until(lambda: kit.get("pod", pod, NS) is None, timeout_s=60, what="the pod gone after its stream")
+
+
+def test_the_drain_call_blocks_until_the_stream_has_ended() -> None:
+    """Deleting the pod must wait for the preStop call: a kubelet that got an error would go on to SIGTERM at once."""
+    kit.apply(deployment("drains"), namespace=NS)
+    kit.wait_settled("drains", NS)
+    stream = kit.Stream(kit.address("drains", NS), tokens=200, model="drains").start()
+    pod = kit.pods_of("drains", NS)[0]["metadata"]["name"]
+    kit.kubectl("-n", NS, "delete", "pod", pod, "--wait=false")
+    while stream.running:
+        now = kit.get("pod", pod, NS)
+        assert now is not None, "the pod was gone before its stream had ended"
+        engine = next(status for status in now["status"]["containerStatuses"] if status["name"] == "engine")
+        assert "running" in engine["state"], "the engine was stopped under a stream"
+        stream.thread.join(0.3)  # type: ignore[union-attr]  # started above
+    assert stream.error == ""
+    kit.kubectl("-n", NS, "delete", "llm", "drains", "--wait=false")

@@ -1,0 +1,86 @@
+"""The real vLLM on CPU behind the same engine profile a GPU one would use, asked by the official client."""
+
+from collections.abc import Iterator
+
+import openai
+import pytest
+
+from tests.e2e import kit
+from tests.e2e.manifests import deployment
+
+NS = "llm-e2e"
+READY_S = 400  # 30 s on a quiet machine, five times that on a busy one, and the image's first unpacking
+
+
+@pytest.fixture(scope="module")
+def vllm(platform: None) -> Iterator[str]:  # noqa: ARG001  # the platform must be up first
+    """One settled LLMDeployment on the real engine; its address."""
+    kit.apply(deployment("real", profile="vllm"), namespace=NS)
+    kit.wait_settled("real", NS, timeout_s=READY_S)
+    yield kit.address("real", NS)
+    kit.kubectl("-n", NS, "delete", "llm", "real", "--wait=true")
+
+
+@pytest.fixture
+def client(vllm: str) -> Iterator[openai.OpenAI]:
+    """The official client pointed at the sidecar."""
+    with openai.OpenAI(base_url=f"http://{vllm}:8080/v1", api_key="unused", timeout=120, max_retries=0) as made:
+        yield made
+
+
+def test_chat_completions_through_the_official_client(client: openai.OpenAI) -> None:
+    answer = client.chat.completions.create(model="real", messages=[{"role": "user", "content": "hello"}], max_tokens=12, temperature=0)
+    again = client.chat.completions.create(model="real", messages=[{"role": "user", "content": "hello"}], max_tokens=12, temperature=0)
+    assert answer.choices[0].message.content
+    assert answer.choices[0].message.content == again.choices[0].message.content
+    assert answer.usage is not None
+    assert answer.usage.completion_tokens == 12
+
+
+def test_streaming_with_and_without_usage(client: openai.OpenAI) -> None:
+    plain = list(client.chat.completions.create(model="real", messages=[{"role": "user", "content": "hi"}], max_tokens=12, stream=True))
+    assert plain[-1].choices[0].finish_reason in {"length", "stop"}
+    assert all(chunk.choices for chunk in plain), "the usage chunk the sidecar asks the engine for leaked to a client that did not"
+    told = list(
+        client.chat.completions.create(
+            model="real",
+            messages=[{"role": "user", "content": "hi"}],
+            max_tokens=12,
+            stream=True,
+            stream_options={"include_usage": True},
+        ),
+    )
+    assert told[-1].usage is not None
+    assert told[-1].usage.completion_tokens == 12
+
+
+def test_the_classic_generate_request(vllm: str) -> None:
+    body = {"prompt": "The quick brown fox", "max_tokens": 100, "temperature": 0.7, "top_p": 0.9, "stop": ["\n"]}
+    answer = kit.request(vllm, "POST", "/generate", body)
+    assert answer.status == 200, answer.body
+    assert list(answer.json()) == ["text"]
+    assert len(answer.json()["text"]) == 1
+    assert answer.json()["text"][0].startswith("The quick brown fox")
+
+
+def test_a_wrong_model_and_a_prompt_too_long_are_the_engine_s_own_errors(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.NotFoundError):
+        client.chat.completions.create(model="nope", messages=[{"role": "user", "content": "hi"}])
+    with pytest.raises(openai.BadRequestError):
+        client.chat.completions.create(model="real", messages=[{"role": "user", "content": "word " * 4000}])
+
+
+def test_a_prompt_edit_moves_the_real_engine_s_prompt_tokens(client: openai.OpenAI) -> None:
+    def tokens() -> int:
+        answer = client.chat.completions.create(model="real", messages=[{"role": "user", "content": "hello"}], max_tokens=2)
+        assert answer.usage is not None
+        return answer.usage.prompt_tokens
+
+    before, pods = tokens(), {pod["metadata"]["uid"] for pod in kit.pods_of("real", NS)}
+    kit.apply(
+        deployment("real", profile="vllm", prompt={"inline": {"system": "Speak like a pirate, and keep every answer short."}}), namespace=NS
+    )
+    kit.wait_settled("real", NS)
+    assert tokens() != before
+    assert {pod["metadata"]["uid"] for pod in kit.pods_of("real", NS)} == pods
+    assert set(kit.each_restart(kit.pods_of("real", NS))) == {0}
