@@ -8,6 +8,8 @@ from typing import NoReturn
 
 from tests.lab import addresses, builds, cgroups, components, configs, isolate, kwok
 from tests.lab.api import Api
+from tests.lab.components import Extra
+from tests.lab.images.build import image_path
 from tests.lab.state import MARKER, Settings, State
 from tests.lab.supervisor import ComponentError, Supervisor
 from tests.lab.wait import WaitTimeoutError
@@ -18,18 +20,19 @@ _STEP_TIMEOUT_S = 120.0
 class Boot:
     """Brings components up as early as what they need is there, and says each step."""
 
-    def __init__(self, state: State, settings: Settings, supervisor: Supervisor) -> None:
+    def __init__(self, state: State, settings: Settings, supervisor: Supervisor, extras: list[Extra]) -> None:
         """Take the lab to boot."""
         self._state = state
         self._settings = settings
         self._supervisor = supervisor
+        self._extras = extras
         self._api = Api(state)
 
     def run(self) -> None:
         """Come up whole, or raise ComponentError."""
         node = self._settings.node
         start = self._supervisor.start
-        start("etcd", "kube-apiserver", *(["containerd"] if node else []))
+        start("etcd", "kube-apiserver", *(["containerd"] if node else []), *(extra.name for extra in self._extras))
         if node:
             self._step("containerd", "containerd", self._containerd_answers)
             self._import_pause()
@@ -56,6 +59,9 @@ class Boot:
             if self._settings.kwok_nodes:
                 self._step("kwok", f"{self._settings.kwok_nodes} simulated nodes Ready", self._simulated_ready)
 
+        for extra in self._extras:
+            self._step(extra.name, extra.name, extra.ready)
+
     def _step(self, component: str, what: str, condition: "kwok.Condition") -> None:
         try:
             self._supervisor.until(condition, timeout_s=_STEP_TIMEOUT_S, what=what)
@@ -70,7 +76,7 @@ class Boot:
         return self._ctr("version").returncode == 0
 
     def _import_pause(self) -> None:
-        done = self._ctr("images", "import", str(pause_tar(self._state)))
+        done = self._ctr("images", "import", str(image_path("pause")))
         if done.returncode:
             raise ComponentError("containerd", f"the pause image does not load: {done.stderr.strip()}")
 
@@ -82,7 +88,11 @@ class Boot:
         return is_ready(self._node())
 
     def _advertise_gpus(self) -> None:
-        patch = [{"op": "add", "path": "/status/capacity/nvidia.com~1gpu", "value": str(self._settings.gpus)}]
+        # The kubelet would copy the capacity to allocatable by itself, at its next report two seconds later.
+        patch = [
+            {"op": "add", "path": f"/status/{kind}/nvidia.com~1gpu", "value": str(self._settings.gpus)}
+            for kind in ("capacity", "allocatable")
+        ]
         path = f"/api/v1/nodes/{addresses.NODE_NAME}/status"
         self._api.text(path, method="PATCH", body=patch, content_type="application/json-patch+json")
 
@@ -116,15 +126,18 @@ def tell(state: State, **event: object) -> None:
         file.write(json.dumps(event) + "\n")
 
 
-def pause_tar(state: State) -> Path:
-    """Return the OCI archive of the pause image."""
-    return state.config / "pause.tar"
-
-
 def ctr_command(state: State, settings: Settings) -> list[str]:
     """Return how to talk to containerd, from inside the lab's mount namespace."""
     run = configs.run_dir(state, settings)
     return [str(builds.binary("ctr")), f"--address={run}/containerd.sock", "--namespace=k8s.io"]
+
+
+def _extras(state: State, settings: Settings) -> list[Extra]:
+    if not settings.s3:
+        return []
+    from tests.lab import s3_component  # noqa: PLC0415  # needs packages that the lab does without otherwise
+
+    return [s3_component.component(state, configs.run_dir(state, settings))]
 
 
 def supervise(root: Path) -> NoReturn:
@@ -133,11 +146,15 @@ def supervise(root: Path) -> NoReturn:
     settings = Settings.load(state.settings.read_text())
     groups = cgroups.load((state.config / "cgroups.json").read_text()) if settings.node else ()
     environment = isolate.environment(state, builds.path_entries(), MARKER)
-    supervisor = Supervisor(state, components.commands(state, settings, builds.binary), environment, alone=settings.network == "loopback")
+    extras = _extras(state, settings)
+    commands = components.commands(state, settings, builds.binary) | {extra.name: extra.command for extra in extras}
+    supervisor = Supervisor(state, commands, environment, alone=settings.network == "loopback")
     try:
         isolate.settle(state, settings, groups)
+        for extra in extras:
+            extra.prepare()
         tell(state, step="namespaces" if settings.has_pod_addresses else "no namespaces: loopback only")
-        Boot(state, settings, supervisor).run()
+        Boot(state, settings, supervisor, extras).run()
     except BaseException as error:
         component = error.component if isinstance(error, ComponentError) else "supervisor"
         tell(state, failed=f"{type(error).__name__}: {error}", component=component)

@@ -65,6 +65,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _up(args: argparse.Namespace) -> int:
     wanted = Settings(mode=args.mode, gpus=args.gpus, kwok_nodes=args.kwok_nodes, s3=args.s3, disk=not args.memory)
+    if args.s3 and not wanted.node:
+        raise LabError("--s3 needs the full mode: the server listens on the node's address; tests.lab.s3.S3Server runs one without")
     if not up.up(State.current(), wanted):
         say("already up")
     return 0

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-from tests.lab import boot, builds, isolate, procs, up
+from tests.lab import boot, builds, isolate, namespaces, procs, up
 from tests.lab.host import search_path
 from tests.lab.state import MARKER, Settings, State
 from tests.lab.up import LabError
@@ -87,6 +87,10 @@ class Lab:
     def kubectl(self, *args: str, stdin: str | None = None) -> str:
         """Run kubectl as the administrator."""
         return self.exec(["kubectl", *args], stdin=stdin)
+
+    def create_namespace(self, name: str, labels: dict[str, str] | None = None) -> None:
+        """Create a namespace that enforces the Pod Security Standard `restricted`."""
+        self.kubectl("create", "-f", "-", stdin=json.dumps(namespaces.restricted(name, labels)))
 
     def load_image(self, tar: Path) -> str:
         """Load an OCI archive into the node."""

@@ -1,6 +1,7 @@
 """The argv of every component: pure functions of settings and paths."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.lab import addresses
@@ -8,6 +9,16 @@ from tests.lab.configs import run_dir
 from tests.lab.state import Settings, State
 
 Locate = Callable[[str], Path]
+
+
+@dataclass(frozen=True)
+class Extra:
+    """A component that is no part of Kubernetes."""
+
+    name: str
+    command: list[str]
+    prepare: Callable[[], None]  # runs inside the lab before the start
+    ready: Callable[[], bool]
 
 
 def commands(state: State, settings: Settings, binary: Locate) -> dict[str, list[str]]:

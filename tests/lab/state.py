@@ -90,6 +90,11 @@ class State:
         """Return the API server's audit log."""
         return self.logs / "audit.log"
 
+    @property
+    def s3_credentials(self) -> Path:
+        """Return the file with the S3 server's keys, one NAME=value a line."""
+        return self.root / "s3.env"
+
     def kubeconfig(self, user: str = "admin") -> Path:
         """Return the kubeconfig of one of the lab's users."""
         return self.root / ("kubeconfig" if user == "admin" else f"{user}.kubeconfig")

@@ -12,8 +12,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from tests.lab import boot, builds, cgroups, configs, host, isolate, pause, pki
+from tests.lab import builds, cgroups, configs, host, isolate, pki
 from tests.lab.files import write
+from tests.lab.images import build as images
 from tests.lab.procs import Process, marked
 from tests.lab.say import say
 from tests.lab.state import MARKER, REPOSITORY, Ports, Settings, State
@@ -40,6 +41,8 @@ def up(state: State, wanted: Settings) -> bool:
             host.require_root()
         host.ensure_packages(node=wanted.node)
         builds.build(_modules(wanted))
+        if wanted.node:
+            images.build(["pause"])
         settings = replace(wanted, network=isolate.choose_network(wanted.mode))
         if not settings.has_pod_addresses:
             settings = replace(settings, ports=_free_ports())
@@ -97,7 +100,7 @@ def _check_same(running: Settings, wanted: Settings) -> None:
 
 
 def _modules(settings: Settings) -> list[str]:
-    return ["cp", *(["pause", "containerd", "coredns"] if settings.node else []), *(["kwok"] if settings.kwok else []), "helm"]
+    return ["cp", *(["containerd", "coredns"] if settings.node else []), *(["kwok"] if settings.kwok else []), "helm"]
 
 
 def _free_ports() -> Ports:
@@ -115,7 +118,6 @@ def _launch(state: State, settings: Settings) -> Process:
     configs.write_all(state, settings, configs.runc_path(host.search_path()) if settings.node else "")
     hierarchies: tuple[cgroups.Hierarchy, ...] = ()
     if settings.node:
-        pause.write_tar(builds.binary("pause"), boot.pause_tar(state))
         hierarchies = cgroups.discover(state.name)
         _prepare_host(state, hierarchies)
     write(state.settings, settings.dump())
@@ -223,5 +225,5 @@ def _remove_files(state: State) -> None:
     for folder in (state.disk, state.stopped, state.running, state.config, state.root / "run"):
         if folder.exists():
             shutil.rmtree(folder)
-    for file in (state.process, state.events, state.settings, state.leftovers):
+    for file in (state.process, state.events, state.settings, state.leftovers, state.s3_credentials):
         file.unlink(missing_ok=True)
