@@ -4,7 +4,7 @@ import argparse
 
 from tests.lab.images.build import build, image_path, is_current
 from tests.lab.images.catalog import targets
-from tests.lab.images.places import say
+from tests.lab.say import say
 
 
 def main() -> None:

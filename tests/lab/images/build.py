@@ -5,8 +5,8 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from tests.lab.images import places
 from tests.lab.images.catalog import Target, targets
+from tests.lab.say import say
 from tests.lab.state import cache_dir
 
 
@@ -33,15 +33,15 @@ def is_current(target: Target) -> bool:
 def _ensure(target: Target) -> Path:
     out = image_path(target.name)
     if is_current(target):
-        places.say(f"image {target.ref}: up to date")
+        say(f"image {target.ref}: up to date")
         return out
-    places.say(f"image {target.ref}: building")
+    say(f"image {target.ref}: building")
     started = time.monotonic()
     key = target.key()
     _stamp(target).unlink(missing_ok=True)
     target.build(out)
     _stamp(target).write_text(json.dumps({"key": key, "ref": target.ref}))
-    places.say(f"image {target.ref}: built in {time.monotonic() - started:.1f} s, {out.stat().st_size / 1e6:.0f} MB")
+    say(f"image {target.ref}: built in {time.monotonic() - started:.1f} s, {out.stat().st_size / 1e6:.0f} MB")
     return out
 
 

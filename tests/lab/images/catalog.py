@@ -3,14 +3,15 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from tests.lab import builds
-from tests.lab.images import debian, dockerfile, places, python_layer, rootfs, uv
-from tests.lab.images.archive import Entry, write_tar
-from tests.lab.images.oci import ImageConfig, Layer, write_image
+from tests.lab.images import debian, dockerfile, places, python_layer, rootfs, uv, vllm, vllm_site
+from tests.lab.images.archive import Entry
+from tests.lab.images.oci import ImageConfig, layer_of, write_image
+from tests.lab.s3 import weed_binary
 
 _PAUSE = "lab.local/pause:1"
+_SEAWEEDFS = "lab.local/seaweedfs:dev"
 _PYTHON = "lab.local/python:3.11"
 _OPERATOR = places.REPO / "operator/llm_operator"
 _SIDECAR = places.REPO / "images/sidecar/llm_sidecar"
@@ -37,22 +38,10 @@ def targets() -> dict[str, Target]:
         _app("sidecar", "llm-sidecar", "sidecar", (_SIDECAR,)),
         _app("fetcher", "llm-fetcher", "fetcher", (_FETCHER,)),
         _app("engine-stub", "engine-stub", "sidecar", (_STUB,)),
+        Target("seaweedfs", _SEAWEEDFS, _seaweedfs_key, _build_seaweedfs),
+        Target("vllm-cpu", vllm.REF, _vllm_key, vllm.build),
     ]
     return {target.name: target for target in listed}
-
-
-def layer_of(entries: list[Entry]) -> Layer:
-    """Return the layer that holds these entries."""
-
-    def write(out: BinaryIO) -> None:
-        write_tar(out, entries)
-
-    return write
-
-
-def base_layer(base: rootfs.Rootfs) -> Layer:
-    """Return a base file system as a layer."""
-    return layer_of(list(base.entries()))
 
 
 def _base_key() -> str:
@@ -60,7 +49,7 @@ def _base_key() -> str:
 
 
 def _build_python(out: Path) -> None:
-    write_image(out, _PYTHON, [base_layer(rootfs.base())], ImageConfig(cmd=("/usr/bin/python3",), user="65532"))
+    write_image(out, _PYTHON, [layer_of(rootfs.base().entries())], ImageConfig(cmd=("/usr/bin/python3",), user="65532"))
 
 
 def _app(folder: str, image: str, extra: str, packages: tuple[Path, ...]) -> Target:
@@ -80,7 +69,7 @@ def _app(folder: str, image: str, extra: str, packages: tuple[Path, ...]) -> Tar
         base = rootfs.base()
         with python_layer.application(base, stage.app_dir, uv.export(extra), packages) as app:
             extras = [Entry(target, places.REPO / source) for source, target in stage.extras]
-            write_image(out, ref, [base_layer(base), layer_of([*app, *extras])], stage.config)
+            write_image(out, ref, [layer_of(base.entries()), layer_of([*app, *extras])], stage.config)
 
     return Target(folder, ref, key, build)
 
@@ -98,3 +87,15 @@ def _pause_key() -> str:
 def _build_pause(out: Path) -> None:
     builds.build(["pause"])
     write_image(out, _PAUSE, [layer_of([Entry("pause", builds.binary("pause"), 0o755)])], ImageConfig(entrypoint=("/pause",), user="65535"))
+
+
+def _seaweedfs_key() -> str:
+    return places.fingerprint(Path(weed_binary()), places.own_source("archive", "catalog", "oci"))
+
+
+def _build_seaweedfs(out: Path) -> None:
+    write_image(out, _SEAWEEDFS, [layer_of([Entry("weed", Path(weed_binary()), 0o755)])], ImageConfig(entrypoint=("/weed",), user="10001"))
+
+
+def _vllm_key() -> str:
+    return places.fingerprint(vllm_site.key(), *debian.host_sources(), places.own_source("archive", "oci", "rootfs", "vllm"))

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from tests.lab.images.archive import Entry, write_tar
+
 Layer = Callable[[BinaryIO], None]
 """Writes one uncompressed layer tar to the stream it is given; the same bytes every time."""
 
@@ -36,13 +38,12 @@ class ImageConfig:
     labels: dict[str, str] = field(default_factory=dict)
 
 
-def file_layer(path: Path) -> Layer:
-    """Return the layer that is the tar at ``path``."""
+def layer_of(entries: Iterable[Entry]) -> Layer:
+    """Return the layer that holds these entries."""
+    listed = list(entries)
 
     def write(out: BinaryIO) -> None:
-        with path.open("rb") as source:
-            while chunk := source.read(1 << 20):
-                out.write(chunk)
+        write_tar(out, listed)
 
     return write
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -44,9 +43,3 @@ def fingerprint(*parts: str | Path | Iterable[Path]) -> str:
 def _feed(digest: "hashlib._Hash", name: bytes, data: bytes) -> None:
     for piece in (name, data):
         digest.update(len(piece).to_bytes(8, "big") + piece)
-
-
-def say(message: str) -> None:
-    """Tell whoever waits what happens now."""
-    sys.stdout.write(f"{message}\n")
-    sys.stdout.flush()

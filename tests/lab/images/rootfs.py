@@ -47,13 +47,13 @@ class Rootfs:
 
     def compile(self, folder: Path, shown_as: str) -> None:
         """Compile the Python files under ``folder`` with the base's own interpreter, as files that lie at ``shown_as`` in the image."""
-        command = [*self._python(), "-s", "-S", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
+        command = [*self.python(), "-s", "-S", "-m", "compileall", "-q", "-j", "2", "--invalidation-mode", "unchecked-hash"]
         command += ["-s", str(folder), "-p", shown_as, str(folder)]
         # Packages carry templates that only look like Python: what does not compile is shipped as it is, and the exit code says nothing.
         subprocess.run(command, env={"PYTHONHASHSEED": "0"}, check=False, stdout=subprocess.DEVNULL)
 
-    def _python(self) -> list[str]:
-        # Through the base's own loader: needs neither root nor chroot, and the host's Python may be another one.
+    def python(self) -> list[str]:
+        """Return the command that runs the base's own interpreter on this machine, through its own loader: no root, no chroot."""
         libraries = [self.root / "lib/x86_64-linux-gnu", self.root / "usr/lib/x86_64-linux-gnu"]
         loader = libraries[0] / "ld-linux-x86-64.so.2"
         return [str(loader), "--library-path", ":".join(map(str, libraries)), str(self.root / f"usr/bin/python{PYTHON}")]
