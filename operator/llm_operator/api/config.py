@@ -1,21 +1,30 @@
 """The operator's own configuration: what an administrator offers to the users of a cluster."""
 
 import difflib
+import re
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from llm_operator.api.base import problems
-from llm_operator.api.patterns import DNS_SUBDOMAIN
+from llm_operator.api.patterns import DNS_SUBDOMAIN, MAX_PROFILE_NAME
 from llm_operator.api.quantities import AnyQuantity
 
 DEFAULT_PATH = "/etc/llm-operator/config.yaml"
 PATH_VARIABLE = "LLM_OPERATOR_CONFIG"
 
 PullPolicy = Literal["Always", "IfNotPresent", "Never"]
-ProfileKey = Annotated[str, Field(min_length=1, max_length=63, pattern=DNS_SUBDOMAIN)]
+
+
+def _profile_name(name: str) -> str:
+    if len(name) > MAX_PROFILE_NAME or not re.fullmatch(DNS_SUBDOMAIN, name, re.ASCII):
+        raise ValueError(f"a profile's name has at most {MAX_PROFILE_NAME} characters, lower-case letters, digits, '-' and '.'")
+    return name
+
+
+ProfileName = Annotated[str, AfterValidator(_profile_name)]
 
 
 class ConfigError(ValueError):
@@ -55,7 +64,7 @@ class EngineProfile(ConfigModel):
     command: tuple[str, ...] = ()
     """Command in front of the arguments; empty uses the image's entry point."""
     args: tuple[str, ...] = ()
-    """Arguments every engine of this profile gets, after the operator's own and before the user's."""
+    """Arguments every engine of this profile gets; the user's and then the operator's follow and win."""
     env: dict[str, str] = {}
     """Environment every engine of this profile gets."""
     run_as_user: int = Field(default=10001, ge=1)
@@ -110,9 +119,9 @@ class Sources(ConfigModel):
 class ContainerResources(ConfigModel):
     """Requests and limits of a container the operator adds."""
 
-    requests: dict[str, AnyQuantity] = {}
+    requests: dict[str, AnyQuantity] = {"cpu": "250m", "memory": "256Mi"}
     """What the container is sure to get."""
-    limits: dict[str, AnyQuantity] = {}
+    limits: dict[str, AnyQuantity] = {"cpu": "2", "memory": "1Gi"}
     """What the container cannot exceed."""
 
 
@@ -125,19 +134,15 @@ class OperatorConfig(ConfigModel):
     """When images are pulled."""
     image_pull_secrets: tuple[str, ...] = ()
     """Pull secrets of all images, in the users' namespaces."""
-    engine_profiles: dict[ProfileKey, EngineProfile] = Field(min_length=1)
+    engine_profiles: dict[ProfileName, EngineProfile] = Field(min_length=1)
     """Engines users may choose, by name."""
-    accelerator_profiles: dict[ProfileKey, AcceleratorProfile] = Field(min_length=1)
+    accelerator_profiles: dict[ProfileName, AcceleratorProfile] = Field(min_length=1)
     """Accelerators users may choose, by name."""
     sources: Sources = Sources()
     """Where users may take weights from."""
-    sidecar_resources: ContainerResources = ContainerResources(
-        requests={"cpu": "250m", "memory": "256Mi"}, limits={"cpu": "2", "memory": "1Gi"}
-    )
+    sidecar_resources: ContainerResources = ContainerResources()
     """Resources of the sidecar."""
-    fetcher_resources: ContainerResources = ContainerResources(
-        requests={"cpu": "250m", "memory": "256Mi"}, limits={"cpu": "2", "memory": "1Gi"}
-    )
+    fetcher_resources: ContainerResources = ContainerResources()
     """Resources of the containers that resolve and fetch weights."""
     namespaces: tuple[str, ...] = ()
     """Namespaces that are watched; empty is the operator's own, unless `clusterWide` is set."""

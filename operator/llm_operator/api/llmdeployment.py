@@ -3,31 +3,35 @@
 from decimal import Decimal
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, WithJsonSchema
+from pydantic import Field
 
 from llm_operator.api import sources
 from llm_operator.api.base import VALIDATIONS, ApiModel, rule
+from llm_operator.api.decimals import Real
 from llm_operator.api.durations import Duration
 from llm_operator.api.llmprompt import PromptSpec
-from llm_operator.api.patterns import DNS_LABEL, DNS_SUBDOMAIN, ENGINE_ARGUMENT, MAX_NAME, SERVED_NAME
+from llm_operator.api.patterns import DNS_LABEL, DNS_SUBDOMAIN, ENGINE_ARGUMENT, MAX_NAME, MAX_PROFILE_NAME, SERVED_NAME
 from llm_operator.api.quantities import Quantity
 
 MAX_ARGS = 64
 
 
-ProfileName = Annotated[str, Field(min_length=1, max_length=63, pattern=DNS_SUBDOMAIN)]
+ProfileName = Annotated[str, Field(min_length=1, max_length=MAX_PROFILE_NAME, pattern=DNS_SUBDOMAIN)]
 ArgValue = Annotated[str, Field(max_length=1024)]
 Quantization = Literal[
     "awq",
     "awq_marlin",
-    "bitsandbytes",
     "compressed-tensors",
+    "experts_int8",
     "fp8",
     "gptq",
     "gptq_marlin",
+    "inc",
     "modelopt",
     "modelopt_fp4",
+    "moe_wna16",
     "mxfp4",
+    "quark",
 ]
 
 
@@ -73,7 +77,7 @@ class EngineResources(ApiModel):
     cpu: Annotated[str, Quantity("100m", "1k")] = "4"
     """CPU cores."""
     memory: Annotated[str, Quantity("64Mi", "64Ti")] = "16Gi"
-    """Memory, which also holds what `shm` uses and, for an `s3://` source, none of the weights."""
+    """Memory, of which what lies in `shm` is a part."""
     shm: Annotated[str, Quantity("64Mi", "1Ti")] = "1Gi"
     """Size of /dev/shm, which engine processes use to talk to each other; more accelerators need more."""
 
@@ -92,9 +96,7 @@ class Engine(ApiModel):
     """Name of an engine profile of the administrator: kind of engine, image and version."""
     tensor_parallel_size: int | None = Field(default=None, ge=1, le=64)
     """Accelerators the weights are split over, by default all of `accelerator.count`."""
-    gpu_memory_utilization: (
-        Annotated[Decimal, Field(ge=Decimal("0.01"), le=1), WithJsonSchema({"type": "number", "minimum": 0.01, "maximum": 1})] | None
-    ) = None
+    gpu_memory_utilization: Annotated[Decimal, Real("0.01", "1")] | None = None
     """Share of an accelerator's memory the engine may use for weights and cache; absent is the engine's own default."""
     max_model_len: int | None = Field(default=None, ge=16, le=100_000_000)
     """Most tokens prompt and answer may have together; absent is what the checkpoint says."""

@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, WithJsonSchema
 
 from llm_operator.api.base import PRESERVE_UNKNOWN, ApiModel, rule
+from llm_operator.api.decimals import Real
 
 MAX_TEXT = 65_536
 MAX_MESSAGES = 64
@@ -13,10 +14,6 @@ MAX_STOPS = 16
 
 Stop = Annotated[str, Field(min_length=1, max_length=256)]
 FreeObject = Annotated[dict[str, Any], WithJsonSchema({"type": "object", PRESERVE_UNKNOWN: True})]
-
-
-def _number(low: int, high: int) -> WithJsonSchema:
-    return WithJsonSchema({"type": "number", "minimum": low, "maximum": high})
 
 
 class PromptMessage(ApiModel):
@@ -31,21 +28,21 @@ class PromptMessage(ApiModel):
 class Sampling(ApiModel):
     """Sampling parameters for requests that do not set them; what a client sends always wins."""
 
-    temperature: Annotated[Decimal, Field(ge=0, le=2), _number(0, 2)] | None = None
+    temperature: Annotated[Decimal, Real("0", "2")] | None = None
     """Randomness of the choice of tokens; 0 always takes the most likely one."""
-    top_p: Annotated[Decimal, Field(ge=0, le=1), _number(0, 1)] | None = None
-    """Choose among the most likely tokens that together have this probability; 0 is read by the engine as the single best token."""
+    top_p: Annotated[Decimal, Real("0", "1", above=True)] | None = None
+    """Choose among the most likely tokens that together have this probability; 1 is all of them."""
     top_k: int | None = Field(default=None, ge=-1, le=1_000_000)
     """Choose among this many most likely tokens; 0 or -1 is all of them."""
-    min_p: Annotated[Decimal, Field(ge=0, le=1), _number(0, 1)] | None = None
+    min_p: Annotated[Decimal, Real("0", "1")] | None = None
     """Drop tokens that are less likely than this share of the most likely one."""
     max_tokens: int | None = Field(default=None, ge=1, le=10_000_000)
     """Most tokens an answer may have."""
-    presence_penalty: Annotated[Decimal, Field(ge=-2, le=2), _number(-2, 2)] | None = None
+    presence_penalty: Annotated[Decimal, Real("-2", "2")] | None = None
     """Above 0 favours tokens the answer does not have yet."""
-    frequency_penalty: Annotated[Decimal, Field(ge=-2, le=2), _number(-2, 2)] | None = None
+    frequency_penalty: Annotated[Decimal, Real("-2", "2")] | None = None
     """Above 0 disfavours tokens by how often the answer has them already."""
-    repetition_penalty: Annotated[Decimal, Field(ge=0, le=10), _number(0, 10)] | None = None
+    repetition_penalty: Annotated[Decimal, Real("0", "10", above=True)] | None = None
     """Above 1 disfavours tokens that prompt or answer have already."""
     seed: int | None = Field(default=None, ge=0, le=2**53 - 1)
     """Seed of the random choice, for answers that repeat."""

@@ -10,3 +10,5 @@ SERVED_NAME = r"^[A-Za-z0-9]([A-Za-z0-9._:/-]*[A-Za-z0-9])?$"
 """Name clients use as `model`."""
 MAX_NAME = 40
 """Characters of a custom resource's name: with the longest suffix a child's name still fits 63."""
+MAX_PROFILE_NAME = 63
+"""Characters of a profile's name."""

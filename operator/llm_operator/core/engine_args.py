@@ -73,9 +73,14 @@ def _user_arguments(engine: Engine) -> Iterator[str]:
         if isinstance(argument, Flag):
             yield f"--{name}" if value == "true" else f"--no-{name}"
         elif isinstance(argument, JsonObject):
-            yield f"--{name}={json.dumps(json.loads(value), sort_keys=True, separators=(',', ':'))}"
+            yield f"--{name}={_json(value)}"
         else:
             yield f"--{name}={value}"
+
+
+def _json(value: str) -> str:
+    """Return JSON in its canonical form, with `$` escaped: Kubernetes would replace `$(NAME)` by a variable of the container."""
+    return json.dumps(json.loads(value), sort_keys=True, separators=(",", ":")).replace("$", "\\u0024")
 
 
 def _refusal(name: str) -> str:
