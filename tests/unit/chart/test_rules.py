@@ -1,0 +1,92 @@
+"""The rules of the chart's Role against the operator's table of kinds."""
+
+from typing import Any
+
+import pytest
+import yaml
+
+from hack import generate_rbac
+from llm_operator.core import kinds
+from llm_operator.core.kinds import Kind
+
+EVERYDAY = {"get", "list", "watch", "create", "patch", "delete"}
+
+
+def block(name: str) -> list[dict[str, Any]]:
+    """Return the rules of one named template of the committed file."""
+    text = generate_rbac.TARGET.read_text()
+    body = text.split(f'{{{{- define "{name}" -}}}}')[1].split("{{- end }}")[0]
+    rules: list[dict[str, Any]] = yaml.safe_load(body)
+    return rules
+
+
+def spread(rules: list[dict[str, Any]]) -> set[tuple[str, str, str]]:
+    return {
+        (group, resource, verb) for rule in rules for group in rule["apiGroups"] for resource in rule["resources"] for verb in rule["verbs"]
+    }
+
+
+def table() -> set[tuple[str, str, str]]:
+    on_objects = {(kind.group, kind.plural, verb) for kind in kinds.ALL for verb in kind.verbs}
+    on_status = {(kind.group, f"{kind.plural}/status", verb) for kind in kinds.ALL for verb in kind.status_verbs}
+    return on_objects | on_status
+
+
+def test_the_committed_rules_are_what_the_table_of_kinds_generates() -> None:
+    assert generate_rbac.TARGET.read_text() == generate_rbac.render()
+
+
+def test_all_rules_together_grant_every_verb_of_the_table_and_no_other() -> None:
+    assert spread(block("llm-operator.rules")) | spread(block("llm-operator.rules.nudge")) == table()
+
+
+def test_patch_on_pods_is_the_one_right_that_is_kept_apart() -> None:
+    assert spread(block("llm-operator.rules.nudge")) == {("", "pods", "patch")}
+    assert spread(block("llm-operator.rules")) == table() - {("", "pods", "patch")}
+
+
+def test_no_rule_reaches_secrets_commands_in_pods_accounts_roles_or_nodes() -> None:
+    resources = {resource.split("/")[0] for _, resource, _ in table()}
+    assert resources.isdisjoint({"secrets", "serviceaccounts", "roles", "rolebindings", "clusterroles", "clusterrolebindings", "nodes"})
+    assert {resource for _, resource, _ in table() if "/" in resource} == {"llmdeployments/status", "llmprompts/status"}
+
+
+def test_no_rule_has_a_wildcard_or_a_verb_beyond_reading_and_writing() -> None:
+    granted = table()
+    assert "*" not in {part for grant in granted for part in grant}
+    assert {verb for _, _, verb in granted} <= EVERYDAY
+
+
+def test_pods_are_never_created_or_deleted() -> None:
+    assert {verb for _, resource, verb in table() if resource == "pods"} == {"list", "watch", "patch"}
+
+
+def test_an_event_is_written_and_never_read() -> None:
+    assert {verb for _, resource, verb in table() if resource == "events"} == {"create", "patch"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        (Kind("", "v1", "things", "Thing", ("get", "list")), {("", "things"): ("get", "list")}),
+        (Kind("a.dev", "v1", "things", "Thing", (), ("patch",)), {("a.dev", "things/status"): ("patch",)}),
+        (Kind("a.dev", "v1", "things", "Thing"), {}),
+    ],
+    ids=["verbs are granted on objects", "status verbs only on status", "a kind without verbs grants nothing"],
+)
+def test_grants_follow_a_kind(kind: Kind, expected: generate_rbac.Grants) -> None:
+    assert generate_rbac.grants((kind,)) == expected
+
+
+def test_resources_of_a_group_with_the_same_verbs_share_a_rule() -> None:
+    granted: generate_rbac.Grants = {
+        ("b.dev", "two"): ("get",),
+        ("b.dev", "one"): ("get",),
+        ("", "one"): ("get",),
+        ("b.dev", "x"): ("list",),
+    }
+    assert yaml.safe_load(generate_rbac.rules(granted)) == [
+        {"apiGroups": [""], "resources": ["one"], "verbs": ["get"]},
+        {"apiGroups": ["b.dev"], "resources": ["one", "two"], "verbs": ["get"]},
+        {"apiGroups": ["b.dev"], "resources": ["x"], "verbs": ["list"]},
+    ]
