@@ -1,0 +1,130 @@
+"""The composition root: makes every part, gives each what it needs, and takes them down in order."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+import signal
+import socket
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+from llm_operator.api.config import ConfigError, OperatorConfig
+from llm_operator.core import kinds
+from llm_operator.shell import http
+from llm_operator.shell import logging as shell_logging
+from llm_operator.shell.cluster import KubernetesCluster, connect
+from llm_operator.shell.config import read_config
+from llm_operator.shell.errors import TransientError
+from llm_operator.shell.logging import log
+from llm_operator.shell.metrics import Metrics
+from llm_operator.shell.progress import Progress
+from llm_operator.shell.queue import Key, WorkQueue
+from llm_operator.shell.reconcile import Reconciler
+from llm_operator.shell.resync import Resync
+from llm_operator.shell.telemetry import HttpTelemetry
+from llm_operator.shell.triggers import Watch
+
+WORKERS = 4
+_FINISH_S = 5.0
+"""How long passes that have begun may take to end after SIGTERM; with the watch's own end it stays below ten seconds."""
+
+_BEAT_S = 5.0
+_KNOCK_S = 2.0
+
+
+class StartError(Exception):
+    """The operator cannot start; the message says what to do."""
+
+
+async def operate(
+    config: OperatorConfig, cluster: KubernetesCluster, stop: asyncio.Event, *, host: str = "0.0.0.0", port: int = http.PORT
+) -> None:
+    """Run the operator until ``stop`` is set; raises what a part of it failed with."""
+    loop = asyncio.get_running_loop()
+    dice = random.SystemRandom().random
+    metrics, progress = Metrics(), Progress(config.resync_seconds)
+    queue = WorkQueue(jitter=dice)
+    metrics.watch(depth=lambda: float(len(queue)), watch_age=lambda: progress.watch_age(loop.time()))
+    namespaces = () if config.cluster_wide else config.namespaces
+
+    def deliver(key: Key, resource_version: str | None) -> None:
+        if resource_version is None:
+            progress.heard(loop.time())
+        else:
+            progress.delivered(key, resource_version, loop.time())
+        queue.add(key)
+
+    async with http.serve(progress, metrics, loop.time, host=host, port=port), HttpTelemetry() as telemetry:
+        await _check_kinds(cluster, stop)
+        reconciler = Reconciler(
+            cluster=cluster,
+            telemetry=telemetry,
+            config=config,
+            add=queue.add,
+            now=lambda: datetime.now(UTC),
+            clock=loop.time,
+            metrics=metrics,
+            instance=socket.gethostname(),
+        )
+        resync = Resync(cluster, namespaces, queue.add, progress, interval_s=config.resync_seconds, spread=dice, clock=loop.time)
+        watch = Watch(deliver, cluster.credentials, namespaces)
+        log(logging.INFO, "the operator runs", namespaces=",".join(namespaces) or "all")
+        async with asyncio.TaskGroup() as group:
+            workers = [group.create_task(queue.run(reconciler)) for _ in range(WORKERS)]
+            background = [group.create_task(part) for part in (watch.run(), resync.run(), _beat(progress))]
+            await stop.wait()
+            log(logging.INFO, "the operator stops")
+            queue.close()
+            for part in background:
+                part.cancel()
+            await asyncio.wait(workers, timeout=_FINISH_S)
+            for worker in workers:
+                worker.cancel()
+
+
+async def main() -> int:
+    """Run the operator as a process: configuration, credentials, signals; return the exit code."""
+    shell_logging.configure(os.environ.get("LLM_OPERATOR_LOG_LEVEL", "INFO"))
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    try:
+        config = read_config(os.environ)
+        cluster = await connect(f"llm-operator/{version('llm-operator')} ({socket.gethostname()})")
+        try:
+            await operate(config, cluster, stop)
+        finally:
+            await cluster.close()
+    except (ConfigError, StartError) as error:
+        log(logging.ERROR, str(error))
+        return 1
+    except Exception:
+        logging.getLogger("llm_operator").exception("the operator failed")
+        return 1
+    return 0
+
+
+async def _check_kinds(cluster: KubernetesCluster, stop: asyncio.Event) -> None:
+    """Wait for the API server to answer, then insist on our CRDs: kopf would only warn and then watch nothing."""
+    while not stop.is_set():
+        try:
+            missing = [kind.plural for kind in kinds.CUSTOM if not await cluster.serves(kind)]
+        except TransientError as error:
+            log(logging.WARNING, f"waiting for the API server: {error}")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), _KNOCK_S)
+            continue
+        if missing:
+            group = kinds.CUSTOM[0].group
+            names = " and ".join(f"{plural}.{group}" for plural in missing)
+            raise StartError(f"the cluster does not have {names}; install the CRDs first: kubectl apply --server-side -f crds/")
+        return
+
+
+async def _beat(progress: Progress) -> None:
+    """Prove every few seconds that the loop runs."""
+    while True:
+        progress.beat(asyncio.get_running_loop().time())
+        await asyncio.sleep(_BEAT_S)

@@ -1,0 +1,179 @@
+"""The Cluster port on a real API server: plain dicts over ``kubernetes.aio``'s transport, no typed models."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+import aiohttp
+from kubernetes.aio.client.api_client import ApiClient
+from kubernetes.aio.client.configuration import Configuration
+from kubernetes.aio.config import load_incluster_config, load_kube_config
+
+from llm_operator.core.kinds import BY_KIND, Kind
+from llm_operator.core.names import FIELD_MANAGER, STATUS_MANAGER
+from llm_operator.shell import errors
+from llm_operator.shell.ports import Manifest, Manifests
+
+_TIMEOUT = aiohttp.ClientTimeout(total=30, connect=10)
+_PAGE = 500
+_APPLY = "application/apply-patch+yaml"
+_MERGE = "application/merge-patch+json"
+_JSON = "application/json"
+_METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+_FIRST_FAILURE = 300
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """How to reach and convince the API server, for the watch source that speaks to it by itself."""
+
+    server: str
+    ca_file: str | None
+    scheme: str | None
+    token: str | None
+    certificate_file: str | None
+    key_file: str | None
+    verify: bool
+
+
+class KubernetesCluster:
+    """The Cluster port on a real API server. ``connect`` makes one; ``close`` ends its connections."""
+
+    def __init__(self, configuration: Configuration, user_agent: str) -> None:
+        self._api = ApiClient(configuration)
+        self._api.user_agent = user_agent
+
+    async def close(self) -> None:
+        """End all connections."""
+        await self._api.close()  # type: ignore[no-untyped-call]  # the client annotates this one in part
+
+    async def credentials(self) -> Credentials:
+        """Return the credentials in use now; a rotated service account token is read again at most a minute late."""
+        configuration = self._api.configuration
+        setting = (await configuration.auth_settings()).get("BearerToken", {})
+        scheme, _, token = str(setting.get("value", "")).partition(" ")
+        return Credentials(
+            server=configuration.host,
+            ca_file=configuration.ssl_ca_cert,
+            scheme=scheme.capitalize() if token else None,
+            token=token.strip() or None,
+            certificate_file=configuration.cert_file,
+            key_file=configuration.key_file,
+            verify=configuration.verify_ssl,
+        )
+
+    async def get(self, kind: Kind, namespace: str, name: str) -> Manifest:
+        """Return one object or raise NotFoundError."""
+        return await self._call("GET", kind.path(namespace, name))
+
+    async def list(self, kind: Kind, namespace: str | None, *, labels: str = "", metadata_only: bool = False) -> Manifests:
+        """Return all objects of a kind page by page; a page token that expired on the way starts the list again, once."""
+        try:
+            return await self._list(kind, namespace, labels, metadata_only=metadata_only)
+        except errors.ExpiredError:
+            return await self._list(kind, namespace, labels, metadata_only=metadata_only)
+
+    async def _list(self, kind: Kind, namespace: str | None, labels: str, *, metadata_only: bool) -> Manifests:
+        accept = _METADATA_LIST if metadata_only else _JSON
+        found: Manifests = []
+        token = ""
+        while True:
+            query = {"limit": str(_PAGE), "labelSelector": labels, "continue": token}
+            page = await self._call("GET", kind.path(namespace), query=query, accept=accept)
+            # Items of built-in kinds come without them, and metadata-only ones with those of PartialObjectMetadata.
+            found += [item | {"apiVersion": kind.api_version, "kind": kind.kind} for item in page.get("items") or []]
+            token = page.get("metadata", {}).get("continue") or ""
+            if not token:
+                return found
+
+    async def apply(self, manifest: Manifest, *, force: bool) -> Manifest:
+        """Apply a whole object server-side as the operator's field manager."""
+        query = {"fieldManager": FIELD_MANAGER, "force": "true" if force else "false"}
+        return await self._call("PATCH", _path(manifest), query=query, body=manifest, content_type=_APPLY)
+
+    async def apply_status(self, manifest: Manifest) -> Manifest:
+        """Apply the status of an object server-side as the status' field manager."""
+        query = {"fieldManager": STATUS_MANAGER, "force": "true"}
+        return await self._call("PATCH", _path(manifest, "status"), query=query, body=manifest, content_type=_APPLY)
+
+    async def delete(self, kind: Kind, namespace: str, name: str, uid: str) -> None:
+        """Delete exactly the object with this uid, its dependents in the background."""
+        options = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
+        try:
+            await self._call("DELETE", kind.path(namespace, name), body=options, content_type=_JSON)
+        except (errors.NotFoundError, errors.ConflictError):
+            return  # gone, or replaced by one with another uid: either way the one we meant is no more
+
+    async def annotate(self, kind: Kind, namespace: str, name: str, annotations: Mapping[str, str]) -> None:
+        """Merge annotations into an object's metadata."""
+        body = {"metadata": {"annotations": dict(annotations)}}
+        query = {"fieldManager": FIELD_MANAGER}
+        await self._call("PATCH", kind.path(namespace, name), query=query, body=body, content_type=_MERGE)
+
+    async def serves(self, kind: Kind) -> bool:
+        """Return whether the server's discovery lists this kind; needs no right beyond being authenticated."""
+        try:
+            found = await self._call("GET", f"/apis/{kind.group}/{kind.version}" if kind.group else f"/api/{kind.version}")
+        except errors.NotFoundError:
+            return False
+        return any(resource.get("name") == kind.plural for resource in found.get("resources", []))
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Manifest | None = None,
+        content_type: str = _JSON,
+        accept: str = _JSON,
+    ) -> Manifest:
+        what = f"{method} {path}"
+        wanted = {name: value for name, value in (query or {}).items() if value}
+        url = f"{path}?{urlencode(wanted)}" if wanted else path
+        headers = {"Accept": accept, "Content-Type": content_type}
+        try:
+            request = await self._api.param_serialize(method, url, header_params=headers, body=body, auth_settings=["BearerToken"])
+            response = await self._api.call_api(*request, _request_timeout=_TIMEOUT)
+            data: bytes = await response.read()  # type: ignore[no-untyped-call]  # same
+        except TimeoutError as error:
+            raise errors.TransientError(0, "Timeout", "the API server did not answer in time", what) from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise errors.TransientError(0, "Unreachable", f"the API server cannot be reached: {error}", what) from error
+        if response.status >= _FIRST_FAILURE:
+            raise _failure(response.status, response.headers.get("Retry-After"), data, what)
+        try:
+            return dict(json.loads(data))
+        except ValueError as error:
+            raise errors.TransientError(response.status, "BadAnswer", "the API server's answer is not JSON", what) from error
+
+
+async def connect(user_agent: str) -> KubernetesCluster:
+    """Return a cluster for ``$KUBECONFIG``, else for the service account of the pod this runs in."""
+    configuration = Configuration()
+    kubeconfig = os.environ.get("KUBECONFIG")
+    if kubeconfig:
+        await load_kube_config(config_file=kubeconfig, client_configuration=configuration)  # type: ignore[no-untyped-call]  # same
+    else:
+        load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]  # same
+    return KubernetesCluster(configuration, user_agent)
+
+
+def _path(manifest: Manifest, subresource: str | None = None) -> str:
+    kind = BY_KIND[manifest["kind"]]
+    metadata = manifest["metadata"]
+    return kind.path(metadata["namespace"], metadata["name"], subresource)
+
+
+def _failure(status: int, retry_after: str | None, data: bytes, what: str) -> errors.ApiError:
+    """Return the error for an answer; its text is the server's Status message where there is one."""
+    try:
+        answer: dict[str, Any] = dict(json.loads(data))
+    except (ValueError, TypeError):
+        answer = {}
+    message = str(answer.get("message") or data[:200].decode(errors="replace") or f"status {status}")
+    patience = float(retry_after) if retry_after and retry_after.isdigit() else None
+    return errors.from_response(status, str(answer.get("reason") or ""), message, what, patience)

@@ -1,0 +1,77 @@
+"""Carries a plan out: dumb on purpose, in the plan's order, and without a write that the plan does not name."""
+
+import logging
+from collections.abc import Callable
+
+from llm_operator.core import kinds, names
+from llm_operator.core.actions import Plan
+from llm_operator.shell.errors import ApiError, NotFoundError, RejectedError, TerminatingError
+from llm_operator.shell.logging import log
+from llm_operator.shell.ports import Cluster, Manifest
+
+Wrote = Callable[[str, str], None]
+"""Called with kind and verb after each write that went through."""
+
+
+async def execute(cluster: Cluster, plan: Plan, namespace: str, wrote: Wrote) -> RejectedError | None:
+    """Apply, delete and nudge; return the first refusal of the server.
+
+    A refused object does not keep the others from being applied, but nothing is deleted then: what is there may have to go on
+    in place of what was refused. Any other error ends the pass; the next one starts from what is then there.
+    """
+    refusal: RejectedError | None = None
+    for apply in plan.applies:
+        try:
+            await cluster.apply(apply.object, force=apply.force)
+        except TerminatingError:
+            raise
+        except RejectedError as error:
+            refusal = refusal or error
+        else:
+            wrote(apply.kind.kind, "apply")
+    if refusal:
+        return refusal
+    for delete in plan.deletes:
+        await cluster.delete(delete.kind, namespace, delete.name, delete.uid)
+        wrote(delete.kind.kind, "delete")
+    for nudge in plan.nudges:
+        await _nudge(cluster, namespace, nudge.pod_name, nudge.value, wrote)
+    return None
+
+
+async def write_status(cluster: Cluster, observed: Manifest, status: Manifest, wrote: Wrote) -> bool:
+    """Write the status if it is not what is there already, provided the object is still the one it was computed from."""
+    if status == observed.get("status", {}):
+        return False
+    metadata = observed["metadata"]
+    await cluster.apply_status(
+        {
+            "apiVersion": observed["apiVersion"],
+            "kind": observed["kind"],
+            "metadata": {name: metadata[name] for name in ("name", "namespace", "resourceVersion")},
+            "status": status,
+        }
+    )
+    wrote(observed["kind"], "status")
+    return True
+
+
+async def write_events(cluster: Cluster, events: list[Manifest], wrote: Wrote) -> None:
+    """Write Events; they are a courtesy, so a failure is logged and no more."""
+    for each in events:
+        try:
+            await cluster.apply(each, force=True)
+        except ApiError as error:
+            log(logging.WARNING, f"event not written: {error}", reason=each["reason"])
+        else:
+            wrote(kinds.EVENT.kind, "apply")
+
+
+async def _nudge(cluster: Cluster, namespace: str, pod: str, value: str, wrote: Wrote) -> None:
+    """Make the kubelet sync a pod's volumes now; without the right or the pod, the kubelet's own minute has to do."""
+    try:
+        await cluster.annotate(kinds.POD, namespace, pod, {names.ANNOTATION_GENERATION: value})
+    except (RejectedError, NotFoundError) as error:
+        log(logging.DEBUG, f"pod not nudged: {error}")
+    else:
+        wrote(kinds.POD.kind, "annotate")

@@ -1,0 +1,53 @@
+"""The two doors to the outside: the cluster and the pods' telemetry. Tests put fakes here and nowhere else."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+from llm_operator.core.kinds import Kind
+from llm_operator.core.observed import SidecarReport
+
+Manifest = dict[str, Any]
+"""One Kubernetes object as plain data."""
+
+Manifests = list[Manifest]
+"""Several of them; named because a class with a method ``list`` cannot say ``list[…]``."""
+
+
+class Cluster(Protocol):
+    """The Kubernetes API as the operator uses it. Objects are plain dicts both ways; failures are ``shell.errors``."""
+
+    async def get(self, kind: Kind, namespace: str, name: str) -> Manifest:
+        """Return one object or raise NotFoundError."""
+        ...
+
+    async def list(self, kind: Kind, namespace: str | None, *, labels: str = "", metadata_only: bool = False) -> Manifests:
+        """Return all objects of a kind, in one namespace or, with None, in all; ``metadata_only`` leaves out everything else."""
+        ...
+
+    async def apply(self, manifest: Manifest, *, force: bool) -> Manifest:
+        """Apply a whole object server-side; a resourceVersion in it is a precondition, without force a foreign field is a ConflictError."""
+        ...
+
+    async def apply_status(self, manifest: Manifest) -> Manifest:
+        """Apply the status of an object server-side; the resourceVersion in its metadata is a precondition."""
+        ...
+
+    async def delete(self, kind: Kind, namespace: str, name: str, uid: str) -> None:
+        """Delete exactly the object with this uid; if it is gone or replaced already there is nothing to do."""
+        ...
+
+    async def annotate(self, kind: Kind, namespace: str, name: str, annotations: Mapping[str, str]) -> None:
+        """Set annotations and nothing else."""
+        ...
+
+    async def serves(self, kind: Kind) -> bool:
+        """Return whether the server has this kind."""
+        ...
+
+
+class Telemetry(Protocol):
+    """What the sidecars say about themselves."""
+
+    async def reports(self, pods: Iterable[Manifest]) -> Mapping[str, SidecarReport | None]:
+        """Return a report per pod uid; None for a pod that cannot be asked."""
+        ...

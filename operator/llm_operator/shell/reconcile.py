@@ -1,0 +1,125 @@
+"""One look at one custom resource: observe, plan, execute, status, requeue."""
+
+import logging
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from llm_operator.api.config import OperatorConfig
+from llm_operator.core import kinds
+from llm_operator.core.actions import Decision, Plan
+from llm_operator.core.observed import Observed
+from llm_operator.core.plan import plan
+from llm_operator.core.plan_prompt import plan_prompt
+from llm_operator.shell import prompts
+from llm_operator.shell.errors import ConflictError, NotFoundError, RejectedError, TerminatingError, TransientError
+from llm_operator.shell.events import event
+from llm_operator.shell.execute import execute, write_events, write_status
+from llm_operator.shell.logging import log
+from llm_operator.shell.metrics import Metrics
+from llm_operator.shell.observe import observe, prompt_name, taken
+from llm_operator.shell.ports import Cluster, Telemetry
+from llm_operator.shell.queue import Key, Result
+from llm_operator.shell.refusal import refused
+
+
+@dataclass
+class Reconciler:
+    """Works on keys; everything it needs to know of the world comes through its two ports and the time."""
+
+    cluster: Cluster
+    telemetry: Telemetry
+    config: OperatorConfig
+    add: Callable[[Key], None]
+    now: Callable[[], datetime]
+    clock: Callable[[], float]
+    metrics: Metrics
+    instance: str
+    _said: dict[Key, tuple[Decision, ...]] = field(default_factory=dict)
+
+    async def __call__(self, key: Key) -> Result:
+        """Look at a key and never raise: what goes wrong is logged, counted and tried again."""
+        began = self.clock()
+        word, result = await self._guarded(key)
+        self.metrics.reconciled(key.kind, word, self.clock() - began)
+        return result
+
+    async def _guarded(self, key: Key) -> tuple[str, Result]:
+        look = self._llm_deployment if key.kind == kinds.LLM_DEPLOYMENT.kind else self._llm_prompt
+        try:
+            result = await look(key)
+        except TerminatingError:
+            return "terminating", Result()  # everything in it is going, nothing can come
+        except (ConflictError, NotFoundError) as error:
+            log(logging.DEBUG, str(error), deployment=str(key))
+            return "conflict", Result(failed=True)
+        except TransientError as error:
+            log(logging.WARNING, str(error), deployment=str(key), reason=error.reason)
+            return "transient", Result(failed=True, retry_after_s=error.retry_after_s or 0)
+        except RejectedError as error:
+            log(logging.WARNING, str(error), deployment=str(key), reason=error.reason)
+            return "rejected", Result(failed=True)
+        except Exception as error:  # noqa: BLE001  # a bug must not take the other deployments down with it
+            log(logging.ERROR, f"bug: {error!r}", deployment=str(key), traceback=traceback.format_exc())
+            return "bug", Result(failed=True)
+        return ("rejected" if result.failed else "ok"), result
+
+    async def _llm_deployment(self, key: Key) -> Result:
+        observed = await observe(self.cluster, self.telemetry, key)
+        if observed is None:
+            self._said.pop(key, None)
+            await self._tell_prompts(key, None)
+            return Result()
+        decided = plan(observed, self.config, self.now())
+        if found := await taken(self.cluster, decided):
+            decided = plan(replace(observed, foreign=found), self.config, self.now())
+        self._say(key, decided)
+        refusal = await execute(self.cluster, decided, key.namespace, self.metrics.wrote)
+        if refusal:
+            decided = refused(decided, observed.deployment.get("status", {}), refusal, self.now())
+        await self._report(observed, decided)
+        return Result(next_look_s=decided.next_look_s, failed=refusal is not None)
+
+    async def _report(self, observed: Observed, decided: Plan) -> None:
+        """Write the status, and only when it went through tell of what changed."""
+        about = observed.deployment
+        if await write_status(self.cluster, about, decided.status, self.metrics.wrote):
+            said = [event(about, draft, self.instance, self.now()) for draft in decided.events]
+            await write_events(self.cluster, said, self.metrics.wrote)
+        if about["metadata"]["generation"] != about.get("status", {}).get("observedGeneration"):
+            metadata = about["metadata"]
+            await self._tell_prompts(Key(about["kind"], metadata["namespace"], metadata["name"]), prompt_name(about))
+
+    async def _tell_prompts(self, key: Key, refers_to: str | None) -> None:
+        """Ask for a look at every prompt that is wrong about who uses it."""
+        listed = await self.cluster.list(kinds.LLM_PROMPT, key.namespace)
+        for name in prompts.outdated(listed, key.name, refers_to):
+            self.add(Key(kinds.LLM_PROMPT.kind, key.namespace, name))
+
+    async def _llm_prompt(self, key: Key) -> Result:
+        deployments = await self.cluster.list(kinds.LLM_DEPLOYMENT, key.namespace)
+        users = prompts.users(deployments, key.name)
+        try:
+            prompt = await self.cluster.get(kinds.LLM_PROMPT, key.namespace, key.name)
+        except NotFoundError:
+            self._add_users(key, users)
+            return Result()
+        status = plan_prompt(prompt, users, self.now())
+        if status != prompt.get("status"):
+            self._add_users(key, users)  # before the write: what a crash loses then is done again
+            await write_status(self.cluster, prompt, status, self.metrics.wrote)
+        return Result()
+
+    def _add_users(self, key: Key, users: list[str]) -> None:
+        for user in users:
+            self.add(Key(kinds.LLM_DEPLOYMENT.kind, key.namespace, user))
+
+    def _say(self, key: Key, decided: Plan) -> None:
+        """Log what was decided: at INFO what was not decided the last time."""
+        known = self._said.get(key, ())
+        for decision in decided.decisions:
+            level = logging.DEBUG if decision in known else logging.INFO
+            revision = decided.status.get("latestRevision")
+            log(level, decision.message, deployment=str(key), revision=revision, reason=decision.reason)
+        self._said[key] = decided.decisions

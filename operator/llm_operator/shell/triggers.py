@@ -1,0 +1,120 @@
+"""kopf as the source of watch events and nothing else: an event means "look at this key", its content means nothing.
+
+kopf runs on a loop and thread of its own: when it ends, for whatever reason, it cancels every task of its loop that it did not find
+there at its start, and ours must not be among them. Only ``on.event`` handlers are registered, so kopf writes nothing to any object.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import kopf
+
+from llm_operator.core import kinds, names
+from llm_operator.core.kinds import Kind
+from llm_operator.shell.cluster import Credentials
+from llm_operator.shell.queue import Key
+
+Deliver = Callable[[Key, str | None], None]
+"""Called with a key, and for a custom resource that still exists with its resourceVersion."""
+
+_RELOGIN = timedelta(minutes=10)
+
+
+class Watch:
+    """The watches of everything that can make a look worth while. ``deliver`` is called on the loop that runs ``run``."""
+
+    def __init__(self, deliver: Deliver, credentials: Callable[[], Awaitable[Credentials]], namespaces: Collection[str]) -> None:
+        self._deliver = deliver
+        self._credentials = credentials
+        self._namespaces = namespaces
+
+    async def run(self) -> None:
+        """Watch until cancelled, or raise what ended the watch: it is not safe to go on without it."""
+        ours = asyncio.get_running_loop()
+        theirs: asyncio.Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = ours.create_future()
+
+        async def host() -> None:
+            stop = asyncio.Event()
+            ours.call_soon_threadsafe(theirs.set_result, (asyncio.get_running_loop(), stop))
+            scope = {"namespaces": self._namespaces} if self._namespaces else {"clusterwide": True}
+            await kopf.operator(registry=self._registry(ours), settings=settings(), stop_flag=stop, **scope)
+
+        thread = asyncio.create_task(asyncio.to_thread(asyncio.run, host()))
+        try:
+            await asyncio.shield(thread)
+        except asyncio.CancelledError:
+            loop, stop = await theirs
+            loop.call_soon_threadsafe(stop.set)
+            await thread
+            raise
+        raise RuntimeError("the watch ended by itself")
+
+    def _registry(self, ours: asyncio.AbstractEventLoop) -> kopf.OperatorRegistry:
+        registry = kopf.OperatorRegistry()
+
+        @kopf.on.login(registry=registry)
+        async def login(**_: Any) -> kopf.ConnectionInfo:
+            """Take the client's own credentials, so that both speak as one and follow a rotated token."""
+            asked = asyncio.run_coroutine_threadsafe(_awaited(self._credentials), ours)
+            return connection_info(await asyncio.wrap_future(asked), datetime.now(UTC))
+
+        async def handle(body: kopf.Body, resource: kopf.Resource, event: kopf.RawEvent, **_: Any) -> None:
+            key = key_of(resource.kind or "", body)
+            if key:
+                alive = resource.group == names.GROUP and event["type"] != "DELETED"
+                ours.call_soon_threadsafe(self._deliver, key, body.metadata["resourceVersion"] if alive else None)
+
+        for kind in (*kinds.CUSTOM, *kinds.WATCHED):
+            kopf.on.event(kind.group, kind.version, kind.plural, registry=registry, id="enqueue")(handle)
+        return registry
+
+
+def key_of(kind: str, body: kopf.Body) -> Key | None:
+    """Return the custom resource an event is about; a child says by label whose it is."""
+    if kind in {custom.kind for custom in kinds.CUSTOM}:
+        return Key(kind, body.metadata["namespace"], body.metadata["name"])
+    deployment = body.metadata.labels.get(names.LABEL_DEPLOYMENT)
+    return Key(kinds.LLM_DEPLOYMENT.kind, body.metadata["namespace"], deployment) if deployment else None
+
+
+def settings() -> kopf.OperatorSettings:
+    """Return settings under which kopf watches only what we own, reads in pages, gives up on dead connections and joins no peering."""
+    chosen = kopf.OperatorSettings()
+    chosen.peering.standalone = True
+    chosen.scanning.disabled = True
+    chosen.posting.enabled = False
+    chosen.persistence.finalizer = f"{names.GROUP}/kopf"
+    chosen.watching.chunk_size = 500
+    chosen.watching.server_timeout = 300
+    chosen.watching.client_timeout = 330
+    chosen.watching.connect_timeout = 10
+    chosen.networking.request_timeout = 30
+    chosen.networking.connect_timeout = 10
+    chosen.queueing.exit_timeout = 1
+    for kind in kinds.WATCHED:
+        chosen.watching.label_selectors[_selector(kind)] = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
+    return chosen
+
+
+def connection_info(credentials: Credentials, now: datetime) -> kopf.ConnectionInfo:
+    """Return kopf's form of our credentials; a token is taken anew every few minutes because it rotates."""
+    return kopf.ConnectionInfo(
+        server=credentials.server,
+        ca_path=credentials.ca_file,
+        insecure=not credentials.verify,
+        scheme=credentials.scheme,
+        token=credentials.token,
+        certificate_path=credentials.certificate_file,
+        private_key_path=credentials.key_file,
+        expiration=now + _RELOGIN if credentials.token else None,
+    )
+
+
+def _selector(kind: Kind) -> tuple[str, str, str]:
+    return kind.group, kind.version, kind.plural
+
+
+async def _awaited(ask: Callable[[], Awaitable[Credentials]]) -> Credentials:
+    return await ask()
