@@ -63,7 +63,7 @@ class Resource:
             "properties": {
                 "apiVersion": {"type": "string", "description": f"Version of the API: {GROUP}/{VERSION}."},
                 "kind": {"type": "string", "description": f"Kind of the object: {self.kind}."},
-                "metadata": {"type": "object", "description": "Name, namespace, labels and annotations."},
+                "metadata": {"type": "object"},  # the server knows it, and refuses any word about it
                 "spec": structural(self.spec),
                 "status": structural(self.status),
             },

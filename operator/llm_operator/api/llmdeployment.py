@@ -48,7 +48,7 @@ class Model(ApiModel):
 
     rules: ClassVar = (
         rule(
-            "!has(self.credentials) || self.source.startsWith('s3://')",
+            "!has(self.credentials) || !self.source.startsWith('pvc://')",
             "credentials are for s3:// sources; remove credentials, a volume needs none",
         ),
     )
