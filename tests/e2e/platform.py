@@ -10,6 +10,7 @@ from tests.lab.s3 import S3Client
 
 MAIN = "llm-e2e"
 GONE = "llm-gone"
+VALUES = product.REPO / "tests/e2e/values.yaml"
 IMAGES = ("operator", "sidecar", "fetcher", "engine-stub", "vllm-cpu")
 
 
@@ -23,7 +24,7 @@ def install() -> None:
     for namespace in (MAIN, GONE):
         product.make_namespace(namespace)
         product.make_credentials(namespace, s3.env())
-    product.install([MAIN, GONE])
+    product.install([MAIN, GONE], values=(product.VALUES, VALUES))
 
 
 def scale_operator(replicas: int) -> None:

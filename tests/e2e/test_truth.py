@@ -43,8 +43,8 @@ def test_a_model_that_is_not_there_is_said_in_the_source_s_own_words() -> None:
 
 def test_a_crashing_engine_is_told_with_exit_code_and_last_line() -> None:
     kit.apply(deployment("broken", profile="stub-crashing"), namespace=NS)
-    status = _says("broken", phase="Crashing", words="exit code 3")
-    assert "stub engine: told to crash" in status["message"]
+    status = _says("broken", phase="Crashing", words="exit code 1")
+    assert "told to crash" in status["message"]
     kit.kubectl("-n", NS, "delete", "llm", "broken", "--wait=false")
 
 
