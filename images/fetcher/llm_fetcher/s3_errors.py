@@ -31,6 +31,7 @@ _DENIED_HINTS = {
 _WRONG_REGION = frozenset({"AuthorizationHeaderMalformed", "PermanentRedirect", "IllegalLocationConstraintException"})
 _GONE = frozenset({"NoSuchKey", "PreconditionFailed", "InvalidRange"})
 _PASSING = frozenset({408, 429})
+_PASSING_CODES = frozenset({"RequestTimeout", "SlowDown"})
 _SERVER_ERROR = 500
 
 
@@ -86,7 +87,8 @@ def _no_bucket(answer: _Answer) -> FetchError | None:
 
 
 def _denied(answer: _Answer) -> FetchError | None:
-    if answer.status in {401, 403} or isinstance(answer.error, PermissionDeniedError | UnauthenticatedError):
+    known = answer.status in {401, 403} or answer.code in _DENIED_HINTS
+    if known or isinstance(answer.error, PermissionDeniedError | UnauthenticatedError):
         hint = _DENIED_HINTS.get(answer.code, "check the Secret in model.credentials")
         return FetchError(Reason.SOURCE_DENIED, f"{answer.what} is refused by the store ({answer.said}): {hint}")
     return None
@@ -100,7 +102,8 @@ def _bad_key(answer: _Answer) -> FetchError | None:
 
 
 def _odd_answer(answer: _Answer) -> FetchError | None:
-    if answer.status and answer.status not in _PASSING and answer.status < _SERVER_ERROR:
+    passing = answer.status in _PASSING or answer.code in _PASSING_CODES
+    if answer.status and not passing and answer.status < _SERVER_ERROR:
         message = f"{answer.what} is answered with {answer.said}: is AWS_ENDPOINT_URL an S3 service?"
         return FetchError(Reason.SOURCE_MISCONFIGURED, message)
     return None

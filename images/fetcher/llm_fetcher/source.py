@@ -2,11 +2,11 @@
 
 import re
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from llm_fetcher.errors import FetchError, Reason
 from llm_fetcher.paths import checked_path
 
+_URL = re.compile(r"(?P<scheme>[a-z0-9]+)://(?P<place>[^/]*)(?P<path>/.*)?", re.DOTALL)
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _CLAIM = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
@@ -38,15 +38,15 @@ Source = S3Source | VolumeSource
 
 def parse(url: str) -> Source:
     """Return the source a URL names, or raise SourceInvalid saying what is wrong with it."""
-    parts = urlsplit(url)
-    if parts.query or parts.fragment:
-        raise FetchError(Reason.SOURCE_INVALID, f"source {url!r} has a '?' or '#' part, which names nothing here: remove it")
-    path = parts.path.strip("/")
+    if "?" in url or "#" in url:
+        raise FetchError(Reason.SOURCE_INVALID, f"source {url!r} has a '?' or '#', which names nothing here: remove it")
+    found = _URL.fullmatch(url)
+    scheme, place, path = (found["scheme"], found["place"], (found["path"] or "").strip("/")) if found else ("", "", "")
     if path:
-        path = checked_path(path, what=f"source {url!r}")
-    match parts.scheme:
-        case "s3" if _BUCKET.fullmatch(parts.netloc):
-            return S3Source(parts.netloc, path)
-        case "pvc" if _CLAIM.fullmatch(parts.netloc):
-            return VolumeSource(parts.netloc, path)
+        checked_path(path, what=f"source {url!r}")
+    match scheme:
+        case "s3" if _BUCKET.fullmatch(place):
+            return S3Source(place, path)
+        case "pvc" if _CLAIM.fullmatch(place):
+            return VolumeSource(place, path)
     raise FetchError(Reason.SOURCE_INVALID, f"source {url!r} is neither s3://bucket/prefix nor pvc://claim/path")

@@ -35,13 +35,13 @@ def _walk(source: VolumeSource, root: Path, directory: Path) -> Iterator[Entry]:
 
 def _entry(source: VolumeSource, root: Path, path: Path) -> Entry:
     name = path.relative_to(root).as_posix()
-    real = path.resolve()
+    real = Path(os.path.realpath(path))  # unlike Path.resolve, it survives a link to itself
     if not real.is_relative_to(root):
         raise FetchError(Reason.UNSAFE_PATH, f"{source} holds {name!r}, a link that leaves the directory: replace it with the file itself")
     try:
         status = real.stat()
         readable = os.access(real, os.R_OK)
-    except FileNotFoundError as error:
+    except OSError as error:
         raise FetchError(Reason.SOURCE_NOT_FOUND, f"{source} holds {name!r}, a link to nothing: replace it with the file itself") from error
     if not stat.S_ISREG(status.st_mode):
         raise FetchError(Reason.UNSAFE_PATH, f"{source} holds {name!r}, which is no regular file: remove it")
