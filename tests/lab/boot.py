@@ -2,11 +2,10 @@
 
 import json
 import subprocess
-import urllib.request
 from pathlib import Path
 from typing import NoReturn
 
-from tests.lab import addresses, builds, cgroups, components, configs, isolate, kwok
+from tests.lab import addresses, builds, cgroups, components, configs, isolate, kwok, probe
 from tests.lab.api import Api
 from tests.lab.components import Extra
 from tests.lab.images.build import image_path
@@ -51,9 +50,10 @@ class Boot:
             self._step("kubelet", "node Ready", self._node_ready)
             self._advertise_gpus()
             self._step("kubelet", f"{self._settings.gpus} GPUs allocatable", self._gpus_allocatable)
-            self._step("kube-apiserver", "service network", self._service_network)
+            self._step("kube-proxy", "service network", lambda: probe.tcp(addresses.APISERVER_SERVICE_IP, 443))
+            self._step("coredns", "service names", lambda: probe.name(addresses.NODE_IP, "kubernetes.default.svc.cluster.local"))
         if self._settings.kwok:
-            self._step("kwok", "KWOK", self._kwok_answers)
+            self._step("kwok", "KWOK", lambda: probe.http(f"http://127.0.0.1:{self._settings.ports.kwok}/healthz"))
             for simulated in kwok.nodes(self._settings.kwok_nodes):
                 self._api.text("/api/v1/nodes", method="POST", body=simulated)
             if self._settings.kwok_nodes:
@@ -100,15 +100,6 @@ class Boot:
         allocatable = self._node()["allocatable"]
         return isinstance(allocatable, dict) and allocatable.get("nvidia.com/gpu") == str(self._settings.gpus)
 
-    def _service_network(self) -> bool:
-        with urllib.request.urlopen(f"http://{addresses.NODE_IP}:10256/healthz", timeout=2) as answer:
-            return bool(answer.status)
-
-    def _kwok_answers(self) -> bool:
-        url = f"http://127.0.0.1:{self._settings.ports.kwok}/healthz"
-        with urllib.request.urlopen(url, timeout=2) as answer:
-            return bool(answer.read())
-
     def _simulated_ready(self) -> bool:
         found = self._api.json(f"/api/v1/nodes?labelSelector={kwok.SELECTOR}")["items"]
         return len(found) == self._settings.kwok_nodes and all(is_ready(node["status"]) for node in found)
@@ -144,7 +135,7 @@ def supervise(root: Path) -> NoReturn:
     """Be the lab's first process."""
     state = State(root)
     settings = Settings.load(state.settings.read_text())
-    groups = cgroups.load((state.config / "cgroups.json").read_text()) if settings.node else ()
+    groups = cgroups.load(state.hierarchies.read_text()) if settings.node else ()
     environment = isolate.environment(state, builds.path_entries(), MARKER)
     extras = _extras(state, settings)
     commands = components.commands(state, settings, builds.binary) | {extra.name: extra.command for extra in extras}

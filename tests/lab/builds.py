@@ -1,11 +1,14 @@
 """Builds the cluster's programs from Go modules, once per content of go.sum and main.go."""
 
+import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,12 +81,27 @@ def build(names: list[str]) -> None:
     if missing and shutil.which("go") is None:
         raise BuildError("the lab builds Kubernetes from source and needs Go >= 1.26 on PATH")
     for module in missing:
-        _build_module(module)
+        with _locked(module):
+            if not (module.out / "built").exists():  # somebody else may have built it while we waited
+                _build_module(module)
+
+
+@contextmanager
+def _locked(module: Module) -> Iterator[None]:
+    module.out.parent.mkdir(parents=True, exist_ok=True)
+    with module.out.with_suffix(".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"waiting for another build of {module.name} …")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _build_module(module: Module) -> None:
-    part = module.out.with_name(f"{module.out.name}.{os.getpid()}")
-    part.mkdir(parents=True)
+    part = module.out.with_name(f"{module.out.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
     try:
         for name, package in module.programs:
             seconds = _go_build(module, package, part / name)
@@ -93,8 +111,8 @@ def _build_module(module: Module) -> None:
         if module.name == "kwok":
             (part / "stages.yaml").write_text(_kwok_stages(module))
         (part / "built").touch()
-        if not module.out.exists():  # someone else may have built it meanwhile: the content is the same
-            part.rename(module.out)
+        shutil.rmtree(module.out, ignore_errors=True)
+        part.rename(module.out)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -159,10 +160,8 @@ def _processes(folder: Path) -> list[int]:
     return [pid for pid in pids if pid > 0]  # 0 stands for a process of a namespace above
 
 
-def restore(root: Path, enabled: list[str]) -> None:
-    """Take back the controllers that `create` made the root hand down, unless somebody else uses them by now."""
-    if enabled and root.exists():
-        try:
-            _write_control(root, "-", enabled)
-        except HostError:
-            return
+def take_back(root: Path, controllers: list[str]) -> None:
+    """Stop the root from handing down controllers that only labs wanted; the kernel refuses if somebody else uses them by now."""
+    if root.exists():
+        with suppress(HostError):
+            _write_control(root, "-", controllers)

@@ -120,7 +120,7 @@ def _image(args: argparse.Namespace) -> int:
 
 def _logs(args: argparse.Namespace) -> int:
     state = State.current()
-    folder = state.logs if state.logs.exists() else state.root / "log.last"
+    folder = state.logs if state.logs.exists() else state.last_logs
     file = folder / f"{args.component}.log"
     if not file.exists():
         known = ", ".join(sorted(entry.stem for entry in folder.glob("*.log")))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from tests.lab import boot, builds, isolate, namespaces, procs, up
+from tests.lab.clean import outer_process
 from tests.lab.host import search_path
 from tests.lab.state import MARKER, Settings, State
 from tests.lab.up import LabError
@@ -137,7 +138,7 @@ class Lab:
 
     @cached_property
     def _outer(self) -> procs.Process:
-        outer = up.outer_process(self.state)
+        outer = outer_process(self.state)
         if outer is None or not outer.alive:
             raise LabError("no lab is up: `python -m tests.lab up`")
         return outer

@@ -24,7 +24,7 @@ _UNUSED_CONTAINERD_PLUGINS = (
 
 def run_dir(state: State, settings: Settings) -> Path:
     """Return the folder of sockets and volatile data: short (sockets have 108 bytes), in memory where mounts are ours to make."""
-    return Path("/run/llm-lab") if settings.node else state.root / "run"
+    return Path("/run/llm-lab") if settings.node else state.volatile
 
 
 def write_all(state: State, settings: Settings, runc: str) -> None:

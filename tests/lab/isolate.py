@@ -25,6 +25,16 @@ _TUNABLES = {
 }
 
 
+# A connection to a service that kube-proxy does not know yet is refused at once. Without this it would be tracked as it is, and its
+# repeated attempts would stay lost for two minutes although the service is there by then.
+_REFUSE = "add table inet lab\n" + "".join(
+    f"add chain inet lab {hook} {{ type filter hook {hook} priority 10; }}\n"
+    f"add rule inet lab {hook} ip daddr {addresses.SERVICE_CIDR} meta l4proto tcp reject with tcp reset\n"
+    f"add rule inet lab {hook} ip daddr {addresses.SERVICE_CIDR} reject\n"
+    for hook in ("output", "forward")
+)
+
+
 def choose_network(mode: Mode) -> Network:
     """Return the best isolation this host and user allow."""
     if mode == "full" or _works("unshare", "--net", "true"):
@@ -131,6 +141,8 @@ def _configure_network(settings: Settings) -> None:
         lines.append(f"route add {addresses.SERVICE_CIDR} dev lo src {addresses.NODE_IP}")
     if settings.kwok:
         lines.append(f"route add local {addresses.KWOK_POD_CIDR} dev lo")  # simulated pods are answered by whoever listens there
+    if settings.node:
+        subprocess.run(["nft", "-f", "-"], input=_REFUSE, text=True, check=True, env={"PATH": search_path()})
     subprocess.run(ip, input="\n".join(lines) + "\n", text=True, check=True, env={"PATH": search_path()})
     for key in ("ip_forward", "conf/all/route_localnet") if settings.node else ():
         (Path("/proc/sys/net/ipv4") / key).write_text("1\n")

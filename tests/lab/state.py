@@ -51,6 +51,21 @@ class State:
         return self.root / "log"
 
     @property
+    def last_logs(self) -> Path:
+        """Return the folder to which the logs of an ended lab move."""
+        return self.root / "log.last"
+
+    @property
+    def volatile(self) -> Path:
+        """Return the folder of sockets and the store where no memory file system can be mounted."""
+        return self.root / "run"
+
+    @property
+    def hierarchies(self) -> Path:
+        """Return the file that tells the first process where its control groups are mounted."""
+        return self.config / "hierarchies.json"
+
+    @property
     def disk(self) -> Path:
         """Return the folder for images and volumes when memory should be spared."""
         return self.root / "disk"
@@ -82,7 +97,7 @@ class State:
 
     @property
     def leftovers(self) -> Path:
-        """Return the file that lists what `down` has to remove outside the root; written before any of it is made."""
+        """Return the file that lists the lab's control groups; written before they are made."""
         return self.root / "leftovers.json"
 
     @property

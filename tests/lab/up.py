@@ -1,23 +1,19 @@
-"""`up` and `down`: everything that happens outside the lab."""
+"""`up` and `down`, as seen from outside the lab."""
 
 import fcntl
 import json
-import os
-import shutil
-import socket
-import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, replace
-from pathlib import Path
 
-from tests.lab import builds, cgroups, configs, host, isolate, pki
-from tests.lab.files import write
+from tests.lab import builds, host, isolate
+from tests.lab.clean import clean, outer_process
 from tests.lab.images import build as images
-from tests.lab.procs import Process, marked
+from tests.lab.launch import free_ports, launch
+from tests.lab.procs import Process
 from tests.lab.say import say
-from tests.lab.state import MARKER, REPOSITORY, Ports, Settings, State
+from tests.lab.state import Settings, State
 from tests.lab.wait import until
 
 _UP_TIMEOUT_S = 300.0
@@ -36,24 +32,18 @@ def up(state: State, wanted: Settings) -> bool:
         if running is not None and is_up(state):
             _check_same(running, wanted)
             return False
-        _clean(state)
-        if wanted.node:
-            host.require_root()
-        host.ensure_packages(node=wanted.node)
-        builds.build(_modules(wanted))
-        if wanted.node:
-            images.build(["pause"])
+        clean(state)
+        _prepare_machine(wanted)
         settings = replace(wanted, network=isolate.choose_network(wanted.mode))
         if not settings.has_pod_addresses:
-            settings = replace(settings, ports=_free_ports())
+            settings = replace(settings, ports=free_ports())
         try:
-            _say(start, "programs and packages")
-            outer = _launch(state, settings)
-            _follow(state, outer, start)
+            _say_step(start, "programs and packages")
+            _follow(state, launch(state, settings), start)
         except BaseException:
-            _clean(state)
+            clean(state)
             raise
-        _say(start, "up")
+        _say_step(start, "up")
     return True
 
 
@@ -62,20 +52,13 @@ def down(state: State) -> list[str]:
     if not state.root.exists():
         return []
     with _locked(state):
-        return _clean(state)
+        return clean(state)
 
 
 def running_settings(state: State) -> Settings | None:
     """Return what the lab was started with, if it lives."""
     outer = outer_process(state)
     return Settings.load(state.settings.read_text()) if outer is not None and outer.alive else None
-
-
-def outer_process(state: State) -> Process | None:
-    """Return the outermost process of the lab, alive or not."""
-    with suppress(OSError, ValueError):
-        return Process(**json.loads(state.process.read_text()))
-    return None
 
 
 def is_up(state: State) -> bool:
@@ -92,68 +75,19 @@ def _locked(state: State) -> Iterator[None]:
 
 
 def _check_same(running: Settings, wanted: Settings) -> None:
-    comparable = replace(wanted, network=running.network, ports=running.ports)
-    have, want = asdict(running), asdict(comparable)
+    have, want = asdict(running), asdict(replace(wanted, network=running.network, ports=running.ports))
     differing = [f"{key} is {have[key]}, asked for {want[key]}" for key in have if have[key] != want[key]]
     if differing:
         raise LabError(f"a lab is up, but another one: {'; '.join(differing)}. Take it down first, or use another LLM_LAB_DIR")
 
 
-def _modules(settings: Settings) -> list[str]:
-    return ["cp", *(["containerd", "coredns"] if settings.node else []), *(["kwok"] if settings.kwok else []), "helm"]
-
-
-def _free_ports() -> Ports:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(len(asdict(Ports())))]
-        for taken in sockets:
-            taken.bind(("127.0.0.1", 0))
-        return Ports(*(taken.getsockname()[1] for taken in sockets))
-
-
-def _launch(state: State, settings: Settings) -> Process:
-    for folder in (state.logs, state.stopped, state.running):
-        folder.mkdir(parents=True)
-    pki.prepare(state, settings)
-    configs.write_all(state, settings, configs.runc_path(host.search_path()) if settings.node else "")
-    hierarchies: tuple[cgroups.Hierarchy, ...] = ()
+def _prepare_machine(settings: Settings) -> None:
     if settings.node:
-        hierarchies = cgroups.discover(state.name)
-        _prepare_host(state, hierarchies)
-    write(state.settings, settings.dump())
-    command = isolate.launch_command(state, settings, hierarchies)
-    with (state.logs / "supervisor.log").open("wb") as log:
-        process = subprocess.Popen(
-            command,
-            cwd=REPOSITORY,
-            env={**os.environ, "PATH": host.search_path(), MARKER: str(state.root)},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    outer = Process.of(process.pid)
-    write(state.process, json.dumps(asdict(outer)))
-    process.returncode = 0  # it outlives us on purpose: nobody is to wait for it
-    return outer
-
-
-def _prepare_host(state: State, hierarchies: tuple[cgroups.Hierarchy, ...]) -> None:
-    """Make what has to be there before the namespaces; each thing is written down before it is made."""
-    enable = cgroups.controllers_to_enable(hierarchies)
-    folders = [str(folder) for folder in isolate.HIDDEN if not folder.exists()]
-    left = {
-        "groups": [str(hierarchy.group) for hierarchy in hierarchies],
-        "enabled": enable,
-        "root": str(hierarchies[0].mountpoint),
-        "folders": folders,
-    }
-    write(state.leftovers, json.dumps(left))
-    write(state.config / "cgroups.json", cgroups.dump(hierarchies))
-    cgroups.create(hierarchies, enable)
-    for folder in isolate.HIDDEN:
-        folder.mkdir(parents=True, exist_ok=True)
-    state.disk.mkdir(exist_ok=True)
+        host.require_root()
+    host.ensure_packages(node=settings.node)
+    builds.build(["cp", *(["containerd", "coredns"] if settings.node else []), *(["kwok"] if settings.kwok else []), "helm"])
+    if settings.node:
+        images.build(["pause"])
 
 
 def _follow(state: State, outer: Process, start: float) -> None:
@@ -162,11 +96,11 @@ def _follow(state: State, outer: Process, start: float) -> None:
 
     def came_up() -> bool:
         nonlocal seen
-        alive = outer.alive
+        alive = outer.alive  # asked first: what a dying lab has said last is read below
         events = _events(state)
         for event in events[seen:]:
             if "step" in event:
-                _say(start, str(event["step"]))
+                _say_step(start, str(event["step"]))
             if "failed" in event:
                 raise LabError(f"{event['failed']}\n{_tail(state, str(event['component']))}")
         seen = len(events)
@@ -177,7 +111,7 @@ def _follow(state: State, outer: Process, start: float) -> None:
     until(came_up, timeout_s=_UP_TIMEOUT_S, what="the lab to come up", interval_s=0.02)
 
 
-def _say(start: float, what: str) -> None:
+def _say_step(start: float, what: str) -> None:
     say(f"{time.monotonic() - start:6.2f} s  {what}")
 
 
@@ -192,38 +126,4 @@ def _events(state: State) -> list[dict[str, object]]:
 def _tail(state: State, component: str) -> str:
     log = state.logs / f"{component}.log"
     lines = log.read_text(errors="replace").splitlines()[-_LOG_TAIL:] if log.exists() else []
-    return "\n".join([f"--- the end of {log}", *lines])
-
-
-def _clean(state: State) -> list[str]:
-    """Remove what is there; every part of it works alone, whatever an interrupted start or end left."""
-    removed = []
-    outer = outer_process(state)
-    if outer is not None and outer.alive:
-        outer.kill()
-        removed.append("processes")
-    for process in marked(state):
-        process.kill()
-        removed.append(f"process {process.pid}")
-    if state.leftovers.exists():
-        left = json.loads(state.leftovers.read_text())
-        cgroups.remove([Path(group) for group in left["groups"]])
-        cgroups.restore(Path(left["root"]), left["enabled"])
-        for folder in reversed(left["folders"]):
-            with suppress(OSError):
-                Path(folder).rmdir()
-        removed.append("control groups")
-    _remove_files(state)
-    return removed
-
-
-def _remove_files(state: State) -> None:
-    if state.logs.exists():
-        last = state.root / "log.last"
-        shutil.rmtree(last, ignore_errors=True)
-        state.logs.rename(last)
-    for folder in (state.disk, state.stopped, state.running, state.config, state.root / "run"):
-        if folder.exists():
-            shutil.rmtree(folder)
-    for file in (state.process, state.events, state.settings, state.leftovers, state.s3_credentials):
-        file.unlink(missing_ok=True)
+    return "\n".join([f"--- the end of {log.name}", *lines])
