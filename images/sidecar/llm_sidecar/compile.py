@@ -51,6 +51,11 @@ class Compiled:
     sampling: Mapping[str, Any]
     limits: Limits
 
+    @property
+    def changes_requests(self) -> bool:
+        """Return whether a request may leave with another body than it came with."""
+        return self.prompt is not None or bool(self.sampling)
+
 
 def compile_bundle(bundle: Bundle) -> Compiled:
     """Compile a bundle and try it out, or raise BundleError naming the field that cannot work."""

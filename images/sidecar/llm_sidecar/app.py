@@ -1,0 +1,85 @@
+"""The composition root: builds the parts, runs them in one loop, and leaves in order."""
+
+import asyncio
+import logging
+import socket
+
+from llm_sidecar.admission import Admission
+from llm_sidecar.bundle import Limits
+from llm_sidecar.drain import Drain
+from llm_sidecar.engine.client import EngineClient
+from llm_sidecar.engine.health import Health
+from llm_sidecar.http.admin import AdminApp
+from llm_sidecar.http.engine_metrics import EngineMetrics
+from llm_sidecar.http.public import PublicApp
+from llm_sidecar.http.server import Server, create, listen
+from llm_sidecar.http.services import Services
+from llm_sidecar.metrics import Metrics
+from llm_sidecar.settings import Settings
+from llm_sidecar.snapshot import Snapshot
+
+_log = logging.getLogger(__name__)
+
+
+class Sidecar:
+    """One sidecar process."""
+
+    def __init__(self, settings: Settings) -> None:
+        engine = EngineClient(settings.engine_host, settings.engine_port)
+        self._services = Services(
+            served_name=settings.served_name,
+            snapshot=Snapshot(settings.snapshot_dir, settings.engine, self._snapshot_changed),
+            admission=Admission(Limits()),
+            engine=engine,
+            health=Health(engine, settings.served_name, self._inflight),
+            drain=Drain(self._inflight, settings.drain_minimum_s, settings.drain_max_stream_s),
+            metrics=Metrics(settings.deployment, settings.engine, settings.engine_kind, settings.served_name),
+        )
+        self._public = PublicApp(self._services)
+        admin = AdminApp(self._services, EngineMetrics(engine), settings.deployment, settings.engine, settings.pod_token, self._inflight)
+        self._sockets = (listen(settings.host, settings.port), listen(settings.host, settings.admin_port))
+        self._servers = (create(self._public), create(admin))
+        self._leaving = asyncio.Event()
+
+    @property
+    def ports(self) -> tuple[int, int]:
+        """Return the public and the admin port."""
+        public, admin = self._sockets
+        return _port(public), _port(admin)
+
+    def leave(self) -> None:
+        """Start leaving: drain, then close everything."""
+        self._leaving.set()
+
+    async def run(self) -> None:
+        """Run until ``leave`` was called and everything is closed; raises when a part ends on its own."""
+        public, admin = self._servers
+        async with asyncio.TaskGroup() as group:
+            watchers = (group.create_task(self._services.snapshot.watch()), group.create_task(self._services.health.watch()))
+            serving = [group.create_task(server.serve([bound])) for server, bound in zip(self._servers, self._sockets, strict=True)]
+            await self._leaving.wait()
+            await self._services.drain.run()
+            self._public.end_all()
+            await _stop(public, serving[0])
+            await _stop(admin, serving[1])
+            for watcher in watchers:
+                watcher.cancel()
+        self._services.engine.close()
+
+    def _inflight(self) -> int:
+        return self._public.inflight
+
+    def _snapshot_changed(self) -> None:
+        live = self._services.snapshot.live
+        if live is not None:
+            self._services.admission.set_limits(live.compiled.limits)
+            self._services.metrics.programmed(live.revision, live.generation)
+
+
+async def _stop(server: Server, serving: asyncio.Task[None]) -> None:
+    server.should_exit = True
+    await serving
+
+
+def _port(bound: socket.socket) -> int:
+    return int(bound.getsockname()[1])

@@ -1,0 +1,85 @@
+"""The pool of connections to the engine."""
+
+import asyncio
+
+from llm_sidecar.engine.connection import Connection
+from llm_sidecar.engine.errors import EngineBrokenError, EngineUnreachableError
+
+_MAX_IDLE_S = 4.0  # vLLM closes idle connections after 5 s; staying below makes the race on a closing one rare
+_MAX_IDLE = 256
+
+
+class EngineClient:
+    """Sends requests to one address, reusing connections, most recently used first."""
+
+    def __init__(self, host: str, port: int, *, connect_timeout_s: float = 2.0) -> None:
+        self._host = host
+        self._port = port
+        self._connect_timeout_s = connect_timeout_s
+        self._idle: list[Connection] = []
+
+    async def send(self, request: bytes, body: bytes = b"") -> Connection:
+        """Send a request and return its connection when the status is known; the caller reads it and then releases it.
+
+        A connection that was kept alive may turn out to be closed by the engine. Only then, and only if not one byte
+        of an answer came, the request goes once more over a new connection.
+        """
+        reused = self._take()
+        if reused is not None:
+            try:
+                return await self._exchange(reused, request, body)
+            except EngineBrokenError:
+                if reused.touched:
+                    raise
+        return await self._exchange(await self._connect(), request, body)
+
+    def release(self, connection: Connection) -> None:
+        """Take back a connection: kept when its answer was read to the end, closed otherwise."""
+        if connection.reusable and len(self._idle) < _MAX_IDLE:
+            connection.idle_since = asyncio.get_running_loop().time()
+            self._idle.append(connection)
+        else:
+            connection.close()
+
+    def close(self) -> None:
+        """Close all idle connections."""
+        for connection in self._idle:
+            connection.close()
+        self._idle.clear()
+
+    async def _exchange(self, connection: Connection, request: bytes, body: bytes) -> Connection:
+        try:
+            connection.send(request, body)
+            await connection.head()
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _take(self) -> Connection | None:
+        if not self._idle:
+            return None
+        connection = self._idle.pop()
+        if not connection.closed and asyncio.get_running_loop().time() - connection.idle_since < _MAX_IDLE_S:
+            return connection
+        # Those below are older still.
+        connection.close()
+        self.close()
+        return None
+
+    async def _connect(self) -> Connection:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._connect_timeout_s):
+                _, connection = await loop.create_connection(lambda: Connection(loop), self._host, self._port)
+        except TimeoutError as error:
+            raise EngineUnreachableError(f"no connection to the engine within {self._connect_timeout_s} s") from error
+        except OSError as error:
+            raise EngineUnreachableError(f"no connection to the engine: {error.strerror or error}") from error
+        return connection
+
+
+def request_head(method: str, path: str, headers: tuple[tuple[str, str], ...], length: int) -> bytes:
+    """Return a request's first bytes."""
+    lines = [f"{method} {path} HTTP/1.1", "host: engine", f"content-length: {length}", *(f"{name}: {value}" for name, value in headers)]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")

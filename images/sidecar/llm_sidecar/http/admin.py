@@ -1,0 +1,113 @@
+"""The admin application: probes, figures, status and drain. It is about the sidecar; readiness alone also asks for the engine."""
+
+import hmac
+import logging
+from collections.abc import Awaitable, Callable
+
+import orjson
+
+from llm_sidecar.bundle import SCHEMA_VERSION
+from llm_sidecar.http.engine_metrics import EngineMetrics
+from llm_sidecar.http.exchange import Receive, Scope, Send
+from llm_sidecar.http.services import Services
+
+_log = logging.getLogger(__name__)
+_TEXT = b"text/plain; charset=utf-8"
+_METRICS = b"text/plain; version=0.0.4; charset=utf-8"
+_JSON = b"application/json"
+
+_Answer = tuple[int, bytes, bytes]
+
+
+class AdminApp:
+    """The ASGI application on the admin port."""
+
+    def __init__(
+        self, services: Services, engine_metrics: EngineMetrics, deployment: str, engine: str, pod_token: str, inflight: Callable[[], int]
+    ) -> None:
+        self._services = services
+        self._engine_metrics = engine_metrics
+        self._names = (deployment, engine)
+        self._pod_token = pod_token.encode()
+        self._inflight = inflight
+        self._routes: dict[bytes, Callable[[Scope], Awaitable[_Answer]]] = {
+            b"/livez": self._alive,
+            b"/startupz": self._alive,
+            b"/readyz": self._ready,
+            b"/metrics": self._metrics,
+            b"/status": self._status,
+            b"/drain": self._drain,
+        }
+
+    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        route = self._routes.get(scope["raw_path"])
+        if route is None:
+            status, content_type, body = 404, _TEXT, b"not found\n"
+        elif scope["method"] != "GET" and not (scope["method"] == "POST" and route == self._drain):
+            status, content_type, body = 405, _TEXT, b"method not allowed\n"
+        else:
+            status, content_type, body = await route(scope)
+        headers = [(b"content-type", content_type), (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    def readiness(self) -> tuple[bool, str, str]:
+        """Return whether requests should come here, the reason, and a sentence where there is more to say."""
+        snapshot, health = self._services.snapshot, self._services.health
+        if self._services.drain.draining:
+            return False, "Draining", ""
+        if snapshot.live is None:
+            return False, snapshot.reason, snapshot.error
+        if not health.ready:
+            return False, health.reason, health.message
+        return True, "Ready", ""
+
+    async def _alive(self, _scope: Scope) -> _Answer:
+        return 200, _TEXT, b"ok\n"
+
+    async def _ready(self, _scope: Scope) -> _Answer:
+        ready, reason, message = self.readiness()
+        return 200 if ready else 503, _TEXT, f"{reason}{': ' if message else ''}{message}\n".encode()
+
+    async def _metrics(self, _scope: Scope) -> _Answer:
+        metrics, snapshot = self._services.metrics, self._services.snapshot
+        engine = await self._engine_metrics.fetch()
+        metrics.engine_scrape_success.set(bool(engine))
+        metrics.engine_ready.set(self._services.health.ready)
+        metrics.config_reload_success.set(snapshot.live is not None and not snapshot.error)
+        return 200, _METRICS, metrics.expose() + engine
+
+    async def _status(self, _scope: Scope) -> _Answer:
+        snapshot = self._services.snapshot
+        ready, reason, message = self.readiness()
+        deployment, engine = self._names
+        return (
+            200,
+            _JSON,
+            orjson.dumps(
+                {
+                    "schemaVersion": 1,
+                    "deployment": deployment,
+                    "engine": engine,
+                    "revision": snapshot.live.revision if snapshot.live is not None else None,
+                    "generation": snapshot.generation,
+                    "ready": ready,
+                    "reason": reason,
+                    "draining": self._services.drain.draining,
+                    "inflight": self._inflight(),
+                    "queued": self._services.admission.queued,
+                    "error": snapshot.error or message,
+                    "errorGeneration": snapshot.error_generation,
+                    "bundleSchema": SCHEMA_VERSION,
+                }
+            ),
+        )
+
+    async def _drain(self, scope: Scope) -> _Answer:
+        given = next((value for name, value in scope["headers"] if name == b"x-llm-pod-token"), b"")
+        if not hmac.compare_digest(given, self._pod_token):
+            _log.warning("drain refused: wrong or missing token")
+            return 403, _TEXT, b"forbidden\n"
+        await self._services.drain.run()
+        return 200, _TEXT, b"drained\n"

@@ -1,0 +1,166 @@
+"""One request on its way through: limits, body, prompt, engine, answer, figures."""
+
+import time
+
+import msgspec
+
+from llm_sidecar.engine import answers
+from llm_sidecar.engine.client import request_head
+from llm_sidecar.engine.connection import Connection
+from llm_sidecar.engine.errors import EngineError, EngineUnreachableError
+from llm_sidecar.errors import Refusal
+from llm_sidecar.http.exchange import Exchange
+from llm_sidecar.http.prepare import Prepared, prepare
+from llm_sidecar.http.routes import Route
+from llm_sidecar.http.services import Services
+from llm_sidecar.snapshot import Live
+from llm_sidecar.stream import classic
+from llm_sidecar.stream.answers import Usage, usage_of
+from llm_sidecar.stream.relay import Filter, aborted
+from llm_sidecar.stream.scanner import EventTooLargeError
+
+_BODY_TIMEOUT_S = 30.0
+_OK = 200
+_STREAM_HEADERS = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
+_RETRY_SOON = ((b"retry-after", b"1"),)
+_RETRY_STATUSES = frozenset({429, 503})
+
+
+class Call:
+    """A request for tokens. Created per request; knows at its end what there is to count."""
+
+    __slots__ = ("_exchange", "_first_at", "_live", "_route", "_services", "_usage", "_waited_s", "error", "stream")
+
+    def __init__(self, services: Services, exchange: Exchange, route: Route, live: Live) -> None:
+        self._services = services
+        self._exchange = exchange
+        self._route = route
+        self._live = live
+        self._usage: Usage | None = None
+        self._first_at = 0.0
+        self._waited_s = 0.0
+        self.stream: Filter | None = None
+        self.error = ""
+
+    async def serve(self) -> None:
+        """Take the request through to the last byte of its answer, or raise Refusal."""
+        exchange, limits = self._exchange, self._live.compiled.limits
+        self._check_headers(limits.max_body_bytes)
+        total_s = limits.total_timeout_ms / 1000
+        late = Refusal(504, "total_timeout", f"no complete answer within {total_s:g} s, this deployment's limits.totalTimeout")
+        exchange.limit(total_s, late)
+        admission = self._services.admission
+        began = time.perf_counter()
+        await admission.acquire()
+        try:
+            exchange.limit(min(total_s, _BODY_TIMEOUT_S), Refusal(408, "body_timeout", "the request's body did not arrive in time"))
+            body = await exchange.body(limits.max_body_bytes)
+            self._waited_s = time.perf_counter() - began
+            exchange.limit(total_s, late)
+            prepared = prepare(self._route, self._live.compiled, self._services.served_name, body)
+            if prepared.unknown_keys:
+                self._services.metrics.unknown_keys.inc(prepared.unknown_keys)
+            await self._forward(prepared)
+        finally:
+            admission.release()
+
+    def count(self) -> None:
+        """Add this request to the figures."""
+        now = time.perf_counter()
+        duration_s = now - self._exchange.started_at
+        metrics, operation, revision = self._services.metrics, self._route.operation, self._live.revision
+        if self.error:
+            metrics.failed(operation, revision, self.error, duration_s)
+            return
+        bound = metrics.bind(operation, revision)
+        bound.duration.observe(duration_s)
+        metrics.overhead.observe(max(0.0, duration_s - self._waited_s))
+        tokens = 0
+        if self._usage is not None:
+            tokens = self._usage.completion_tokens or 0
+            bound.input_tokens.observe(self._usage.prompt_tokens)
+            bound.output_tokens.observe(tokens)
+        if self._first_at:
+            bound.time_to_first_token.observe(self._first_at - self._exchange.started_at)
+            if tokens > 1:
+                bound.time_per_output_token.observe((now - self._first_at) / (tokens - 1))
+
+    def _check_headers(self, max_body_bytes: int) -> None:
+        exchange = self._exchange
+        if exchange.encoded:
+            raise Refusal(415, "encoding_not_supported", "send the body without content-encoding")
+        if self._route.kind != "generate" and not exchange.content_type.lower().startswith(b"application/json"):
+            raise Refusal(415, "type_not_supported", "send the body as content-type: application/json")
+        if exchange.content_length is not None and exchange.content_length > max_body_bytes:
+            raise exchange.too_large(max_body_bytes)
+
+    async def _forward(self, prepared: Prepared) -> None:
+        exchange = self._exchange
+        headers = (("content-type", "application/json"), ("x-request-id", exchange.upstream_id), *exchange.trace)
+        head = request_head("POST", self._route.upstream, headers, len(prepared.body))
+        asked = time.perf_counter()
+        try:
+            connection = await self._services.engine.send(head, prepared.body)
+        except EngineUnreachableError as error:
+            self._services.health.suspect()
+            raise answers.unreachable(str(error)) from error
+        except EngineError as error:
+            self._services.health.suspect()
+            raise answers.broken(str(error)) from error
+        try:
+            if connection.status == _OK and connection.headers.get(b"content-type", b"").startswith(b"text/event-stream"):
+                self._waited_s += time.perf_counter() - asked
+                await self._relay(connection, prepared.stream, classic_lines=prepared.echo is not None)
+            else:
+                body = await connection.body()
+                self._waited_s += time.perf_counter() - asked
+                await self._answer(connection, body, prepared.echo)
+        except (EngineError, EventTooLargeError) as error:
+            self._services.health.suspect()
+            raise answers.broken(str(error)) from error
+        finally:
+            self._services.engine.release(connection)
+
+    async def _answer(self, connection: Connection, body: bytes, echo: str | None) -> None:
+        if connection.status != _OK:
+            status, body = answers.normalise(connection.status, body)
+            self.error = str(status)
+            await self._exchange.answer(status, body, extra=_RETRY_SOON if status in _RETRY_STATUSES else ())
+            return
+        if aborted(body):
+            raise Refusal(503, "engine_aborted", "the engine gave this request up before its answer was complete", retry_after_s=1)
+        if echo is None:
+            self._usage = usage_of(body)
+        else:
+            try:
+                body, self._usage = classic.unary(echo, body)
+            except msgspec.DecodeError as error:
+                raise answers.broken(f"the engine's answer is not a completion: {error}") from error
+        self._services.health.succeeded()
+        await self._exchange.answer(_OK, body)
+
+    async def _relay(self, connection: Connection, stream: Filter, *, classic_lines: bool) -> None:
+        exchange = self._exchange
+        content_type = b"application/x-ndjson" if classic_lines else b"text/event-stream; charset=utf-8"
+        self.stream = stream
+        await exchange.begin(_OK, content_type, None, _STREAM_HEADERS)
+        last = False
+        while not last:
+            waited = time.perf_counter()
+            data = await connection.chunk()
+            now = time.perf_counter()
+            self._waited_s += now - waited
+            out = stream.feed(data)
+            last = connection.drained
+            if last:
+                out += stream.finish()
+            if out and not self._first_at:
+                self._first_at = now
+            if out or last:
+                await exchange.write(out, more=not last)
+        self._usage = stream.usage
+        if stream.error or not stream.done:
+            self.error = "stream_error" if stream.error else "stream_truncated"
+            self._services.metrics.stream_errors.labels(self.error).inc()
+        else:
+            self._services.health.succeeded()

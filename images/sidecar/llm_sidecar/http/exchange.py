@@ -1,0 +1,196 @@
+"""One public request from its first byte to its answer's last: identity, deadline, the client's presence, and how it ends."""
+
+import asyncio
+import os
+import re
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Protocol
+
+from llm_sidecar.errors import Refusal
+from llm_sidecar.http.protocol import CLIENT
+from llm_sidecar.snapshot import Live
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+_LAST_WORDS_S = 5.0
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+_TRACE = re.compile(rb"[\x21-\x7e][\x20-\x7e]{0,511}")
+
+
+class ClientGoneError(Exception):
+    """The client left; nobody waits for an answer any more."""
+
+
+class _Client(Protocol):
+    def watch(self, gone: Callable[[], object]) -> None: ...
+    def unwatch(self) -> None: ...
+    def abort(self) -> None: ...
+
+
+class Exchange:
+    """Holds a request together. ``end`` stops whatever it waits for, from a timer, a lost connection or a shutdown."""
+
+    __slots__ = (
+        "_client",
+        "_deadline",
+        "_ended",
+        "_loop",
+        "_receive",
+        "_send",
+        "_task",
+        "close",
+        "content_length",
+        "content_type",
+        "encoded",
+        "live",
+        "method",
+        "path",
+        "request_id",
+        "started",
+        "started_at",
+        "trace",
+        "upstream_id",
+    )
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, live: Live | None) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._receive = receive
+        self._send = send
+        self._task = asyncio.current_task()
+        self._ended: Exception | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self.started_at = time.perf_counter()
+        self.started = False
+        self.close = False
+        self.live = live
+        self.method: str = scope["method"]
+        self.path: bytes = scope["raw_path"]
+        self.content_length: int | None = None
+        self.content_type = b""
+        self.encoded = False
+        self.trace: tuple[tuple[str, str], ...] = ()
+        self.upstream_id = os.urandom(16).hex()
+        self.request_id = self.upstream_id.encode()
+        self._read_headers(scope["headers"])
+        self._client: _Client | None = scope.get(CLIENT)
+        if self._client is not None:
+            self._client.watch(self._gone)
+
+    def end(self, reason: Exception) -> None:
+        """Stop this request for a reason that ``reason_for`` gives back."""
+        if self._ended is None and self._task is not None:
+            self._ended = reason
+            self._task.cancel()
+
+    def limit(self, seconds: float, refusal: Refusal) -> None:
+        """End this request with a refusal when this much time has passed since it came; replaces an earlier limit."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+        left = self.started_at + seconds - time.perf_counter()
+        self._deadline = self._loop.call_later(max(0.0, left), self.end, refusal)
+
+    def reason_for(self, cancelled: asyncio.CancelledError) -> Exception:
+        """Return why this request was ended; a cancellation that is not ours goes on."""
+        if self._ended is None or self._task is None:
+            raise cancelled
+        self._task.uncancel()
+        return self._ended
+
+    async def close_with(self, last: Awaitable[None]) -> None:
+        """Send the last bytes of a request that failed; a client that does not read them is cut off."""
+        try:
+            async with asyncio.timeout(_LAST_WORDS_S):
+                await last
+        except TimeoutError:
+            if self._client is not None:
+                self._client.abort()
+
+    def finish(self) -> None:
+        """Let go of timer and client."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+        if self._client is not None:
+            self._client.unwatch()
+        self._task = None
+
+    async def body(self, limit: int) -> bytes:
+        """Read the body, never more than the limit."""
+        message = await self._receive()
+        if message["type"] == "http.request" and not message["more_body"]:
+            body: bytes = message["body"]
+            if len(body) > limit:
+                raise self.too_large(limit)
+            return body
+        parts: list[bytes] = []
+        size = 0
+        while True:
+            if message["type"] == "http.disconnect":
+                raise ClientGoneError
+            parts.append(message["body"])
+            size += len(message["body"])
+            if size > limit:
+                raise self.too_large(limit)
+            if not message["more_body"]:
+                return b"".join(parts)
+            message = await self._receive()
+
+    async def begin(self, status: int, content_type: bytes, length: int | None, extra: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+        """Send status and headers."""
+        headers = [
+            (b"content-type", content_type),
+            (b"x-request-id", self.request_id),
+            (b"x-llm-revision", self.live.revision.encode() if self.live is not None else b"none"),
+            *extra,
+        ]
+        if length is not None:
+            headers.append((b"content-length", str(length).encode()))
+        if self.close:
+            headers.append((b"connection", b"close"))
+        self.started = True
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def write(self, data: bytes, *, more: bool) -> None:
+        """Send a piece of the body; waits while the client reads slowly."""
+        await self._send({"type": "http.response.body", "body": data, "more_body": more})
+
+    async def answer(
+        self, status: int, body: bytes, content_type: bytes = b"application/json", extra: tuple[tuple[bytes, bytes], ...] = ()
+    ) -> None:
+        """Send a whole answer."""
+        await self.begin(status, content_type, len(body), extra)
+        await self.write(body, more=False)
+
+    async def refuse(self, refusal: Refusal) -> None:
+        """Send a refusal."""
+        extra = tuple(refusal.headers)
+        if refusal.retry_after_s is not None:
+            extra = (*extra, (b"retry-after", str(refusal.retry_after_s).encode()))
+        await self.answer(refusal.status, refusal.body(), extra=extra)
+
+    def too_large(self, limit: int) -> Refusal:
+        """Return the refusal of a body beyond the limit."""
+        return Refusal(413, "body_too_large", f"the body is larger than {limit} bytes, this deployment's limits.maxBodyBytes")
+
+    def _gone(self) -> None:
+        self.end(ClientGoneError())
+
+    def _read_headers(self, headers: list[tuple[bytes, bytes]]) -> None:
+        trace = []
+        for name, value in headers:
+            if name == b"content-length":
+                self.content_length = int(value)
+            elif name == b"content-type":
+                self.content_type = value
+            elif name == b"content-encoding":
+                self.encoded = value.lower() != b"identity"
+            elif name == b"x-request-id":
+                if _REQUEST_ID.fullmatch(value):
+                    # At the engine an id must be unique among what runs, and clients repeat theirs when they retry.
+                    self.upstream_id = f"{value.decode()}-{self.upstream_id[:8]}"
+                    self.request_id = value
+            elif name in {b"traceparent", b"tracestate"} and _TRACE.fullmatch(value):
+                trace.append((name.decode(), value.decode()))
+        self.trace = tuple(trace)

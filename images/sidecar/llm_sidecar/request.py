@@ -1,0 +1,89 @@
+"""A client's body: a typed look at the few fields the sidecar needs, and the refusal of those that are dangerous."""
+
+from typing import Any
+
+import msgspec
+
+from llm_sidecar.errors import Refusal
+
+DANGEROUS = (
+    "chat_template",
+    "chat_template_kwargs",
+    "documents",
+    "ec_transfer_params",
+    "kv_transfer_params",
+    "logits_processors",
+    "media_io_kwargs",
+    "mm_processor_kwargs",
+    "multi_modal_data",
+    "prompt_embeds",
+    "vllm_xargs",
+)
+"""Fields through which a request could run templates, load objects or steer the engine's transfer of data."""
+
+_Unset = msgspec.UnsetType
+
+
+class StreamOptions(msgspec.Struct, gc=False):
+    """What a client wants to know at the end of a stream."""
+
+    include_usage: bool | None = None
+    continuous_usage_stats: bool | None = None
+
+
+class View(msgspec.Struct):
+    """The fields of a chat or completion request the sidecar looks at. Unknown ones pass through to the engine."""
+
+    model: str | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    prompt: msgspec.Raw | _Unset = msgspec.UNSET
+    chat_template: msgspec.Raw | _Unset = msgspec.UNSET
+    chat_template_kwargs: msgspec.Raw | _Unset = msgspec.UNSET
+    documents: msgspec.Raw | _Unset = msgspec.UNSET
+    ec_transfer_params: msgspec.Raw | _Unset = msgspec.UNSET
+    kv_transfer_params: msgspec.Raw | _Unset = msgspec.UNSET
+    logits_processors: msgspec.Raw | _Unset = msgspec.UNSET
+    media_io_kwargs: msgspec.Raw | _Unset = msgspec.UNSET
+    mm_processor_kwargs: msgspec.Raw | _Unset = msgspec.UNSET
+    multi_modal_data: msgspec.Raw | _Unset = msgspec.UNSET
+    prompt_embeds: msgspec.Raw | _Unset = msgspec.UNSET
+    vllm_xargs: msgspec.Raw | _Unset = msgspec.UNSET
+
+    @property
+    def keep_usage(self) -> bool:
+        """Return whether the client asked for usage in its stream."""
+        return self.stream_options is not None and bool(self.stream_options.include_usage)
+
+
+_view = msgspec.json.Decoder(View)
+
+
+def view(body: bytes) -> View:
+    """Return the typed look at a body, or raise Refusal 400 naming the field."""
+    try:
+        seen = _view.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise bad_json(error) from error
+    for name in DANGEROUS:
+        if getattr(seen, name) is not msgspec.UNSET:
+            raise Refusal(400, "field_not_allowed", f"{name} cannot be set by a request; remove it", param=name)
+    return seen
+
+
+def whole(body: bytes) -> dict[str, Any]:
+    """Return the whole body as a dict, for where a field of it has to change."""
+    try:
+        return msgspec.json.decode(body, type=dict[str, Any])
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise bad_json(error) from error
+
+
+def bad_json(error: Exception) -> Refusal:
+    """Return the refusal for a body that is not what it should be."""
+    if isinstance(error, msgspec.ValidationError):
+        message, _, path = str(error).partition(" - at `$")
+        return Refusal(400, "invalid_type", message, param=path.strip("`.") or None)
+    if isinstance(error, RecursionError):
+        return Refusal(400, "invalid_json", "the body is nested too deeply")
+    return Refusal(400, "invalid_json", f"the body is not valid JSON: {error}")

@@ -1,0 +1,1 @@
+"""Server-sent events: cut at event boundaries, cleaned, counted, and turned into the classic line format."""
