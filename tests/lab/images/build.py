@@ -1,8 +1,10 @@
 """Builds what is missing or outdated, says what it does and how long it took."""
 
+import fcntl
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.lab.images.catalog import Target, targets
@@ -21,13 +23,23 @@ def build(names: Iterable[str] = ()) -> list[Path]:
     unknown = sorted(set(names) - set(known))
     if unknown:
         raise SystemExit(f"no such image: {', '.join(unknown)}; there are {', '.join(known)}")
-    return [_ensure(known[name]) for name in (list(names) or known)]
+    with _alone():
+        return [_ensure(known[name]) for name in (list(names) or known)]
 
 
 def is_current(target: Target) -> bool:
     """Whether the image file was made from what lies in the repository now."""
     stamp = _stamp(target)
     return image_path(target.name).exists() and stamp.exists() and json.loads(stamp.read_text()) == {"key": target.key(), "ref": target.ref}
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Let one build at a time run in this cache: two would write the same files."""
+    cache_dir().mkdir(parents=True, exist_ok=True)
+    with (cache_dir() / "images.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _ensure(target: Target) -> Path:

@@ -13,10 +13,6 @@ from tests.lab.s3 import weed_binary
 _PAUSE = "lab.local/pause:1"
 _SEAWEEDFS = "lab.local/seaweedfs:dev"
 _PYTHON = "lab.local/python:3.11"
-_OPERATOR = places.REPO / "operator/llm_operator"
-_SIDECAR = places.REPO / "images/sidecar/llm_sidecar"
-_FETCHER = places.REPO / "images/fetcher/llm_fetcher"
-_STUB = places.REPO / "tests/fakes/stub_engine"
 
 
 @dataclass(frozen=True)
@@ -34,10 +30,10 @@ def targets() -> dict[str, Target]:
     listed = [
         Target("pause", _PAUSE, _pause_key, _build_pause),
         Target("python", _PYTHON, _base_key, _build_python),
-        _app("operator", "llm-operator", "operator", (_OPERATOR, _SIDECAR)),
-        _app("sidecar", "llm-sidecar", "sidecar", (_SIDECAR,)),
-        _app("fetcher", "llm-fetcher", "fetcher", (_FETCHER,)),
-        _app("engine-stub", "engine-stub", "sidecar", (_STUB,)),
+        _app("operator", "llm-operator"),
+        _app("sidecar", "llm-sidecar"),
+        _app("fetcher", "llm-fetcher"),
+        _app("engine-stub", "engine-stub"),
         Target("seaweedfs", _SEAWEEDFS, _seaweedfs_key, _build_seaweedfs),
         Target("vllm-cpu", vllm.REF, _vllm_key, vllm.build),
     ]
@@ -45,39 +41,34 @@ def targets() -> dict[str, Target]:
 
 
 def _base_key() -> str:
-    return places.fingerprint(*debian.host_sources(), places.own_source("archive", "catalog", "oci", "rootfs"))
+    return places.fingerprint(*debian.host_sources(), places.own_source("archive", "oci", "rootfs"))
 
 
 def _build_python(out: Path) -> None:
     write_image(out, _PYTHON, [layer_of(rootfs.base().entries())], ImageConfig(cmd=("/usr/bin/python3",), user="65532"))
 
 
-def _app(folder: str, image: str, extra: str, packages: tuple[Path, ...]) -> Target:
-    recipe = places.REPO / "images" / folder / "Dockerfile"
+def _app(folder: str, image: str) -> Target:
+    path = places.REPO / "images" / folder / "Dockerfile"
     ref = f"lab.local/{image}:dev"
 
     def key() -> str:
-        stage = _stage(recipe, packages[0].name)
-        files = [path for package in packages for path in places.sources_of(package)]
-        files += [places.REPO / source for source, _ in stage.extras]
-        return places.fingerprint(
-            _base_key(), uv.export(extra), [recipe] if recipe.exists() else [], files, places.own_source("dockerfile", "python_layer", "uv")
-        )
+        recipe = dockerfile.read(path)
+        files = [file for source, _ in recipe.sources for file in places.files_of(places.REPO / source)]
+        return places.fingerprint(_base_key(), _requirements(recipe), path, files, places.own_source("dockerfile", "python_layer", "uv"))
 
     def build(out: Path) -> None:
-        stage = _stage(recipe, packages[0].name)
+        recipe = dockerfile.read(path)
         base = rootfs.base()
-        with python_layer.application(base, stage.app_dir, uv.export(extra), packages) as app:
-            extras = [Entry(target, places.REPO / source) for source, target in stage.extras]
-            write_image(out, ref, [layer_of(base.entries()), layer_of([*app, *extras])], stage.config)
+        sources = [(places.REPO / source, place) for source, place in recipe.sources]
+        with python_layer.application(base, recipe.app_dir, _requirements(recipe), sources) as app:
+            write_image(out, ref, [layer_of(base.entries()), layer_of(app)], recipe.config)
 
     return Target(folder, ref, key, build)
 
 
-def _stage(recipe: Path, module: str) -> dockerfile.FinalStage:
-    if recipe.exists():
-        return dockerfile.read_final_stage(recipe)
-    return dockerfile.FinalStage(ImageConfig(("python3", "-m", module), user="10001:10001", env={"PYTHONPATH": "/app"}), "/app")
+def _requirements(recipe: dockerfile.Recipe) -> str:
+    return uv.export(recipe.extra) if recipe.extra else ""
 
 
 def _pause_key() -> str:

@@ -1,14 +1,20 @@
-"""Reads from a Dockerfile how its image starts, so that the lab's image and the real one cannot differ."""
+"""Reads from a Dockerfile what its image holds and how it starts, so that the lab's image and the real one cannot differ.
+
+Read is the form the Dockerfiles of this project have: an early stage fills one folder with locked packages (`uv export --extra NAME`)
+and sources from the build context, the last stage copies that folder and runs nothing. Anything else is refused, not guessed.
+"""
 
 import json
 import re
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from tests.lab.images.oci import ImageConfig
 
 _VARIABLE = re.compile(r"\$(?:\{(?P<braced>\w+)(?::?-(?P<default>[^}]*))?\}|(?P<bare>\w+))")
+_WITHOUT_EFFECT = {"EXPOSE", "STOPSIGNAL"}  # a pod says these itself
+_EXTRA = re.compile(r"\buv export\b[^&;|]*--extra[ =](?P<name>[\w-]+)")
 
 
 class DockerfileError(ValueError):
@@ -16,69 +22,37 @@ class DockerfileError(ValueError):
 
 
 @dataclass(frozen=True)
-class FinalStage:
-    """What the last stage of a Dockerfile says: how a container starts, and where it copies the application to."""
+class Recipe:
+    """What a Dockerfile makes."""
 
     config: ImageConfig
     app_dir: str
-    extras: tuple[tuple[str, str], ...] = ()
-    """Other files copied from the build context: (path in the context, absolute path in the image)."""
+    """The folder with the application."""
+    sources: tuple[tuple[str, str], ...]
+    """Paths in the build context, and where below ``app_dir`` each lies."""
+    extra: str | None
+    """The extra of the project whose locked packages lie in ``app_dir`` too."""
 
 
-def read_final_stage(path: Path) -> FinalStage:
-    """Parse the Dockerfile at ``path``."""
-    return parse(path.read_text())
-
-
-def parse(text: str) -> FinalStage:
-    """Return what the last stage says; an instruction that would run something in it is refused, as the lab runs nothing."""
-    stages: dict[str, _Stage] = {}
-    arguments: dict[str, str] = {}
-    stage: _Stage | None = None
-    for keyword, rest in _instructions(text):
-        if keyword == "ARG":
-            name, _, default = rest.partition("=")
-            (arguments if stage is None else stage.arguments)[name] = default.strip("\"'")
-        elif keyword == "FROM":
-            words = [_expand(word, arguments) for word in rest.split() if not word.startswith("--")]
-            stage = _Stage.on(stages.get(words[0]))
-            if len(words) > 2:
-                stages[words[2]] = stage
-        elif stage is None:
-            raise DockerfileError(f"{keyword} in front of the first FROM")
-        else:
-            stage.apply(keyword, rest)
-    if stage is None:
-        raise DockerfileError("no FROM")
-    return stage.result()
-
-
+@dataclass
 class _Stage:
-    def __init__(self) -> None:
-        self.arguments: dict[str, str] = {}
-        self.env: dict[str, str] = {}
-        self.labels: dict[str, str] = {}
-        self.entrypoint: tuple[str, ...] = ()
-        self.cmd: tuple[str, ...] = ()
-        self.user = ""
-        self.workdir = "/"
-        self.copied: list[str] = []
-        self.extras: list[tuple[str, str]] = []
-        self.ran: list[str] = []
-
-    @classmethod
-    def on(cls, base: "_Stage | None") -> "_Stage":
-        """Start a stage that inherits what a container of an earlier stage would start with."""
-        stage = cls()
-        if base is not None:
-            stage.env, stage.labels = dict(base.env), dict(base.labels)
-            stage.entrypoint, stage.cmd, stage.user, stage.workdir = base.entrypoint, base.cmd, base.user, base.workdir
-            stage.copied, stage.extras, stage.ran = list(base.copied), list(base.extras), list(base.ran)
-        return stage
+    arguments: dict[str, str] = field(default_factory=dict)
+    env: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
+    entrypoint: tuple[str, ...] = ()
+    cmd: tuple[str, ...] = ()
+    user: str = ""
+    workdir: str = "/"
+    from_context: list[tuple[str, str]] = field(default_factory=list)
+    from_stages: list[tuple[str, str, str]] = field(default_factory=list)
+    ran: list[str] = field(default_factory=list)
 
     def apply(self, keyword: str, rest: str) -> None:
         value = _expand(rest, self.arguments | self.env)
         match keyword:
+            case "ARG":
+                name, _, default = rest.partition("=")
+                self.arguments[name] = default.strip("\"'")
             case "ENV":
                 self.env |= _pairs(value)
             case "LABEL":
@@ -94,31 +68,70 @@ class _Stage:
             case "COPY":
                 self._copy(value)
             case "RUN":
-                self.ran.append(rest)
+                self.ran.append(value)
             case _:
-                pass
+                raise DockerfileError(f"{keyword} is not read: {rest}")
 
     def _copy(self, value: str) -> None:
         words = shlex.split(value)
-        flags = [word for word in words if word.startswith("--")]
+        origins = [word.removeprefix("--from=") for word in words if word.startswith("--from=")]
         *sources, target = [word for word in words if not word.startswith("--")]
         absolute = str(PurePosixPath(self.workdir) / target)
-        if any(flag.startswith("--from=") for flag in flags):
-            self.copied.append(absolute)
-        else:
-            self.extras.extend(
-                (source, f"{absolute}/{PurePosixPath(source).name}" if target.endswith("/") else absolute) for source in sources
-            )
+        for source in sources:
+            into_folder = target.endswith("/") or target in {".", ".."}
+            place = f"{absolute}/{PurePosixPath(source).name}" if into_folder else absolute
+            if origins:
+                self.from_stages.append((origins[0], source, place))
+            else:
+                self.from_context.append((source, place))
 
-    def result(self) -> FinalStage:
-        if self.ran:
-            raise DockerfileError(f"the final stage runs {self.ran[0]!r}: run it in an earlier stage and copy the result")
-        if len(self.copied) > 1:
-            raise DockerfileError(
-                f"the final stage copies {', '.join(self.copied)} from other stages: one application directory is expected"
-            )
-        config = ImageConfig(self.entrypoint, self.cmd, self.user, self.env, self.workdir, self.labels)
-        return FinalStage(config, self.copied[0] if self.copied else "", tuple(self.extras))
+
+def read(path: Path) -> Recipe:
+    """Parse the Dockerfile at ``path``."""
+    return parse(path.read_text())
+
+
+def parse(text: str) -> Recipe:
+    """Return what a Dockerfile makes, or refuse it with the instruction that cannot be mirrored."""
+    arguments: dict[str, str] = {}
+    stages: dict[str, _Stage] = {}
+    last: _Stage | None = None
+    for keyword, rest in _instructions(text):
+        if keyword == "FROM":
+            words = [_expand(word, arguments) for word in rest.split() if not word.startswith("--")]
+            if words[0] in stages:
+                raise DockerfileError(f"a stage on top of another is not read: FROM {rest}")
+            last = stages[words[2] if len(words) > 2 else f"stage {len(stages)}"] = _Stage()
+        elif last is not None:
+            last.apply(keyword, rest)
+        elif keyword == "ARG":
+            name, _, default = rest.partition("=")
+            arguments[name] = default.strip("\"'")
+        else:
+            raise DockerfileError(f"{keyword} in front of the first FROM")
+    if last is None:
+        raise DockerfileError("there is no FROM")
+    return _recipe(last, stages)
+
+
+def _recipe(last: _Stage, stages: dict[str, _Stage]) -> Recipe:
+    if last.ran or last.from_context:
+        raise DockerfileError(f"the last stage must only copy from an earlier one, not {[*last.ran, *last.from_context][0]!r}")
+    if len(last.from_stages) != 1:
+        raise DockerfileError(f"the last stage must copy one folder from an earlier stage, not {len(last.from_stages)}")
+    ((origin, source, app_dir),) = last.from_stages
+    if origin not in stages or source != app_dir:
+        raise DockerfileError(
+            f"the last stage must copy a folder of an earlier stage to the same place, not {source} of {origin} to {app_dir}"
+        )
+    early = stages[origin]
+    extras = [match["name"] for command in early.ran for match in _EXTRA.finditer(command)]
+    if len(extras) > 1:
+        raise DockerfileError(f"one extra at most is read, not {', '.join(extras)}")
+    below = f"{app_dir}/"
+    sources = tuple((path, place.removeprefix(below)) for path, place in early.from_context if place.startswith(below))
+    config = ImageConfig(last.entrypoint, last.cmd, last.user, last.env, last.workdir, last.labels)
+    return Recipe(config, app_dir, sources, extras[0] if extras else None)
 
 
 def _instructions(text: str) -> list[tuple[str, str]]:
@@ -127,9 +140,9 @@ def _instructions(text: str) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     for line in joined.splitlines():
         keyword, _, rest = line.strip().partition(" ")
-        if "<<" in rest and keyword.upper() in {"RUN", "COPY"}:
+        if keyword.upper() in {"RUN", "COPY"} and "<<" in rest:
             raise DockerfileError(f"here-documents are not read: {line.strip()}")
-        if keyword:
+        if keyword and keyword.upper() not in _WITHOUT_EFFECT:
             found.append((keyword.upper(), rest.strip()))
     return found
 
@@ -140,7 +153,7 @@ def _exec_form(keyword: str, rest: str) -> tuple[str, ...]:
     except ValueError:
         words = None
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        raise DockerfileError(f"{keyword} must be a JSON list, a shell would be needed for: {rest}")
+        raise DockerfileError(f"{keyword} must be a JSON list: the images have no shell for {rest}")
     return tuple(words)
 
 
@@ -153,7 +166,6 @@ def _pairs(value: str) -> dict[str, str]:
 
 def _expand(value: str, variables: dict[str, str]) -> str:
     def replace(match: re.Match[str]) -> str:
-        name = match["braced"] or match["bare"]
-        return variables.get(name, match["default"] or "")
+        return variables.get(match["braced"] or match["bare"], match["default"] or "")
 
     return _VARIABLE.sub(replace, value)

@@ -23,9 +23,11 @@ def own_source(*names: str) -> list[Path]:
     return [_HERE / f"{name}.py" for name in names]
 
 
-def sources_of(package: Path) -> list[Path]:
-    """Return the files of a source package, sorted, without what Python leaves behind."""
-    return sorted(path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+def files_of(path: Path) -> list[Path]:
+    """Return the file, or the files of a folder without what Python leaves behind, sorted."""
+    if path.is_file():
+        return [path]
+    return sorted(file for file in path.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
 
 
 def fingerprint(*parts: str | Path | Iterable[Path]) -> str:

@@ -1,8 +1,8 @@
-"""The application layer of a Python image: locked packages and the project's own source, compiled."""
+"""The application layer of a Python image: locked packages and the project's own sources, compiled."""
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from tests.lab.images.rootfs import Rootfs
 
 
 @contextmanager
-def application(base: Rootfs, at: str, requirements: str, packages: tuple[Path, ...]) -> Iterator[list[Entry]]:
+def application(base: Rootfs, at: str, requirements: str, sources: Iterable[tuple[Path, str]]) -> Iterator[list[Entry]]:
     """Give the entries of an application that lies at ``at``; the files behind them live as long as the context."""
     with tempfile.TemporaryDirectory(dir=places.scratch()) as work:
         app = Path(work) / "app"
@@ -21,12 +21,17 @@ def application(base: Rootfs, at: str, requirements: str, packages: tuple[Path, 
             locked = Path(work) / "requirements.txt"
             locked.write_text(requirements)
             uv.install(app, [locked])
-        for package in packages:
-            shutil.copytree(package, app / package.name, ignore=shutil.ignore_patterns("__pycache__"))
+        for source, place in sources:
+            target = app / place
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if source.is_dir():
+                shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copyfile(source, target)
         base.compile(app, at)
         yield list(tree(app, at, skip=_unused))
 
 
 def _unused(path: str) -> bool:
-    # Console scripts carry the path of this machine's Python.
+    # Console scripts carry the path of this machine's Python; the lock file is uv's.
     return path in {"bin", ".lock"}
