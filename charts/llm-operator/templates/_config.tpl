@@ -11,9 +11,9 @@
   "clusterWide" .Values.clusterWide
   "operatorNamespace" .Release.Namespace
   "monitoringNamespaces" .Values.monitoringNamespaces
-  "nudge" .Values.admissionPolicy.enabled
   "resyncSeconds" (int .Values.resyncSeconds)
 -}}
+{{- if not .Values.admissionPolicy.enabled }}{{ $_ := set $config "nudge" false }}{{ end -}}
 {{- toYaml $config }}
 {{ include "llm-operator.profiles" . }}
 {{- end }}

@@ -1,0 +1,291 @@
+"""What the chart renders, for the installations people choose between."""
+
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from hack import generate_rbac
+from llm_operator.api.config import load_config
+from tests.integration.chart.kit import REGISTRY, helm, of_kind, one, refusal, render, template, with_registry
+
+Object = dict[str, Any]
+
+INSTALLATIONS: dict[str, Object] = {
+    "the default": {},
+    "three namespaces": {"namespaces": ["team-b", "team-a", "llm-system"]},
+    "the whole cluster": {"clusterWide": True},
+    "no rights on the cluster": {"admissionPolicy": {"enabled": False}},
+    "everything set": {
+        "namespaces": ["team-a"],
+        "image": {"tag": "v9", "operator": {"name": "op", "digest": "sha256:" + "a" * 64}, "pullPolicy": "Always", "pullSecrets": ["pull"]},
+        "admissionPolicy": {"extraImages": ["old.example.com:5000/llm/llm-sidecar:1"]},
+        "engineProfiles": {
+            "vllm": None,
+            "own": {"kind": "vllm", "image": "localhost:5000/own/vllm:2", "version": "0.32.0", "args": ["--x"]},
+        },
+        "acceleratorProfiles": {"cpu": {}},
+        "sources": {"schemes": ["s3"], "s3Buckets": ["models"]},
+        "monitoringNamespaces": ["monitoring"],
+        "resyncSeconds": 60,
+        "podAnnotations": {"team": "ml"},
+        "podLabels": {"team": "ml", "app.kubernetes.io/instance": "another"},
+        "nodeSelector": {"pool": "system"},
+        "tolerations": [{"key": "system", "operator": "Exists"}],
+        "affinity": {"nodeAffinity": {}},
+        "priorityClassName": "high",
+        "serviceAccount": {"name": "llm", "annotations": {"a": "b"}},
+        "networkPolicy": {"enabled": True},
+        "fullnameOverride": "models",
+    },
+}
+each_installation = pytest.mark.parametrize("values", INSTALLATIONS.values(), ids=INSTALLATIONS.keys())
+
+
+def config(objects: list[Object], name: str = "llm-operator") -> Object:
+    loaded: Object = yaml.safe_load(one(objects, "ConfigMap", name)["data"]["config.yaml"])
+    return loaded
+
+
+def pod(objects: list[Object]) -> Object:
+    (deployment,) = of_kind(objects, "Deployment")
+    template: Object = deployment["spec"]["template"]
+    return template
+
+
+def roles(objects: list[Object], kind: str = "Role") -> dict[str, list[Object]]:
+    """Return the rules of the operator's roles by namespace; the role around the public profiles is another matter."""
+    found = [role for role in of_kind(objects, kind) if role["metadata"]["name"] != "llm-operator-profiles"]
+    return {role["metadata"].get("namespace", ""): role["rules"] for role in found}
+
+
+def granted(rules: list[Object]) -> generate_rbac.Grants:
+    found: dict[tuple[str, str], tuple[str, ...]] = {}
+    for rule in rules:
+        assert set(rule) == {"apiGroups", "resources", "verbs"}
+        for group in rule["apiGroups"]:
+            for resource in rule["resources"]:
+                found[group, resource] = (*found.get((group, resource), ()), *rule["verbs"])
+    return found
+
+
+@each_installation
+def test_every_object_is_valid_to_the_letter(values: Object) -> None:
+    objects = render(values)
+    assert {"Deployment", "ServiceAccount", "ConfigMap"} <= {obj["kind"] for obj in objects}
+    for obj in objects:
+        kubernetes_validate.validate(obj, "1.37", strict=True)
+
+
+@each_installation
+def test_helm_finds_nothing_to_complain_about(values: Object) -> None:
+    done = helm("lint", "charts/llm-operator", "--strict", values=with_registry(values))
+    assert "0 chart(s) failed" in done.out, done.out
+
+
+@each_installation
+def test_the_configuration_is_one_the_operator_reads(values: Object) -> None:
+    objects = render(values)
+    loaded = load_config(yaml.safe_dump(config(objects, pod(objects)["spec"]["volumes"][0]["configMap"]["name"])))
+    assert loaded.operator_namespace == "llm-system"
+    assert loaded.cluster_wide == (not loaded.namespaces)
+
+
+@each_installation
+def test_the_same_values_render_the_same_bytes(values: Object) -> None:
+    assert template(with_registry(values)).out == template(with_registry(values)).out
+
+
+@each_installation
+def test_the_pod_is_admissible_where_security_is_restricted(values: Object) -> None:
+    spec = pod(render(values))["spec"]
+    (container,) = spec["containers"]
+    assert spec["securityContext"] == {
+        "runAsNonRoot": True,
+        "runAsUser": 65532,
+        "runAsGroup": 65532,
+        "fsGroup": 65532,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert {next(iter(set(volume) - {"name"})) for volume in spec["volumes"]} == {"configMap", "emptyDir"}
+    assert container["resources"]["requests"]
+    assert container["resources"]["limits"]["memory"]
+
+
+@each_installation
+def test_every_object_that_is_not_the_clusters_names_its_namespace(values: Object) -> None:
+    cluster = {"ClusterRole", "ClusterRoleBinding", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
+    for obj in render(values):
+        assert ("namespace" in obj["metadata"]) == (obj["kind"] not in cluster)
+
+
+def test_the_operator_runs_once_and_is_probed_on_its_http_port() -> None:
+    objects = render({})
+    spec = one(objects, "Deployment", "llm-operator")["spec"]
+    (container,) = spec["template"]["spec"]["containers"]
+    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+    assert container["command"] == ["python3", "-m", "llm_operator"]
+    assert container["ports"] == [{"name": "http", "containerPort": 8081}]
+    assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "http"}
+    assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "http"}
+    assert {mount["mountPath"] for mount in container["volumeMounts"]} == {"/etc/llm-operator", "/tmp"}  # noqa: S108  # a mount, not a file
+
+
+def test_values_of_the_pod_end_up_in_the_pod() -> None:
+    template = pod(render(INSTALLATIONS["everything set"]))
+    spec = template["spec"]
+    assert template["metadata"]["annotations"]["team"] == "ml"
+    assert template["metadata"]["labels"]["team"] == "ml"
+    assert template["metadata"]["labels"]["app.kubernetes.io/instance"] == "llm-operator", "the selector's labels are not for sale"
+    assert spec["nodeSelector"] == {"pool": "system"}
+    assert spec["tolerations"] == [{"key": "system", "operator": "Exists"}]
+    assert spec["affinity"] == {"nodeAffinity": {}}
+    assert spec["priorityClassName"] == "high"
+    assert spec["serviceAccountName"] == "llm"
+    assert spec["imagePullSecrets"] == [{"name": "pull"}]
+    assert spec["containers"][0]["imagePullPolicy"] == "Always"
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        ({}, f"{REGISTRY}/llm-operator:0.1.0"),
+        ({"registry": "localhost:5000/", "tag": "dev"}, "localhost:5000/llm-operator:dev"),
+        ({"operator": {"name": "op", "digest": "sha256:" + "a" * 64}}, f"{REGISTRY}/op@sha256:{'a' * 64}"),
+    ],
+    ids=["the chart's version", "a tag for all", "a digest for one"],
+)
+def test_an_image_is_named_by_registry_and_tag_or_digest(image: Object, expected: str) -> None:
+    assert pod(render({"image": image}))["spec"]["containers"][0]["image"] == expected
+
+
+def test_a_changed_configuration_starts_the_operator_anew_and_nothing_else_does() -> None:
+    def checksum(values: Object) -> str:
+        return str(pod(render(values))["metadata"]["annotations"]["checksum/config"])
+
+    assert checksum({"resyncSeconds": 60}) != checksum({})
+    assert checksum({"podLabels": {"a": "b"}, "networkPolicy": {"enabled": True}}) == checksum({})
+
+
+def test_by_default_the_release_namespace_alone_is_served() -> None:
+    objects = render({})
+    assert set(roles(objects)) == {"llm-system"}
+    assert roles(objects, "ClusterRole") == {}
+    assert config(objects)["namespaces"] == ["llm-system"]
+    assert config(objects)["clusterWide"] is False
+
+
+def test_each_namespace_that_is_named_gets_a_role_and_the_release_namespace_only_when_named() -> None:
+    objects = render({"namespaces": ["team-b", "team-a"]})
+    assert set(roles(objects)) == {"team-a", "team-b"}
+    bindings = [binding for binding in of_kind(objects, "RoleBinding") if binding["metadata"]["name"] == "llm-operator"]
+    assert {binding["metadata"]["namespace"] for binding in bindings} == {"team-a", "team-b"}
+    subject = {"kind": "ServiceAccount", "name": "llm-operator", "namespace": "llm-system"}
+    assert [binding["subjects"] for binding in bindings] == [[subject]] * 2
+    assert config(objects)["namespaces"] == ["team-a", "team-b"]
+
+
+def test_the_whole_cluster_is_served_only_when_asked_for_and_by_the_same_rules() -> None:
+    objects = render({"clusterWide": True})
+    assert roles(objects) == {}
+    assert roles(objects, "ClusterRole") == {"": roles(render({}))["llm-system"]}
+    assert (config(objects)["clusterWide"], config(objects)["namespaces"]) == (True, [])
+
+
+def test_the_role_grants_what_the_table_of_kinds_says_and_the_nudge_with_its_policy() -> None:
+    table = generate_rbac.grants()
+    with_policy = granted(roles(render({}))["llm-system"])
+    without = granted(roles(render({"admissionPolicy": {"enabled": False}}))["llm-system"])
+    assert without == table
+    assert with_policy == {**table, ("", "pods"): (*table["", "pods"], "patch")}
+
+
+def test_without_rights_on_the_cluster_nothing_of_the_cluster_is_made_and_no_pod_is_nudged() -> None:
+    objects = render({"admissionPolicy": {"enabled": False}})
+    assert {obj["kind"] for obj in objects} == {"ServiceAccount", "ConfigMap", "Role", "RoleBinding", "Deployment"}
+    assert config(objects)["nudge"] is False
+    assert "nudge" not in config(render({})), "the operator nudges unless it is told not to"
+
+
+def test_everyone_may_read_the_profiles_and_nothing_else() -> None:
+    objects = render({})
+    assert one(objects, "Role", "llm-operator-profiles")["rules"] == [
+        {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["llm-operator-profiles"], "verbs": ["get"]}
+    ]
+    (subject,) = one(objects, "RoleBinding", "llm-operator-profiles")["subjects"]
+    assert subject["name"] == "system:authenticated"
+    published = yaml.safe_load(one(objects, "ConfigMap", "llm-operator-profiles")["data"]["profiles.yaml"])
+    assert published == {key: config(objects)[key] for key in ("engineProfiles", "acceleratorProfiles")}
+    assert set(published["acceleratorProfiles"]) == {"nvidia", "nvidia-l4", "nvidia-h100"}
+
+
+def test_a_profile_of_the_chart_is_removed_by_null() -> None:
+    assert set(config(render(INSTALLATIONS["everything set"]), "models")["engineProfiles"]) == {"own"}
+
+
+def test_the_policy_knows_the_repositories_of_every_image_that_may_run() -> None:
+    objects = render(INSTALLATIONS["everything set"])
+    variables = one(objects, "ValidatingAdmissionPolicy", "workloads.models.llm-system")["spec"]["variables"]
+    (repositories,) = [variable["expression"] for variable in variables if variable["name"] == "repositories"]
+    assert yaml.safe_load(repositories) == [
+        "localhost:5000/own/vllm",
+        "old.example.com:5000/llm/llm-sidecar",
+        f"{REGISTRY}/llm-fetcher",
+        f"{REGISTRY}/llm-sidecar",
+    ]
+
+
+def test_a_cluster_wide_operator_is_kept_out_of_the_clusters_own_namespaces() -> None:
+    for policy in of_kind(render({"clusterWide": True}), "ValidatingAdmissionPolicy"):
+        if not policy["metadata"]["name"].startswith("services."):
+            assert policy["spec"]["validations"][0]["expression"] == "!request.namespace.startsWith('kube-')"
+
+
+def test_the_network_policy_opens_the_health_port_alone() -> None:
+    policy = one(render(INSTALLATIONS["everything set"]), "NetworkPolicy", "models")
+    assert policy["spec"]["ingress"] == [{"ports": [{"protocol": "TCP", "port": 8081}]}]
+    assert of_kind(render({}), "NetworkPolicy") == []
+
+
+def test_no_registry_is_asked_for_in_words() -> None:
+    message = refusal({})
+    assert "image.registry is required: where the images of llm-operator were pushed" in message
+    assert "--set image.registry=registry.example.com/llm" in message
+
+
+def test_namespaces_and_the_whole_cluster_exclude_each_other() -> None:
+    assert "clusterWide and namespaces exclude each other" in refusal(with_registry({"clusterWide": True, "namespaces": ["a"]}))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"clusterwide": True}, "additional properties 'clusterwide' not allowed"),
+        ({"namespaces": "team-a"}, "at '/namespaces': got string, want array"),
+        ({"engineProfiles": {"own": {"kind": "vllm"}}}, "at '/engineProfiles/own': missing properties 'image', 'version'"),
+        ({"resyncSeconds": 1}, "at '/resyncSeconds': minimum: got 1, want 10"),
+    ],
+)
+def test_a_bad_value_is_refused_with_its_place_and_what_is_wanted(values: Object, message: str) -> None:
+    assert message in refusal(with_registry(values))
+
+
+@pytest.mark.parametrize(("kubernetes", "taken"), [("1.29.9", False), ("1.30.0", True), ("1.30.0-gke.1", True)])
+def test_a_cluster_that_is_too_old_is_refused(kubernetes: str, taken: bool) -> None:
+    done = template(with_registry({}), kubernetes=kubernetes)
+    assert (done.code == 0) == taken
+    assert taken or "chart requires kubeVersion: >=1.30.0-0" in done.err
+
+
+@pytest.mark.parametrize(
+    ("release", "name"),
+    [("llm-operator", "llm-operator"), ("llm-operator-two", "llm-operator-two"), ("models", "models-llm-operator"), ("x" * 53, "x" * 53)],
+)
+def test_objects_are_named_after_the_release(release: str, name: str) -> None:
+    assert of_kind(render({}, release=release), "Deployment")[0]["metadata"]["name"] == name
