@@ -20,17 +20,26 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 def run(arguments: Sequence[str], env: Mapping[str, str]) -> int:
     """Run one command and return its exit code; ``resolve`` also leaves its answer in the termination message."""
     given = _parser().parse_args(arguments)
-    answer = Path(env.get("TERMINATION_LOG", termination.DEFAULT_PATH)) if given.command == "resolve" else None
     try:
-        message = _resolve(given, env) if given.command == "resolve" else _fetch(given, env)
+        message, code = _resolve(given, env) if given.command == "resolve" else _fetch(given, env), 0
     except FetchError as error:
-        return _end(error, answer)
+        message, code = termination.failed(error), 1
+        log.info("%s", error)
     except Exception as error:  # a bug must still leave a reason where the operator looks
         log.exception("unexpected")
-        return _end(FetchError(Reason.INTERNAL, f"unexpected {type(error).__name__}, see the log of this container"), answer)
-    if answer is not None:
-        termination.write(answer, message)
-    return 0
+        message, code = termination.failed(FetchError(Reason.INTERNAL, f"unexpected {type(error).__name__}: see the container's log")), 1
+    if given.command == "resolve" and not _answered(Path(env.get("TERMINATION_LOG", termination.DEFAULT_PATH)), message):
+        return 1
+    return code
+
+
+def _answered(path: Path, message: str) -> bool:
+    try:
+        termination.write(path, message)
+    except OSError as error:
+        log.info("cannot write the answer to %s: %s", path, error.strerror)
+        return False
+    return True
 
 
 def _resolve(given: argparse.Namespace, env: Mapping[str, str]) -> str:
@@ -65,13 +74,6 @@ def _mounted(given: argparse.Namespace) -> Path:
     if given.path is None:
         raise FetchError(Reason.SOURCE_INVALID, f"{given.source} is used where it is mounted: --path must name that directory")
     return Path(given.path)
-
-
-def _end(error: FetchError, answer: Path | None) -> int:
-    if answer is not None:
-        termination.write(answer, termination.failed(error))
-    log.info("%s", error)
-    return 1
 
 
 def _parser() -> argparse.ArgumentParser:

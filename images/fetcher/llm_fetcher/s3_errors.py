@@ -73,8 +73,8 @@ def _gone(answer: _Answer) -> FetchError | None:
 
 
 def _wrong_region(answer: _Answer) -> FetchError | None:
-    if answer.code in _WRONG_REGION or answer.status in {301, 307}:
-        message = f"{answer.what} is in another region ({answer.said}): set AWS_REGION in the credentials Secret"
+    if answer.code in _WRONG_REGION or answer.status in {301, 307} or "without LOCATION" in answer.text:
+        message = f"{answer.what} is in another region: set AWS_REGION in the credentials Secret"
         return FetchError(Reason.SOURCE_MISCONFIGURED, message)
     return None
 

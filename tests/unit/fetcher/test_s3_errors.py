@@ -8,7 +8,7 @@ from llm_fetcher.s3_errors import classify
 def _answered(status: int, code: str) -> GenericError:
     return GenericError(
         "Generic S3 error: Error performing list request: Error performing GET http://10.0.0.1/m?list-type=2 in 1ms - Server returned "
-        f"non-2xx status code: {status} Whatever: <Error><Code>{code}</Code><Message>secret-looking-thing</Message></Error>\n\nDebug source: …"
+        f"non-2xx status code: {status} Oh: <Error><Code>{code}</Code><Message>secret-looking-thing</Message></Error>\n\nDebug source: …"
     )
 
 
