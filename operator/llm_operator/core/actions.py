@@ -1,0 +1,83 @@
+"""What a plan may ask the shell to do. Plain data: it can be printed, compared and replayed."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from llm_operator.core.kinds import BY_KIND, Kind
+from llm_operator.core.observed import Obj
+
+
+@dataclass(frozen=True)
+class Apply:
+    """One server-side apply of a whole object.
+
+    A live object carries its resourceVersion and is forced: we own it. A first apply carries none and is not forced; before it the shell
+    looks whether the name is taken, and if so puts what it found into ``Observed.foreign`` and plans again.
+    """
+
+    object: Obj
+    force: bool
+
+    @property
+    def kind(self) -> Kind:
+        """Return the kind of the object."""
+        return BY_KIND[self.object["kind"]]
+
+    @property
+    def name(self) -> str:
+        """Return the name of the object."""
+        return str(self.object["metadata"]["name"])
+
+    @property
+    def first(self) -> bool:
+        """Return whether nothing was seen under this name."""
+        return not self.force
+
+
+@dataclass(frozen=True)
+class Delete:
+    """One deletion, with the uid as precondition."""
+
+    kind: Kind
+    name: str
+    uid: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Nudge:
+    """Set the annotation ``names.ANNOTATION_GENERATION`` of a pod to ``value``, so that the kubelet syncs the snapshot at once."""
+
+    pod_name: str
+    generation: int
+    value: str
+
+
+@dataclass(frozen=True)
+class EventDraft:
+    """One Kubernetes Event about the LLMDeployment; ``type`` is Normal or Warning."""
+
+    type: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One thing a plan decided: a reason for machines and a sentence for the log."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything one look leads to, in the order the shell carries it out: applies, deletes, nudges, status, events."""
+
+    applies: tuple[Apply, ...] = ()
+    deletes: tuple[Delete, ...] = ()
+    nudges: tuple[Nudge, ...] = ()
+    status: dict[str, Any] = field(default_factory=dict)
+    events: tuple[EventDraft, ...] = ()
+    decisions: tuple[Decision, ...] = ()
+    next_look_s: float | None = None

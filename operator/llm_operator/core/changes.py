@@ -1,0 +1,73 @@
+"""From what there should be and what there is to the fewest writes that lead from one to the other."""
+
+from dataclasses import dataclass
+
+from llm_operator.core.actions import Apply, Decision, Delete
+from llm_operator.core.diff import differs
+from llm_operator.core.kinds import BY_KIND, DEPLOYMENT, JOB, SERVICE, Kind
+from llm_operator.core.names import FIELD_MANAGER
+from llm_operator.core.observed import Obj
+from llm_operator.core.world import Key, World
+
+_ENGINE_KINDS = frozenset({DEPLOYMENT, SERVICE})
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Writes to make, what is in the way of them, and whether something of an earlier owner still has to go."""
+
+    applies: tuple[Apply, ...]
+    deletes: tuple[Delete, ...]
+    conflicts: tuple[Key, ...]
+    collecting: bool
+
+
+def changes(world: World, desired: tuple[Obj, ...], *, prune: frozenset[Kind], retained: frozenset[str]) -> Changes:
+    """Return the writes. While a name is taken nothing new is created and nothing deleted: half a deployment helps nobody."""
+    keys = {key(each): each for each in desired}
+    conflicts = tuple(each for each in keys if each in world.foreign)
+    blocked = {each for each in keys if each in world.leaving or _going(world, each)}
+    applies = [
+        apply
+        for each, manifest in keys.items()
+        if each not in world.foreign and each not in blocked and (apply := _apply(world, each, manifest)) is not None
+    ]
+    if conflicts:
+        return Changes(tuple(each for each in applies if not each.first), (), conflicts, collecting=bool(blocked))
+    surplus = [each for each in world.owned if each not in keys and each[0] in prune and not _going(world, each)]
+    deletes = [_delete(each, world.owned[each]) for each in surplus if each[0] not in _ENGINE_KINDS or each[1] not in retained]
+    return Changes(tuple(applies), tuple(deletes), (), collecting=bool(blocked))
+
+
+def key(manifest: Obj) -> Key:
+    """Return what names an object within its namespace."""
+    return BY_KIND[manifest["kind"]], manifest["metadata"]["name"]
+
+
+def decisions(found: Changes) -> tuple[Decision, ...]:
+    """Return what the writes are, in words for the log."""
+    applied = [Decision("Created" if each.first else "Updated", f"{each.kind.kind} {each.name}") for each in found.applies]
+    deleted = [Decision("Deleted", f"{each.kind.kind} {each.name}: {each.reason}") for each in found.deletes]
+    return (*applied, *deleted)
+
+
+def _apply(world: World, each: Key, manifest: Obj) -> Apply | None:
+    live = world.owned.get(each)
+    if live is None:
+        return Apply(manifest, force=False)
+    if each[0] == JOB or not differs(manifest, live, FIELD_MANAGER):
+        return None  # a Job is what it was made as; its template cannot be changed
+    metadata = {**manifest["metadata"], "resourceVersion": live["metadata"]["resourceVersion"]}
+    return Apply({**manifest, "metadata": metadata}, force=True)
+
+
+def _delete(each: Key, live: Obj) -> Delete:
+    kind, name = each
+    reason = "its answer is in the status" if kind == JOB else "nothing asks for it any more"
+    return Delete(kind, name, live["metadata"]["uid"], reason)
+
+
+def _going(world: World, each: Key) -> bool:
+    """An object of ours that is being deleted cannot be changed any more, and its name is not free yet."""
+    live = world.owned.get(each)
+    return live is not None and "deletionTimestamp" in live["metadata"]

@@ -1,0 +1,79 @@
+"""The objects one LLMDeployment should have now, in the order they are applied: what others depend on comes first."""
+
+from llm_operator.api.config import OperatorConfig
+from llm_operator.api.durations import parse_s
+from llm_operator.core import names
+from llm_operator.core.kinds import CONTROLLER_REVISION, DEPLOYMENT
+from llm_operator.core.observed import Obj
+from llm_operator.core.render import service
+from llm_operator.core.render.deployment import deployment
+from llm_operator.core.render.disruption import budget
+from llm_operator.core.render.networkpolicy import policy
+from llm_operator.core.render.revision import controller_revision
+from llm_operator.core.render.snapshot import snapshot as snapshot_manifest
+from llm_operator.core.roles import Roles, disposable
+from llm_operator.core.stored import Engine, Revision
+from llm_operator.core.tables import Snapshot
+from llm_operator.core.target import Target
+from llm_operator.core.world import World
+
+HISTORY = 10
+"""Revisions that are kept to go back to, besides those in use."""
+
+
+def children(world: World, config: OperatorConfig, target: Target, roles: Roles, snapshot: Snapshot | None) -> tuple[Obj, ...]:
+    """Return every object there should be."""
+    owner, jobs = world.owner, target.jobs
+    if snapshot is None:
+        return jobs
+    return (
+        *_history(world, roles),
+        snapshot_manifest(owner, snapshot.data),
+        service.public(owner),
+        *(service.engine(owner, each.id) for each in roles.engines),
+        policy(owner, config.operator_namespace, config.monitoring_namespaces),
+        budget(owner),
+        *(_deployment(world, target, roles, each) for each in roles.engines),
+        *jobs,
+    )
+
+
+def retained(world: World, roles: Roles) -> frozenset[str]:
+    """Return the names of Deployments and Services of engines that nobody asks for but that must not go yet."""
+    wanted = {each.id for each in roles.engines}
+    seen = {str(each["metadata"].get("labels", {}).get(names.LABEL_ENGINE, "")) for each in world.of_kind(DEPLOYMENT).values()}
+    return frozenset(names.child(world.owner.name, each) for each in seen - wanted if not disposable(world, roles, each))
+
+
+def _deployment(world: World, target: Target, roles: Roles, engine: Engine) -> Obj:
+    live = world.live(DEPLOYMENT, names.child(world.owner.name, engine.id))
+    if target.spec is not None:
+        timeout_s = parse_s(target.spec.engine.startup.timeout)
+    else:
+        timeout_s = live["spec"].get("progressDeadlineSeconds", _TIMEOUT_S) if live else _TIMEOUT_S
+    return deployment(world.owner, engine.id, engine.template, roles.replicas, timeout_s)
+
+
+_TIMEOUT_S = 1200
+
+
+def _history(world: World, roles: Roles) -> list[Obj]:
+    """Return the ControllerRevisions to have: those in use, and the newest of the rest with the engines they run on."""
+    used = [each.revision for each in (roles.target, roles.stable) if each is not None]
+    revisions: dict[str, Revision] = {each.id: each for each in used}
+    for each in world.stored.revisions[: HISTORY + len(revisions)]:
+        if len(revisions) < HISTORY + len(used):
+            revisions.setdefault(each.id, each)
+    engines: dict[str, Engine] = {each.id: each for each in roles.engines}
+    for revision in revisions.values():
+        engine = world.stored.engine(revision.engine)
+        if engine is not None:
+            engines.setdefault(engine.id, engine)
+    return [*(_stored(world, each) for each in engines.values()), *(_stored(world, each) for each in revisions.values())]
+
+
+def _stored(world: World, content: Engine | Revision) -> Obj:
+    """Return a ControllerRevision; the data of a live one never changes, so it is sent as it is."""
+    live = world.live(CONTROLLER_REVISION, names.child(world.owner.name, content.id))
+    data = (live or {}).get("data") or content.data
+    return controller_revision(world.owner, content.id, data)

@@ -1,0 +1,19 @@
+"""Times as Kubernetes writes them. The current time is always handed in."""
+
+from datetime import UTC, datetime
+
+
+def stamp(now: datetime) -> str:
+    """Return a time as conditions carry it: UTC, whole seconds."""
+    return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def seconds_since(then: str | None, now: datetime) -> float:
+    """Return the seconds since a time of the API; 0 when there is none, or when it lies ahead."""
+    if not then:
+        return 0.0
+    try:
+        moment = datetime.fromisoformat(then)
+    except ValueError:
+        return 0.0
+    return max((now - moment).total_seconds(), 0.0)

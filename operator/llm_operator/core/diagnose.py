@@ -1,0 +1,120 @@
+"""What the pods of one engine are doing, as phase, reason and sentence: only what the objects bear out."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from llm_operator.core import names
+from llm_operator.core.kinds import DEPLOYMENT
+from llm_operator.core.observed import Obj
+from llm_operator.core.podstate import State, blocked, containers, last_crash
+from llm_operator.core.world import World, ready
+
+_WORST_FIRST = ("Crashing", "PullingImage", "Unschedulable", "WaitingForAccelerators", "Pending", "Fetching", "Starting", "Loading")
+_NO_MATCH = "node affinity/selector"
+"""The scheduler's words for a pod whose node labels no node has; only accelerator profiles set any."""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """One engine: how many pods it has, how many are ready, and what the others are at."""
+
+    phase: str
+    reason: str
+    message: str
+    pods: int
+    ready: int
+    unschedulable: str
+    overdue: bool
+
+
+def diagnose(world: World, engine: str, replicas: int) -> Diagnosis:
+    """Return what the pods of an engine are doing."""
+    pods = world.pods_of(engine)
+    states = [(pod, _state(world, pod)) for pod in pods if not ready(pod)]
+    count = len(pods) - len(states)
+    stuck = _unschedulable([(pod, state) for pod, state in states if state.phase in {"Unschedulable", "WaitingForAccelerators"}])
+    state = _overall(world, engine, replicas, len(pods), states, stuck)
+    return Diagnosis(
+        state.phase, state.reason, state.message, len(pods), count, stuck, overdue=count < replicas and _overdue(world, engine)
+    )
+
+
+def _overall(world: World, engine: str, replicas: int, pods: int, states: list[tuple[Obj, State]], stuck: str) -> State:
+    count = pods - len(states)
+    if not pods:
+        return _without_pods(world, engine, replicas)
+    if not states and count >= replicas:
+        return State("Ready", "Ready", f"{count} of {replicas} pods ready")
+    if not states:
+        return State("Pending", "CreatingPods", f"{count} of {replicas} pods ready; more are being created")
+    pod, state = min(states, key=lambda pair: _WORST_FIRST.index(pair[1].phase))
+    words = stuck if state.phase in {"Unschedulable", "WaitingForAccelerators"} else f"pod {pod['metadata']['name']}: {state.message}"
+    return State(state.phase, state.reason, f"{count} of {replicas} pods ready; {words}")
+
+
+def _without_pods(world: World, engine: str, replicas: int) -> State:
+    if replicas == 0:
+        return State("ScaledToZero", "ScaledToZero", "no replicas are asked for")
+    failure = _condition(world, engine, "ReplicaFailure", "True")
+    if failure is not None:
+        return State("Pending", failure.get("reason") or "FailedCreate", f"pods cannot be created: {failure.get('message') or ''}")
+    return State("Pending", "CreatingPods", f"0 of {replicas} pods ready; they are being created")
+
+
+def _state(world: World, pod: Obj) -> State:
+    """Return what a pod that is not ready is at."""
+    state = blocked(pod)
+    if state is not None:
+        return _capacity(pod, state) if state.phase == "WaitingForAccelerators" else state
+    statuses = {each["name"]: each.get("state", {}) for each in containers(pod)}
+    if "running" in statuses.get("fetch", {}):
+        return State("Fetching", "Fetching", "the weights are being fetched")
+    if "running" in statuses.get("engine", {}):
+        return _loading(world, pod)
+    waiting: dict[str, Any] = next((each["waiting"] for each in statuses.values() if "waiting" in each), {})
+    return State("Starting", waiting.get("reason") or "Scheduled", "images are being pulled, volumes mounted and containers started")
+
+
+def _loading(world: World, pod: Obj) -> State:
+    report = world.report(pod)
+    words = (report.reason or "the engine is loading") if report else "its sidecar does not answer yet"
+    crash = last_crash(pod)
+    return State("Loading", "Loading", f"the engine is not ready: {words}{f'; before that, {crash}' if crash else ''}")
+
+
+def _capacity(pod: Obj, state: State) -> State:
+    """Tell a lack of accelerators from a lack of anything else."""
+    resource, _ = accelerators(pod)
+    if resource and (resource in state.message or _NO_MATCH in state.message):
+        return state
+    return State("Unschedulable", state.reason, state.message)
+
+
+def _unschedulable(states: list[tuple[Obj, State]]) -> str:
+    """Return how much is missing, and what the scheduler says of it."""
+    if not states:
+        return ""
+    pod, state = states[0]
+    resource, each = accelerators(pod)
+    missing = f"{each * len(states)} more {resource}" if resource and state.phase == "WaitingForAccelerators" else "a node with room"
+    return f"{len(states)} {'pod waits' if len(states) == 1 else 'pods wait'} for {missing}: {state.message}"
+
+
+def accelerators(pod: Obj) -> tuple[str, int]:
+    """Return the accelerator resource an engine pod asks for and how many, or nothing and 0."""
+    for container in pod.get("spec", {}).get("containers", []):
+        for name, amount in container.get("resources", {}).get("limits", {}).items():
+            if "/" in name:
+                return name, int(amount)
+    return "", 0
+
+
+def _overdue(world: World, engine: str) -> bool:
+    condition = _condition(world, engine, "Progressing", "False")
+    return condition is not None and condition.get("reason") == "ProgressDeadlineExceeded"
+
+
+def _condition(world: World, engine: str, kind: str, status: str) -> dict[str, Any] | None:
+    live = world.live(DEPLOYMENT, names.child(world.owner.name, engine)) or {}
+    conditions = live.get("status", {}).get("conditions", [])
+    return next((each for each in conditions if each["type"] == kind and each["status"] == status), None)

@@ -1,0 +1,73 @@
+"""What the shell saw when it looked at one LLMDeployment: the only input of a plan besides configuration and time."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from llm_operator.core import kinds
+from llm_operator.core.kinds import Kind
+
+Obj = dict[str, Any]
+"""A Kubernetes object as the API server sends it."""
+
+
+@dataclass(frozen=True)
+class SidecarReport:
+    """What one sidecar said about itself on its admin port."""
+
+    engine: str = ""
+    revision: str = ""
+    generation: int | None = None
+    ready: bool = False
+    reason: str = ""
+    draining: bool = False
+    inflight: int = 0
+    error: str = ""
+    error_generation: int | None = None
+    bundle_schema: int = 1
+
+
+@dataclass(frozen=True)
+class Children:
+    """Objects that carry the labels of one LLMDeployment, whoever owns them, per kind."""
+
+    deployments: tuple[Obj, ...] = ()
+    services: tuple[Obj, ...] = ()
+    config_maps: tuple[Obj, ...] = ()
+    controller_revisions: tuple[Obj, ...] = ()
+    jobs: tuple[Obj, ...] = ()
+    pdbs: tuple[Obj, ...] = ()
+    network_policies: tuple[Obj, ...] = ()
+
+    def by_kind(self) -> tuple[tuple[Kind, Obj], ...]:
+        """Return every child with its kind: items of a LIST do not carry theirs."""
+        return tuple(
+            (kind, child)
+            for kind, children in (
+                (kinds.CONTROLLER_REVISION, self.controller_revisions),
+                (kinds.CONFIG_MAP, self.config_maps),
+                (kinds.SERVICE, self.services),
+                (kinds.NETWORK_POLICY, self.network_policies),
+                (kinds.POD_DISRUPTION_BUDGET, self.pdbs),
+                (kinds.DEPLOYMENT, self.deployments),
+                (kinds.JOB, self.jobs),
+            )
+            for child in children
+        )
+
+
+@dataclass(frozen=True)
+class Observed:
+    """One look at an LLMDeployment and all that belongs to it.
+
+    ``pods`` carry the engine label, ``job_pods`` are those of resolver Jobs, ``reports`` are keyed by pod uid. ``foreign`` holds objects
+    found under a name the last plan wanted to create, because they lack the labels that list children; each must carry its ``kind``.
+    """
+
+    deployment: Obj
+    prompt: Obj | None = None
+    children: Children = Children()
+    pods: tuple[Obj, ...] = ()
+    job_pods: tuple[Obj, ...] = ()
+    reports: Mapping[str, SidecarReport | None] = field(default_factory=dict)
+    foreign: tuple[Obj, ...] = ()

@@ -1,0 +1,95 @@
+"""The plan: one pass over what was observed, from what is asked for to the writes and the status that follow from it."""
+
+from datetime import datetime
+
+from llm_operator.api.config import OperatorConfig
+from llm_operator.core.actions import Apply, Decision, Delete, EventDraft, Nudge, Plan
+from llm_operator.core.changes import changes, decisions
+from llm_operator.core.children import children, retained
+from llm_operator.core.clock import seconds_since
+from llm_operator.core.conditions import transitions
+from llm_operator.core.delivery import Delivery, deliver
+from llm_operator.core.diagnose import diagnose
+from llm_operator.core.kinds import CHILDREN, JOB, Kind
+from llm_operator.core.observed import Observed
+from llm_operator.core.prompts import Check
+from llm_operator.core.roles import can_take_over, cast
+from llm_operator.core.status import Findings, settled, status_of
+from llm_operator.core.tables import snapshot
+from llm_operator.core.target import Target, find_target
+from llm_operator.core.world import World, sort
+from llm_sidecar.compile import check as check_bundle
+
+__all__ = ["Apply", "Decision", "Delete", "EventDraft", "Nudge", "Plan", "plan"]
+
+_CONFLICT_S = 30.0
+_COLLECTING_S = 1.0
+_PROMOTED_S = 0.1
+_UNSETTLED_S = 5.0
+
+
+def plan(observed: Observed, config: OperatorConfig, now: datetime, check: Check = check_bundle) -> Plan:
+    """Return everything that follows from one look; the same look gives the same plan."""
+    deployment = observed.deployment
+    if "deletionTimestamp" in deployment["metadata"]:
+        return Plan(status=deployment.get("status") or {})  # the garbage collector does the rest
+    world = sort(observed)
+    target = find_target(world, observed, config, now, check)
+    before = cast(world, target)
+    content = snapshot(world, before)
+    delivery = deliver(world, content, now) if content else None
+    found = changes(world, children(world, config, target, before, content), prune=_prunable(target), retained=retained(world, before))
+    promotes = not found.conflicts and can_take_over(world, before, delivered=delivery is not None and delivery.complete)
+    roles = before.promoted() if promotes else before
+    diagnosis = diagnose(world, roles.target.engine.id, roles.replicas) if roles.target else None
+    findings = Findings(world, target, roles, found, delivery, diagnosis, now)
+    status, conditions = status_of(findings)
+    promoted = _promotion(promotes, findings)
+    return Plan(
+        applies=found.applies,
+        deletes=found.deletes,
+        nudges=delivery.nudges if delivery else (),
+        status=status,
+        events=(*(EventDraft("Normal", each.reason, each.message) for each in promoted), *transitions(conditions, world.previous)),
+        decisions=(*promoted, *decisions(found)),
+        next_look_s=_next_look_s(findings, promotes),
+    )
+
+
+def _prunable(target: Target) -> frozenset[Kind]:
+    """Return the kinds of which what is not asked for may go. As long as the spec cannot be used nobody knows what that is."""
+    if target.version is not None:
+        return frozenset(CHILDREN)
+    return frozenset({JOB}) if target.waiting is not None else frozenset()
+
+
+def _promotion(promotes: bool, found: Findings) -> tuple[Decision, ...]:
+    stable = found.roles.stable
+    if not promotes or stable is None:
+        return ()
+    return (Decision("Promoted", f"revision {stable.revision.id} is stable now, on engine {stable.engine.id}"),)
+
+
+def _next_look_s(found: Findings, promotes: bool) -> float | None:
+    """Return when to look again although nothing may have been heard; None when only a change can change anything."""
+    if promotes:
+        return _PROMOTED_S
+    looks = []
+    if found.changes.conflicts:
+        looks.append(_CONFLICT_S)
+    if found.changes.collecting:
+        looks.append(_COLLECTING_S)
+    if found.target.waiting is not None:
+        looks.append(found.target.waiting.next_look_s)
+    if found.delivery is not None and not found.delivery.complete:
+        looks.append(_while_delivering(found.world, found.delivery, found.now))
+    if found.target.problem is None and not settled(found):
+        looks.append(_UNSETTLED_S)
+    return min(looks, default=None)
+
+
+def _while_delivering(world: World, delivery: Delivery, now: datetime) -> float:
+    """Return a pause that grows with the time the delivery has taken: most of it is done within a second."""
+    table = world.previous.get("TableProgrammed", {})
+    late_s = seconds_since(table.get("lastTransitionTime"), now) if table.get("status") == "False" and delivery.is_live else 0.0
+    return min(max(late_s / 2, 0.3), _UNSETTLED_S)

@@ -1,0 +1,32 @@
+"""The status of an LLMPrompt: its digest, whether it can be served, and who uses it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from llm_operator.core.conditions import condition, merge
+from llm_operator.core.errors import UserError
+from llm_operator.core.observed import Obj
+from llm_operator.core.prompts import Check, bundle_prompt, bundle_sampling, checked, read_prompt
+from llm_sidecar.bundle import Bundle
+from llm_sidecar.compile import check as check_bundle
+
+
+def plan_prompt(prompt: Obj, used_by: Sequence[str], now: datetime, check: Check = check_bundle) -> dict[str, Any]:
+    """Return the status of an LLMPrompt; ``used_by`` are the LLMDeployments that refer to it."""
+    generation = prompt["metadata"].get("generation", 1)
+    status: dict[str, Any] = {"observedGeneration": generation}
+    try:
+        spec = read_prompt(prompt)
+        made = bundle_prompt(spec, prompt["metadata"]["name"])
+        checked(Bundle(prompt=made, sampling=bundle_sampling(spec.sampling)), "spec", check)
+    except UserError as problem:
+        valid = condition("Valid", problem.reason, problem.sentence, holds=False)
+    else:
+        status["digest"] = made.digest
+        valid = condition("Valid", "Valid", "the prompt compiles", holds=True)
+    previous = {each["type"]: each for each in (prompt.get("status") or {}).get("conditions", [])}
+    status["conditions"] = merge([valid], previous, generation, now)
+    if used_by:
+        status["usedBy"] = sorted(used_by)
+    return status

@@ -1,0 +1,100 @@
+"""From the prompt and limits of a spec to the bundle a sidecar runs, checked by the code that will run it."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+from pydantic import ValidationError
+
+from llm_operator.api.base import problems
+from llm_operator.api.durations import parse_ms
+from llm_operator.api.llmdeployment import Limits as LimitsSpec
+from llm_operator.api.llmprompt import PromptSpec
+from llm_operator.api.llmprompt import Sampling as SamplingSpec
+from llm_operator.api.quantities import parse_bytes
+from llm_operator.core.canonical import decimal_text, digest
+from llm_operator.core.errors import UserError
+from llm_operator.core.observed import Obj
+from llm_sidecar.bundle import Bundle, BundleError, Limits, Message, Prompt, Sampling, encode
+
+MAX_BUNDLE_BYTES = 128 * 1024
+INLINE = "spec.prompt.inline"
+
+Check = Callable[[Bundle], None]
+"""Raises BundleError for a bundle no sidecar could serve."""
+
+
+def prompt_digest(spec: PromptSpec) -> str:
+    """Return the hash of a prompt: of what it says, not of how it was spelt."""
+    return digest(spec.model_dump(by_alias=True, exclude_defaults=True))
+
+
+def read_prompt(prompt: Obj) -> PromptSpec:
+    """Return the spec of an LLMPrompt, or raise UserError when it is not one."""
+    try:
+        return PromptSpec.model_validate(prompt.get("spec") or {})
+    except ValidationError as error:
+        field, message = problems(error)[0]
+        raise UserError("PromptInvalid", f"{reference(prompt['metadata']['name'])} spec.{field}", message) from error
+
+
+def reference(name: str) -> str:
+    """Return how messages refer to an LLMPrompt."""
+    return f"LLMPrompt {name}"
+
+
+def bundle_prompt(spec: PromptSpec, name: str = "") -> Prompt:
+    """Return the part of a bundle that a prompt makes."""
+    return Prompt(
+        name=name,
+        digest=prompt_digest(spec),
+        system=spec.system,
+        messages=tuple(Message(role=each.role, content=each.content) for each in spec.messages),
+        template=spec.template,
+        inputs=spec.inputs,
+    )
+
+
+def bundle_sampling(spec: SamplingSpec) -> Sampling:
+    """Return the sampling defaults of a bundle."""
+    values: dict[str, Any] = spec.model_dump()
+    exact: dict[str, Any] = {name: Decimal(decimal_text(each)) if isinstance(each, Decimal) else each for name, each in values.items()}
+    return Sampling(**exact)
+
+
+def bundle_limits(spec: LimitsSpec) -> Limits:
+    """Return the limits of a bundle."""
+    return Limits(
+        max_body_bytes=parse_bytes(spec.max_body_bytes),
+        max_concurrency=spec.max_concurrency,
+        queue=spec.queue,
+        queue_timeout_ms=parse_ms(spec.queue_timeout),
+        total_timeout_ms=parse_ms(spec.total_timeout),
+    )
+
+
+def checked(bundle: Bundle, origin: str, check: Check) -> Bundle:
+    """Return a bundle that a sidecar can serve, or raise UserError naming the field where it was written.
+
+    ``origin`` is where the prompt was written: the path of the inline prompt, or the LLMPrompt with ``spec``.
+    """
+    size = len(encode(bundle))
+    if size > MAX_BUNDLE_BYTES:
+        raise UserError(
+            "BundleTooLarge",
+            origin,
+            f"prompt and limits are {size} bytes together, at most {MAX_BUNDLE_BYTES} are delivered; shorten messages or inputs",
+        )
+    try:
+        check(bundle)
+    except BundleError as error:
+        raise UserError("PromptInvalid", written_at(error.field, origin), error.message) from error
+    return bundle
+
+
+def written_at(field: str, origin: str) -> str:
+    """Return where a user wrote a field of the bundle."""
+    part, _, rest = field.partition(".")
+    if part == "limits":
+        return f"spec.{field.removesuffix('Ms')}"
+    return f"{origin}.{rest}" if part == "prompt" else f"{origin}.{field}" if field else origin

@@ -1,0 +1,61 @@
+"""What references of a spec stand for: resolved once per (field, requested value), then carried from status to status."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """One resolved reference."""
+
+    field: str
+    requested: str
+    digest: str
+    bytes: int | None = None
+    files: int | None = None
+
+    @classmethod
+    def read(cls, entry: Mapping[str, Any]) -> "Resolution":
+        """Read an entry of ``status.resolutions``."""
+        return cls(entry["field"], entry["requested"], entry["digest"], entry.get("bytes"), entry.get("files"))
+
+    def entry(self) -> dict[str, Any]:
+        """Return the entry of ``status.resolutions``."""
+        pairs = {"field": self.field, "requested": self.requested, "digest": self.digest, "bytes": self.bytes, "files": self.files}
+        return {name: value for name, value in pairs.items() if value is not None}
+
+
+@dataclass
+class References:
+    """The resolutions of one look: what the last one left, and what this one keeps or adds.
+
+    ``outdated`` names profiles that were edited since, ``newer_prompt`` says so of the prompt; neither moves anything.
+    """
+
+    previous: tuple[Resolution, ...]
+    current: dict[str, Resolution] = field(default_factory=dict)
+    outdated: list[str] = field(default_factory=list)
+    newer_prompt: str = ""
+
+    @classmethod
+    def of(cls, status: Mapping[str, Any]) -> "References":
+        """Start from the status of the last look."""
+        return cls(tuple(Resolution.read(each) for each in status.get("resolutions", ())))
+
+    def carried(self, field_path: str, requested: str) -> Resolution | None:
+        """Return what a reference was resolved to before, if the same was requested."""
+        return next((each for each in self.previous if (each.field, each.requested) == (field_path, requested)), None)
+
+    def keep(self, resolution: Resolution) -> None:
+        """Carry a resolution into the new status."""
+        self.current[resolution.field] = resolution
+
+    def resolve(self, field_path: str, requested: str, digest: str) -> None:
+        """Add a resolution made in this look."""
+        self.keep(Resolution(field_path, requested, digest))
+
+    def entries(self, *, everything: bool) -> list[dict[str, Any]]:
+        """Return ``status.resolutions``; unless all references were resolved, what is missing stays as it was."""
+        known = self.current if everything else {each.field: each for each in self.previous} | self.current
+        return [known[name].entry() for name in sorted(known)]

@@ -1,0 +1,90 @@
+"""What ControllerRevisions hold: the engines and revisions there have been, as they were made."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from llm_operator.core import names
+from llm_operator.core.canonical import HASH_VERSION, canonical
+from llm_operator.core.kinds import CONTROLLER_REVISION, Kind
+from llm_operator.core.observed import Obj
+from llm_operator.core.render.meta import Owner
+from llm_sidecar.bundle import Bundle, BundleError, decode, encode
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One engine: what it was made from and the pod template that came of it, nothing stamped in."""
+
+    id: str
+    inputs: Mapping[str, Any]
+    template: dict[str, Any]
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """Return the data of its ControllerRevision."""
+        return {"hashVersion": HASH_VERSION, "kind": "engine", "inputs": dict(self.inputs), "template": self.template}
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One revision: an engine and a bundle. Its data has the bundle as text, for the server rounds numbers of JSON it understands."""
+
+    id: str
+    engine: str
+    bundle: Bundle
+    inputs: Mapping[str, Any]
+
+    @property
+    def prompt_digest(self) -> str:
+        """Return the digest of its prompt, or nothing when it has none."""
+        return self.bundle.prompt.digest if self.bundle.prompt else ""
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """Return the data of its ControllerRevision."""
+        return {"hashVersion": HASH_VERSION, "kind": "revision", "inputs": dict(self.inputs), "bundle": encode(self.bundle).decode()}
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Everything that is stored, newest first."""
+
+    engines: tuple[Engine, ...] = ()
+    revisions: tuple[Revision, ...] = ()
+
+    @classmethod
+    def of(cls, owner: Owner, owned: Mapping[tuple[Kind, str], Obj]) -> "Stored":
+        """Read the ControllerRevisions among the objects of an owner; what cannot be read is as good as lost."""
+        found = [(name, each) for (kind, name), each in owned.items() if kind == CONTROLLER_REVISION]
+        found.sort(key=lambda pair: (pair[1]["metadata"].get("creationTimestamp", ""), pair[0]), reverse=True)
+        pairs = [(name.removeprefix(names.child(owner.name, "")), each.get("data") or {}) for name, each in found]
+        engines = [Engine(identity, data["inputs"], data["template"]) for identity, data in pairs if _is(data, "engine", "template")]
+        return cls(tuple(engines), tuple(each for identity, data in pairs if (each := _revision(identity, data)) is not None))
+
+    def engine(self, identity: str) -> Engine | None:
+        """Return an engine by id."""
+        return next((each for each in self.engines if each.id == identity), None)
+
+    def engine_from(self, inputs: Mapping[str, Any]) -> Engine | None:
+        """Return the newest engine made from the same inputs: its template is used again, so that an upgrade restarts nothing."""
+        wanted = canonical(inputs)
+        return next((each for each in self.engines if canonical(each.inputs) == wanted), None)
+
+    def revision(self, identity: str) -> Revision | None:
+        """Return a revision by id."""
+        return next((each for each in self.revisions if each.id == identity), None)
+
+
+def _is(data: Mapping[str, Any], kind: str, content: str) -> bool:
+    return data.get("kind") == kind and isinstance(data.get("inputs"), dict) and isinstance(data.get(content), dict | str)
+
+
+def _revision(identity: str, data: Mapping[str, Any]) -> Revision | None:
+    if not _is(data, "revision", "bundle"):
+        return None
+    try:
+        bundle = decode(str(data["bundle"]).encode())
+    except BundleError:
+        return None
+    return Revision(identity, str(data["inputs"].get("engine", "")), bundle, data["inputs"])

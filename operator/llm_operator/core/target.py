@@ -1,0 +1,132 @@
+"""What the spec asks for now: one engine and one bundle, or why that cannot be told (yet)."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from llm_operator.api.config import OperatorConfig
+from llm_operator.api.llmdeployment import LLMDeploymentSpec, PromptRef
+from llm_operator.api.sources import parse_source
+from llm_operator.core import profiles, prompts
+from llm_operator.core.engine_args import vllm_argv
+from llm_operator.core.errors import UserError
+from llm_operator.core.identity import canonical_spec, engine_inputs, make_engine, make_revision
+from llm_operator.core.observed import Obj, Observed
+from llm_operator.core.prompts import Check
+from llm_operator.core.references import References
+from llm_operator.core.render.pod import pod_template
+from llm_operator.core.resolver import Waiting, resolve_model
+from llm_operator.core.stored import Engine, Revision
+from llm_operator.core.validate import read_spec, validate
+from llm_operator.core.world import World
+from llm_sidecar.bundle import Bundle, Prompt, Sampling
+
+PROMPT_FIELD = "spec.prompt.ref"
+
+
+@dataclass(frozen=True)
+class Version:
+    """An engine with the revision it serves."""
+
+    engine: Engine
+    revision: Revision
+
+
+@dataclass(frozen=True)
+class Target:
+    """What one spec asks for. Exactly one of ``version``, ``problem`` and ``waiting`` is there."""
+
+    references: References
+    spec: LLMDeploymentSpec | None = None
+    version: Version | None = None
+    problem: UserError | None = None
+    waiting: Waiting | None = None
+    jobs: tuple[Obj, ...] = field(default=())
+
+
+def find_target(world: World, observed: Observed, config: OperatorConfig, now: datetime, check: Check) -> Target:
+    """Validate a spec, resolve what it refers to, and return what it asks for."""
+    references = References.of(world.status)
+    spec: LLMDeploymentSpec | None = None
+    try:
+        spec = read_spec(observed.deployment)
+        validate(spec, config)
+        engine = profiles.engine_profile(spec, config, references, world.stored)
+        accelerator = profiles.accelerator_profile(spec, config, references, world.stored)
+        bundle = _bundle(spec, observed.prompt, world, references, check)
+    except UserError as problem:
+        return Target(references, spec, problem=problem)
+    model = resolve_model(world, spec, config, references, now)
+    if model.waiting is not None:
+        return Target(references, spec, waiting=model.waiting, jobs=model.jobs)
+    name = world.owner.name
+    inputs = engine_inputs(name, spec, engine, accelerator, model.digest)
+    made = world.stored.engine_from(inputs)
+    if made is None:
+        spelt = canonical_spec(spec)
+        argv = vllm_argv(spelt, spec.model.served_name or name, engine)
+        source = parse_source(spec.model.source)
+        made = make_engine(inputs, pod_template(name, spelt, engine, accelerator, source, model.digest, argv, config))
+    revision = make_revision(made.id, bundle)
+    version = Version(world.stored.engine(made.id) or made, world.stored.revision(revision.id) or revision)
+    return Target(references, spec, version=version, jobs=model.jobs)
+
+
+def _bundle(spec: LLMDeploymentSpec, live: Obj | None, world: World, references: References, check: Check) -> Bundle:
+    """Return the bundle of a spec; one that is stored was checked when it was made."""
+    limits = prompts.bundle_limits(spec.limits)
+    prompt, sampling, origin = _prompt(spec, live, world, references)
+    bundle = Bundle(prompt=prompt, sampling=sampling, limits=limits)
+    known = any(each.bundle == bundle for each in world.stored.revisions)
+    return bundle if known else prompts.checked(bundle, origin, check)
+
+
+def _prompt(spec: LLMDeploymentSpec, live: Obj | None, world: World, references: References) -> tuple[Prompt | None, Sampling, str]:
+    """Return prompt and sampling of a spec, and where they were written."""
+    asked = spec.prompt
+    if asked is not None and asked.inline is not None:
+        return prompts.bundle_prompt(asked.inline), prompts.bundle_sampling(asked.inline.sampling), prompts.INLINE
+    if asked is None or asked.ref is None:
+        return None, Sampling(), "spec.prompt"
+    origin = f"{prompts.reference(asked.ref.name)} spec"
+    frozen = _frozen(asked.ref, world, references) if asked.update_policy != "Rollout" else None
+    if frozen is None:
+        return (*_current(asked.ref, live, references), origin)
+    if asked.update_policy == "Notify" and live is not None:
+        references.newer_prompt = _newer(live, frozen)
+    return frozen.prompt, frozen.sampling, origin
+
+
+def _frozen(ref: PromptRef, world: World, references: References) -> Bundle | None:
+    """Return a stored bundle with the prompt as it was when the reference was resolved, and keep that resolution."""
+    known = references.carried(PROMPT_FIELD, ref.name)
+    for each in world.stored.revisions:
+        prompt = each.bundle.prompt
+        if known is not None and prompt is not None and (prompt.name, prompt.digest) == (ref.name, known.digest):
+            references.keep(known)
+            return each.bundle
+    return None
+
+
+def _current(ref: PromptRef, live: Obj | None, references: References) -> tuple[Prompt, Sampling]:
+    if live is None:
+        raise UserError(
+            "PromptMissing",
+            "spec.prompt.ref.name",
+            f'there is no LLMPrompt "{ref.name}" in this namespace; create it, refer to another one, or use spec.prompt.inline',
+        )
+    spec = prompts.read_prompt(live)
+    prompt = prompts.bundle_prompt(spec, ref.name)
+    references.resolve(PROMPT_FIELD, ref.name, prompt.digest)
+    return prompt, prompts.bundle_sampling(spec.sampling)
+
+
+def _newer(live: Obj, frozen: Bundle) -> str:
+    """Return what to say when the LLMPrompt is another than the one that is served."""
+    try:
+        newest = prompts.prompt_digest(prompts.read_prompt(live))
+    except UserError:
+        return ""  # what cannot be served is no update
+    name, served = live["metadata"]["name"], frozen.prompt.digest if frozen.prompt else ""
+    if newest == served:
+        return ""
+    return f"LLMPrompt {name} has changed: {newest} is newer than {served}; to serve it set spec.prompt.updatePolicy to Rollout"

@@ -1,0 +1,58 @@
+"""What can be told from spec and configuration alone: a list of checks, each of which raises UserError."""
+
+from collections.abc import Callable
+
+from pydantic import ValidationError
+
+from llm_operator.api.base import problems
+from llm_operator.api.config import OperatorConfig
+from llm_operator.api.llmdeployment import LLMDeploymentSpec
+from llm_operator.api.sources import parse_source
+from llm_operator.core import engine_args
+from llm_operator.core.errors import UserError
+from llm_operator.core.observed import Obj
+
+Check = Callable[[LLMDeploymentSpec, OperatorConfig], None]
+
+
+def read_spec(deployment: Obj) -> LLMDeploymentSpec:
+    """Return the spec of an LLMDeployment; the CRD has checked it, but perhaps an older one than ours."""
+    try:
+        return LLMDeploymentSpec.model_validate(deployment.get("spec") or {})
+    except ValidationError as error:
+        field, message = problems(error)[0]
+        raise UserError("SpecInvalid", f"spec.{field}", message) from error
+
+
+def validate(spec: LLMDeploymentSpec, config: OperatorConfig) -> None:
+    """Raise UserError for the first thing asked for that this cluster does not offer."""
+    for check in CHECKS:
+        check(spec, config)
+
+
+def _arguments_are_allowed(spec: LLMDeploymentSpec, _config: OperatorConfig) -> None:
+    if sentences := engine_args.check_all(spec.engine):
+        raise UserError("EngineArgumentInvalid", "", sentences[0])  # the sentence begins with the field
+
+
+def _source_is_allowed(spec: LLMDeploymentSpec, config: OperatorConfig) -> None:
+    text, field = spec.model.source, "spec.model.source"
+    try:
+        source = parse_source(text)
+    except ValueError as error:
+        raise UserError("SourceInvalid", field, f'"{text}" {error}') from error
+    allowed = config.sources
+    if source.scheme not in allowed.schemes:
+        valid = ", ".join(f"{scheme}://" for scheme in sorted(allowed.schemes)) or "none"
+        raise UserError("SourceNotAllowed", field, f'"{text}" has a scheme this cluster does not allow; allowed are {valid}; {_ADMIN}')
+    if source.scheme == "s3" and allowed.s3_buckets and source.container not in allowed.s3_buckets:
+        valid = ", ".join(sorted(allowed.s3_buckets))
+        raise UserError(
+            "SourceNotAllowed", field, f'"{text}" is in bucket {source.container}, which is not allowed; allowed are {valid}; {_ADMIN}'
+        )
+
+
+_ADMIN = "copy the model there, or ask the administrator to allow it in the operator's configuration"
+
+CHECKS: tuple[Check, ...] = (_arguments_are_allowed, _source_is_allowed)
+"""In the order a user reads the spec; profiles are checked where they are resolved."""

@@ -1,0 +1,136 @@
+"""One look, sorted once: which objects are ours, which are going, which are somebody else's, and which pods count."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from llm_operator.core import names
+from llm_operator.core.fields import applied_by
+from llm_operator.core.kinds import BY_KIND, CONFIG_MAP, LLM_DEPLOYMENT, Kind
+from llm_operator.core.observed import Obj, Observed, SidecarReport
+from llm_operator.core.render.meta import Owner
+from llm_operator.core.stored import Stored
+from llm_sidecar.table import TABLE_KEY, Table, TableError, decode
+
+Key = tuple[Kind, str]
+
+
+@dataclass(frozen=True)
+class World:
+    """What later steps look at. ``owned`` is what we may change, ``leaving`` what an earlier owner of our name leaves behind."""
+
+    owner: Owner
+    generation: int
+    status: Mapping[str, Any]
+    owned: Mapping[Key, Obj]
+    leaving: frozenset[Key]
+    foreign: Mapping[Key, Obj]
+    pods: tuple[Obj, ...]
+    job_pods: tuple[Obj, ...]
+    reports: Mapping[str, SidecarReport | None]
+    stored: Stored
+
+    def live(self, kind: Kind, name: str) -> Obj | None:
+        """Return an object of ours that exists and is not being deleted."""
+        found = self.owned.get((kind, name))
+        return None if found is None or "deletionTimestamp" in found["metadata"] else found
+
+    def of_kind(self, kind: Kind) -> dict[str, Obj]:
+        """Return our objects of one kind by name."""
+        return {name: found for (each, name), found in self.owned.items() if each == kind}
+
+    def pods_of(self, engine: str) -> tuple[Obj, ...]:
+        """Return the pods of one engine that are not on their way out."""
+        return tuple(pod for pod in self.pods if engine_of(pod) == engine and not terminating(pod))
+
+    def report(self, pod: Obj) -> SidecarReport | None:
+        """Return what the sidecar of a pod said, if it could be asked."""
+        return self.reports.get(pod["metadata"]["uid"])
+
+    @property
+    def table(self) -> Table | None:
+        """Return the table of the live snapshot, unless somebody has broken it."""
+        found = self.live(CONFIG_MAP, names.snapshot(self.owner.name))
+        try:
+            return decode(((found or {}).get("data") or {}).get(TABLE_KEY, "").encode())
+        except TableError:
+            return None
+
+    @property
+    def previous(self) -> dict[str, dict[str, Any]]:
+        """Return the conditions of the last look by type."""
+        return {each["type"]: each for each in self.status.get("conditions", [])}
+
+
+def sort(observed: Observed) -> World:
+    """Sort one look."""
+    owner = Owner.of(observed.deployment)
+    owned: dict[Key, Obj] = {}
+    leaving: set[Key] = set()
+    foreign: dict[Key, Obj] = {}
+    found = [*observed.children.by_kind(), *((BY_KIND[each["kind"]], each) for each in observed.foreign)]
+    for kind, child in found:
+        key = (kind, child["metadata"]["name"])
+        if _is_ours(child, owner):
+            owned[key] = child
+        elif _was_ours(child, owner):
+            leaving.add(key)
+        else:
+            foreign[key] = child
+    return World(
+        owner=owner,
+        generation=observed.deployment["metadata"].get("generation", 1),
+        status=observed.deployment.get("status") or {},
+        owned=owned,
+        leaving=frozenset(leaving),
+        foreign=foreign,
+        pods=tuple(sorted((pod for pod in observed.pods if _belongs(pod, owner)), key=_name)),
+        job_pods=observed.job_pods,
+        reports=observed.reports,
+        stored=Stored.of(owner, owned),
+    )
+
+
+def engine_of(pod: Obj) -> str:
+    """Return the engine a pod belongs to."""
+    return str(pod["metadata"].get("labels", {}).get(names.LABEL_ENGINE, ""))
+
+
+def terminating(pod: Obj) -> bool:
+    """Return whether a pod is on its way out or done."""
+    return "deletionTimestamp" in pod["metadata"] or pod.get("status", {}).get("phase") in {"Succeeded", "Failed"}
+
+
+def ready(pod: Obj) -> bool:
+    """Return whether a pod takes requests."""
+    conditions = pod.get("status", {}).get("conditions", [])
+    return not terminating(pod) and any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
+
+def controller(child: Obj) -> dict[str, Any] | None:
+    """Return the ownerReference of the controller of an object."""
+    return next((each for each in child["metadata"].get("ownerReferences", []) if each.get("controller")), None)
+
+
+def _name(pod: Obj) -> str:
+    return str(pod["metadata"]["name"])
+
+
+def _is_ours(child: Obj, owner: Owner) -> bool:
+    """An object without any controller is ours too when we applied it: somebody stripped its owner, and the next apply restores it."""
+    reference = controller(child)
+    if reference is None:
+        return applied_by(child, names.FIELD_MANAGER)
+    return bool(reference["uid"] == owner.uid)
+
+
+def _was_ours(child: Obj, owner: Owner) -> bool:
+    reference = controller(child)
+    return reference is not None and reference["kind"] == LLM_DEPLOYMENT.kind and reference["name"] == owner.name
+
+
+def _belongs(pod: Obj, owner: Owner) -> bool:
+    """A pod of an earlier LLMDeployment of the same name has our labels for as long as it drains, but not our token."""
+    token = names.pod_token(owner.uid)
+    containers = pod.get("spec", {}).get("initContainers", [])
+    return any(each.get("value") == token for container in containers for each in container.get("env", []))

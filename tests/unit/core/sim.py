@@ -1,0 +1,279 @@
+"""A world small enough to hold in a test: an object store with field ownership, and the controllers and sidecars around it.
+
+Nothing in it decides anything of the operator's. It breaks as a cluster would when the operator asks for something impossible.
+"""
+
+import copy
+import json
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from llm_operator.api.config import OperatorConfig
+from llm_operator.core import names
+from llm_operator.core.actions import Plan
+from llm_operator.core.kinds import (
+    BY_KIND,
+    CONFIG_MAP,
+    CONTROLLER_REVISION,
+    DEPLOYMENT,
+    JOB,
+    NETWORK_POLICY,
+    POD_DISRUPTION_BUDGET,
+    SERVICE,
+    Kind,
+)
+from llm_operator.core.observed import Children, Obj, Observed, SidecarReport
+from llm_operator.core.plan import plan
+from llm_sidecar.table import TABLE_KEY, decode
+from tests.unit.core.builders import NOW, digest_of, make_config, make_deployment, owner_reference, short
+
+_LIST_KEYS: dict[str, tuple[str, ...]] = {
+    "containers": ("name",),
+    "initContainers": ("name",),
+    "env": ("name",),
+    "imagePullSecrets": ("name",),
+    "ownerReferences": ("uid",),
+    "volumes": ("name",),
+    "volumeMounts": ("mountPath",),
+}
+_PORT_KEYS: dict[str, tuple[str, ...]] = {"containerPort": ("containerPort", "protocol"), "targetPort": ("port", "protocol")}
+
+
+@dataclass
+class Sim:
+    """One namespace with one LLMDeployment."""
+
+    config: OperatorConfig = field(default_factory=make_config)
+    deployment: Obj = field(default_factory=make_deployment)
+    prompt: Obj | None = None
+    now: datetime = NOW
+    objects: dict[tuple[Kind, str], Obj] = field(default_factory=dict)
+    pods: dict[str, Obj] = field(default_factory=dict)
+    mounted: dict[str, int] = field(default_factory=dict)
+    resolver_answers: dict[str, str] = field(default_factory=dict)
+    broken_images: set[str] = field(default_factory=set)
+    drains: bool = True
+    max_ready: int = 1000
+    version: int = 1
+    log: list[str] = field(default_factory=list)
+
+    def observed(self) -> Observed:
+        def of(kind: Kind) -> tuple[Obj, ...]:
+            found = [copy.deepcopy(each) for (each_kind, _), each in self.objects.items() if each_kind == kind]
+            return tuple(each for each in found if each["metadata"].get("labels", {}).get(names.LABEL_DEPLOYMENT) == "chat")
+
+        pods = tuple(copy.deepcopy(each) for each in self.pods.values())
+        return Observed(
+            deployment=copy.deepcopy(self.deployment),
+            prompt=copy.deepcopy(self.prompt),
+            children=Children(
+                deployments=of(DEPLOYMENT),
+                services=of(SERVICE),
+                config_maps=of(CONFIG_MAP),
+                controller_revisions=of(CONTROLLER_REVISION),
+                jobs=of(JOB),
+                pdbs=of(POD_DISRUPTION_BUDGET),
+                network_policies=of(NETWORK_POLICY),
+            ),
+            pods=tuple(each for each in pods if names.LABEL_ENGINE in each["metadata"]["labels"]),
+            job_pods=tuple(each for each in pods if names.LABEL_ENGINE not in each["metadata"]["labels"]),
+            reports={each["metadata"]["uid"]: self._report(each) for each in pods if each["status"]["phase"] == "Running"},
+        )
+
+    def plan(self) -> Plan:
+        """Plan as the shell does: names about to be used for the first time are looked up, and what is there is planned around."""
+        seen = self.observed()
+        made = plan(seen, self.config, self.now)
+        taken = [self.objects[key] for each in made.applies if each.first and (key := (each.kind, each.name)) in self.objects]
+        if taken:
+            made = plan(Observed(**{**vars(seen), "foreign": tuple(copy.deepcopy(taken))}), self.config, self.now)
+        return made
+
+    def look(self) -> Plan:
+        """Plan once and carry it out."""
+        made = self.plan()
+        self.execute(made)
+        self.write_status(made)
+        return made
+
+    def execute(self, made: Plan) -> None:
+        for each in made.applies:
+            self._apply(each.object, force=each.force)
+        for delete in made.deletes:
+            live = self.objects[delete.kind, delete.name]
+            assert live["metadata"]["uid"] == delete.uid
+            self.log.append(f"delete {delete.kind.kind} {delete.name}")
+            self._remove(delete.kind, delete.name)
+        for nudge in made.nudges:
+            self.pods[nudge.pod_name]["metadata"].setdefault("annotations", {})[names.ANNOTATION_GENERATION] = nudge.value
+            self._sync(nudge.pod_name)
+
+    def write_status(self, made: Plan) -> None:
+        self.deployment["status"] = copy.deepcopy(made.status)
+
+    def edit(self, **spec: Any) -> None:
+        """Change the spec as a user does."""
+        self.deployment["spec"] = {**self.deployment["spec"], **spec}
+        self.deployment["metadata"]["generation"] += 1
+
+    def tick(self, seconds: float = 1.0) -> None:
+        """Let time pass, and every controller and kubelet do one round."""
+        self.now += timedelta(seconds=seconds)
+        self._job_controller()
+        self._deployment_controller()
+        for name in list(self.pods):
+            self._kubelet(name)
+
+    def settle(self, rounds: int = 60) -> Plan:
+        """Look and tick until nothing is left to do."""
+        for _ in range(rounds):
+            made = self.look()
+            self.tick()
+            again = self.plan()
+            if not (made.applies or made.deletes or made.nudges or again.applies or again.deletes or again.next_look_s):
+                return again
+        raise AssertionError(f"not settled after {rounds} rounds: {self.deployment.get('status')}")
+
+    def engines(self) -> list[str]:
+        """The ids of the engines that have a Deployment."""
+        return sorted(name.removeprefix("chat-") for kind, name in self.objects if kind == DEPLOYMENT)
+
+    def ready_pods(self, engine: str | None = None) -> int:
+        return sum(
+            self._is_ready(pod) and "deletionTimestamp" not in pod["metadata"]
+            for pod in self.pods.values()
+            if engine in {None, pod["metadata"]["labels"].get(names.LABEL_ENGINE)}
+        )
+
+    def _apply(self, manifest: Obj, *, force: bool) -> None:
+        kind, metadata = BY_KIND[manifest["kind"]], manifest["metadata"]
+        key = (kind, metadata["name"])
+        live = self.objects.get(key)
+        assert (live is not None) == force, f"{key} applied with force={force}"
+        self.version += 1
+        self.log.append(f"apply {kind.kind} {metadata['name']}")
+        made = copy.deepcopy({name: value for name, value in manifest.items() if name not in {"apiVersion", "kind"}})
+        if live is not None:
+            assert metadata["resourceVersion"] == live["metadata"]["resourceVersion"]
+            if kind == CONTROLLER_REVISION:
+                assert manifest["data"] == live["data"], "the data of a ControllerRevision cannot be changed"
+            made["status"] = live.get("status", {})
+        made["metadata"] = {
+            **made["metadata"],
+            "uid": live["metadata"]["uid"] if live else f"uid-{self.version}",
+            "creationTimestamp": live["metadata"]["creationTimestamp"] if live else self.now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "resourceVersion": str(self.version),
+            "managedFields": [{"manager": names.FIELD_MANAGER, "operation": "Apply", "fieldsV1": fields_of(manifest)}],
+        }
+        self.objects[key] = made
+
+    def _remove(self, kind: Kind, name: str) -> None:
+        uid = self.objects.pop((kind, name))["metadata"]["uid"]
+        for pod in self.pods.values():
+            if pod["metadata"]["ownerReferences"][0]["uid"] == uid:
+                pod["metadata"]["deletionTimestamp"] = "now"
+
+    def _job_controller(self) -> None:
+        for (kind, name), job in self.objects.items():
+            if kind == JOB and not any(
+                pod["metadata"]["ownerReferences"][0]["uid"] == job["metadata"]["uid"] for pod in self.pods.values()
+            ):
+                pod_name = f"{name}-{job['metadata']['uid']}"
+                self.pods[pod_name] = self._new_pod(pod_name, job, "Job")
+
+    def _deployment_controller(self) -> None:
+        for (kind, name), live in list(self.objects.items()):
+            if kind != DEPLOYMENT:
+                continue
+            uid = live["metadata"]["uid"]
+            mine = [
+                pod
+                for pod in self.pods.values()
+                if pod["metadata"]["ownerReferences"][0]["uid"] == uid and "deletionTimestamp" not in pod["metadata"]
+            ]
+            for pod in mine[live["spec"]["replicas"] :]:
+                pod["metadata"]["deletionTimestamp"] = "now"
+            for _ in range(live["spec"]["replicas"] - len(mine)):
+                self.version += 1
+                pod_name = f"{name}-{short(str(self.version))}"
+                self.pods[pod_name] = self._new_pod(pod_name, live, "ReplicaSet")
+
+    def _new_pod(self, name: str, owner: Obj, kind: str) -> Obj:
+        template = copy.deepcopy(owner["spec"]["template"])
+        template["metadata"] |= {
+            "name": name,
+            "uid": f"uid-of-{name}",
+            "ownerReferences": [owner_reference(kind, owner["metadata"]["name"], owner["metadata"]["uid"])],
+        }
+        return {**template, "status": {"phase": "Pending", "conditions": []}}
+
+    def _kubelet(self, name: str) -> None:
+        pod = self.pods[name]
+        if "deletionTimestamp" in pod["metadata"]:
+            if self.drains:
+                del self.pods[name]
+        elif names.LABEL_ENGINE not in pod["metadata"]["labels"]:
+            self._resolver(pod)
+        elif pod["spec"]["containers"][0]["image"] in self.broken_images:
+            waiting = {"reason": "ImagePullBackOff", "message": "not found"}
+            pod["status"]["containerStatuses"] = [{"name": "engine", "image": "x", "state": {"waiting": waiting}}]
+        elif pod["status"]["phase"] == "Pending":
+            pod["status"] |= {"phase": "Running", "containerStatuses": [{"name": "engine", "state": {"running": {}}}]}
+            self._sync(name)
+        elif not self._is_ready(pod) and self.ready_pods() < self.max_ready:
+            pod["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
+
+    def _resolver(self, pod: Obj) -> None:
+        source = pod["spec"]["containers"][0]["args"][2]
+        good = json.dumps({"digest": digest_of(source), "bytes": 10, "files": 2})
+        message = self.resolver_answers.get(source, good)
+        failed = "error" in message
+        ended = {"exitCode": 1 if failed else 0, "message": message}
+        pod["status"] |= {
+            "phase": "Failed" if failed else "Succeeded",
+            "containerStatuses": [{"name": "resolve", "state": {"terminated": ended}}],
+        }
+        job = next(each for each in self.objects.values() if each["metadata"]["uid"] == pod["metadata"]["ownerReferences"][0]["uid"])
+        stamp = self.now.strftime("%Y-%m-%dT%H:%M:%SZ")
+        kind = "Failed" if failed else "Complete"
+        job["status"] = {"conditions": [{"type": kind, "status": "True", "lastTransitionTime": stamp}]}
+
+    def _sync(self, name: str) -> None:
+        data = self.objects[CONFIG_MAP, "chat-snapshot"]["data"]
+        self.mounted[name] = decode(data[TABLE_KEY].encode()).generation
+
+    def _report(self, pod: Obj) -> SidecarReport:
+        return SidecarReport(generation=self.mounted.get(pod["metadata"]["name"]), ready=self._is_ready(pod), reason="warming up")
+
+    @staticmethod
+    def _is_ready(pod: Obj) -> bool:
+        return any(each["type"] == "Ready" for each in pod["status"].get("conditions", []))
+
+
+def fields_of(manifest: Obj) -> dict[str, Any]:
+    """The managedFields the server would note for an apply."""
+    body = {name: value for name, value in manifest.items() if name not in {"apiVersion", "kind", "metadata"}}
+    metadata = {name: manifest["metadata"][name] for name in ("labels", "ownerReferences")}
+    atomic = {"data"} if manifest["kind"] == "ControllerRevision" else {"selector"} if manifest["kind"] == "Service" else set()
+    return {name: value for name, value in _fields({**body, "metadata": metadata}, atomic).items() if name != "."}
+
+
+def _fields(value: Any, atomic: set[str]) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        return {}
+    found: dict[str, Any] = {".": {}}
+    for name, item in value.items():
+        found[f"f:{name}"] = {} if name in atomic else _items(name, item, atomic) if isinstance(item, list) else _fields(item, atomic)
+        if not item and isinstance(item, dict):
+            found[f"f:{name}"] = {}
+    return found
+
+
+def _items(name: str, items: list[Any], atomic: set[str]) -> dict[str, Any]:
+    keys: tuple[str, ...] | None = _LIST_KEYS.get(name)
+    if name == "ports" and items:
+        keys = next((keys for field_name, keys in _PORT_KEYS.items() if field_name in items[0]), None)
+    if keys is None:
+        return {}
+    return {"k:" + json.dumps({key: item[key] for key in keys}, separators=(",", ":")): _fields(item, atomic) for item in items}
