@@ -90,11 +90,11 @@ class Workspace:
                 keep = path.stem in keys if here == self._work else path.relative_to(self.target).as_posix() in wanted
                 if not keep:
                     path.unlink()
-            if here not in {self.target, self._work} and not any(here.iterdir()):
-                here.rmdir()
             for name in names:
                 if (here / name).is_symlink():
                     (here / name).unlink()
+            if here not in {self.target, self._work} and not any(here.iterdir()):
+                here.rmdir()
 
 
 def _key(entry: Entry) -> str:
