@@ -12,7 +12,7 @@ from llm_sidecar.engine.health import Health
 from llm_sidecar.http.admin import AdminApp
 from llm_sidecar.http.engine_metrics import EngineMetrics
 from llm_sidecar.http.public import PublicApp
-from llm_sidecar.http.server import Server, create, listen
+from llm_sidecar.http.server import create, listen
 from llm_sidecar.http.services import Services
 from llm_sidecar.metrics import Metrics
 from llm_sidecar.settings import Settings
@@ -53,15 +53,15 @@ class Sidecar:
 
     async def run(self) -> None:
         """Run until ``leave`` was called and everything is closed; raises when a part ends on its own."""
-        public, admin = self._servers
         async with asyncio.TaskGroup() as group:
             watchers = (group.create_task(self._services.snapshot.watch()), group.create_task(self._services.health.watch()))
-            serving = [group.create_task(server.serve([bound])) for server, bound in zip(self._servers, self._sockets, strict=True)]
+            for server, bound in zip(self._servers, self._sockets, strict=True):
+                group.create_task(server.serve([bound]))
             await self._leaving.wait()
             await self._services.drain.run()
             self._public.end_all()
-            await _stop(public, serving[0])
-            await _stop(admin, serving[1])
+            for server in self._servers:
+                server.should_exit = True
             for watcher in watchers:
                 watcher.cancel()
         self._services.engine.close()
@@ -74,11 +74,6 @@ class Sidecar:
         if live is not None:
             self._services.admission.set_limits(live.compiled.limits)
             self._services.metrics.programmed(live.revision, live.generation)
-
-
-async def _stop(server: Server, serving: asyncio.Task[None]) -> None:
-    server.should_exit = True
-    await serving
 
 
 def _port(bound: socket.socket) -> int:
