@@ -18,7 +18,8 @@ class Case:
     """One manifest that must be refused.
 
     Stage `schema` means the API server refuses it, with strict field validation as kubectl asks for it. Stage `operator` means it is
-    stored, and the operator says why it cannot work, with ``reason``, under ``config`` and with ``prompts`` (specs by name) in its namespace.
+    stored, and the operator says why it cannot work, with ``reason``. For that the operator has ``config``, and the namespace
+    ``prompts``, specs by name.
     """
 
     name: str

@@ -3,9 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel
-
-from llm_operator.api.base import VALIDATIONS, rule
+from llm_operator.api.base import VALIDATIONS, ApiModel, rule
 from llm_operator.api.llmdeployment import LLMDeploymentSpec
 from llm_operator.api.llmprompt import PromptSpec
 from llm_operator.api.patterns import DNS_LABEL, MAX_NAME
@@ -44,8 +42,8 @@ class Resource:
     kind: str
     short_names: tuple[str, ...]
     description: str
-    spec: type[BaseModel]
-    status: type[BaseModel]
+    spec: type[ApiModel]
+    status: type[ApiModel]
     columns: tuple[Column, ...]
     scalable: bool = False
 

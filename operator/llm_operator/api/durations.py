@@ -12,7 +12,7 @@ from llm_operator.api.base import VALIDATIONS, rule
 PATTERN = r"^([0-9]{1,5}h)?([0-9]{1,6}m)?([0-9]{1,8}s)?([0-9]{1,9}ms)?$"
 MAX_LENGTH = 32
 
-_PARTS = re.compile(r"(?:(\d{1,5})h)?(?:(\d{1,6})m)?(?:(\d{1,8})s)?(?:(\d{1,9})ms)?", re.ASCII)
+_PARTS = re.compile(r"(?:(\d{1,12})h)?(?:(\d{1,12})m)?(?:(\d{1,12})s)?(?:(\d{1,12})ms)?", re.ASCII)
 _UNITS_MS = (3_600_000, 60_000, 1_000, 1)
 _NAMES = ("h", "m", "s", "ms")
 

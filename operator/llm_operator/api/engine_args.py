@@ -96,8 +96,6 @@ _EXECUTION: dict[str, Arg] = {
     "optimization-level": Integer(0, 3),
     "performance-mode": Choice(("balanced", "interactivity", "throughput")),
     "renderer-num-workers": Integer(1, 64),
-    "spec-method": Choice(("mtp", "ngram", "ngram_gpu")),
-    "spec-tokens": Integer(1, 64),
 }
 
 _ANSWERS: dict[str, Arg] = {

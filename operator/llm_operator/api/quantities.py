@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_CEILING, Context, Decimal
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -11,10 +11,11 @@ from pydantic_core import CoreSchema, core_schema
 
 from llm_operator.api.base import INT_OR_STRING, VALIDATIONS, rule
 
-PATTERN = r"^[0-9]{1,15}(\.[0-9]{1,9})?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$"
+PATTERN = r"^[0-9]{1,18}(\.[0-9]{1,9})?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$"
 MAX_LENGTH = 32
 
-_QUANTITY = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)(m|k|M|G|T|Ki|Mi|Gi|Ti)?", re.ASCII)
+_EXACT = Context(prec=64)
+_QUANTITY = re.compile(r"(\d{1,18}(?:\.\d{1,9})?)(m|k|M|G|T|Ki|Mi|Gi|Ti)?", re.ASCII)
 _BINARY = {"Ti": 2**40, "Gi": 2**30, "Mi": 2**20, "Ki": 2**10}
 _FACTORS: dict[str, Decimal] = {
     "": Decimal(1),
@@ -32,17 +33,17 @@ def parse(text: str) -> Decimal:
     match = _QUANTITY.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is not a quantity; write it like 4, 500m, 64Gi or 1.5Gi")
-    return Decimal(match[1]) * _FACTORS[match[2] or ""]
+    return _EXACT.multiply(Decimal(match[1]), _FACTORS[match[2] or ""])
 
 
 def parse_bytes(text: str) -> int:
     """Return a size in whole bytes, rounded up as Kubernetes does."""
-    return int(parse(text).to_integral_value(rounding="ROUND_CEILING"))
+    return int(parse(text).to_integral_value(ROUND_CEILING))
 
 
 def parse_milli(text: str) -> int:
     """Return a quantity in thousandths, rounded up as Kubernetes does: ``500m`` of CPU is 500."""
-    return int((parse(text) * 1000).to_integral_value(rounding="ROUND_CEILING"))
+    return int(_EXACT.multiply(parse(text), Decimal(1000)).to_integral_value(ROUND_CEILING))
 
 
 def render_bytes(size: int) -> str:

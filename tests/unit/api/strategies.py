@@ -1,0 +1,69 @@
+"""Generators of manifests, from the schema of the CRD alone."""
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from llm_operator.api import sources
+from tests.data.apiserver import Schema, schema_of
+
+_DURATIONS = ("0s", "1s", "30s", "90s", "10m", "600s", "1h30m", "24h", "500ms", "25h")
+_QUANTITIES = (1, 4, 0, "1", "500m", "0.5", "1Gi", "64Mi", "4096k", "1.5Gi", "2Ti", "1Ki", "100M")
+_SOURCES = st.one_of(
+    st.sampled_from(["s3://models/tiny", "s3://models/a/b/", "pvc://claim", "pvc://claim/a", "pvc://claim/../a"]),
+    st.from_regex(sources.PATTERN, fullmatch=True),
+)
+
+
+def specs(kind: str) -> st.SearchStrategy[dict[str, Any]]:
+    """Return specs of a kind: each fits the schema field by field, and may still break a rule between fields."""
+    return values(schema_of(kind)["properties"]["spec"], "spec")
+
+
+def values(schema: Schema, path: str) -> st.SearchStrategy[Any]:
+    """Return values of one part of a schema."""
+    if path == "spec.model.source":
+        return _SOURCES
+    if schema.get("x-kubernetes-int-or-string"):
+        return st.sampled_from(_QUANTITIES)
+    if "enum" in schema:
+        return st.sampled_from(schema["enum"])
+    return _OF_TYPE[schema["type"]](schema, path)
+
+
+def _object(schema: Schema, path: str) -> st.SearchStrategy[Any]:
+    if "properties" in schema:
+        fields = {name: values(child, f"{path}.{name}") for name, child in schema["properties"].items()}
+        required = set(schema.get("required", ()))
+        return st.fixed_dictionaries(
+            {name: field for name, field in fields.items() if name in required},
+            optional={name: field for name, field in fields.items() if name not in required},
+        )
+    item = values(schema["additionalProperties"], f"{path}{{}}") if "additionalProperties" in schema else st.integers(0, 9)
+    return st.dictionaries(st.from_regex(r"[a-z]{1,8}(-[a-z]{1,8})?", fullmatch=True), item, max_size=3)
+
+
+def _array(schema: Schema, path: str) -> st.SearchStrategy[Any]:
+    return st.lists(values(schema["items"], f"{path}[]"), max_size=min(3, schema["maxItems"]))
+
+
+def _string(schema: Schema, _path: str) -> st.SearchStrategy[Any]:
+    low, high = schema.get("minLength", 0), schema["maxLength"]
+    if "h)?(" in schema.get("pattern", ""):
+        return st.sampled_from(_DURATIONS)
+    if "pattern" in schema:
+        return st.from_regex(schema["pattern"].replace("$", r"\Z"), fullmatch=True).filter(lambda text: low <= len(text) <= high)
+    return st.text(st.characters(codec="utf-8"), min_size=low, max_size=min(high, 20))
+
+
+def _integer(schema: Schema, _path: str) -> st.SearchStrategy[Any]:
+    return st.integers(schema["minimum"], schema["maximum"])
+
+
+def _number(schema: Schema, path: str) -> st.SearchStrategy[Any]:
+    whole = _integer({"minimum": int(schema["minimum"]) + 1, "maximum": int(schema["maximum"])}, path)
+    exact = st.decimals(str(schema["minimum"]), str(schema["maximum"]), places=4).map(float)
+    return st.one_of(whole, exact.filter(lambda number: number != schema["minimum"] or not schema.get("exclusiveMinimum")))
+
+
+_OF_TYPE = {"object": _object, "array": _array, "string": _string, "integer": _integer, "number": _number}
