@@ -10,7 +10,7 @@ import signal
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from tests.lab.host import HostError
 from tests.lab.wait import until
@@ -37,42 +37,53 @@ class Hierarchy:
         return self.group / "cgroup.procs"
 
 
+@dataclass(frozen=True)
+class _Mount:
+    filesystem: str
+    root: str  # which part of the tree is shown
+    point: Path
+    options: frozenset[str]
+
+    def place(self, path: str) -> Path:
+        """Return where a group of the tree is seen; the mount's own root for one that lies outside it."""
+        inside = PurePosixPath(path)
+        if ".." in inside.parts or not inside.is_relative_to(self.root):
+            return self.point
+        return self.point / inside.relative_to(self.root)
+
+
 def discover(name: str, proc: Path = Path("/proc")) -> tuple[Hierarchy, ...]:
     """Return every cgroup tree this process lives in, with the lab's place in it."""
-    own = dict(_own_groups((proc / "self" / "cgroup").read_text()))
-    mounts = list(_cgroup_mounts((proc / "self" / "mountinfo").read_text()))
-    unified = all(filesystem == "cgroup2" for filesystem, _, _ in mounts)
-    found = []
-    for filesystem, mountpoint, options in mounts:
-        if filesystem == "cgroup2":
+    own = _own_groups((proc / "self" / "cgroup").read_text())
+    mounts = _mounts((proc / "self" / "mountinfo").read_text())
+    unified = all(mount.filesystem == "cgroup2" for mount in mounts)
+    found: dict[str, Hierarchy] = {}
+    for mount in mounts:
+        if mount.filesystem == "cgroup2":
             # With v2's controllers a group that has processes cannot have children that use them, so ours hangs off the root.
-            parent = mountpoint if unified else _below(mountpoint, own.get("", "/"))
-            found.append(Hierarchy(filesystem, mountpoint, "", parent / name, unified))
+            parent = mount.point if unified else mount.place(own.get("", "/"))
+            found.setdefault("", Hierarchy("cgroup2", mount.point, "", parent / name, unified))
             continue
-        controllers = next((c for c in own if c and set(c.split(",")) <= set(options.split(","))), None)
-        if controllers is not None:
-            found.append(Hierarchy(filesystem, mountpoint, controllers, _below(mountpoint, own[controllers]) / name))
+        for controllers, path in own.items():
+            if controllers and mount.options.issuperset(controllers.split(",")):
+                found.setdefault(controllers, Hierarchy("cgroup", mount.point, controllers, mount.place(path) / name))
     if not found:
         raise HostError("no control groups are mounted on this machine; the lab's kubelet needs them")
-    return tuple(found)
+    return tuple(found.values())
 
 
-def _below(mountpoint: Path, path: str) -> Path:
-    return mountpoint / path.strip("/")
+def _own_groups(text: str) -> dict[str, str]:
+    return {controllers: path for _, controllers, path in (line.split(":", 2) for line in text.splitlines())}
 
 
-def _own_groups(text: str) -> list[tuple[str, str]]:
-    lines = (line.split(":", 2) for line in text.splitlines())
-    return [(controllers, path) for _, controllers, path in lines]
-
-
-def _cgroup_mounts(text: str) -> list[tuple[str, Path, str]]:
+def _mounts(text: str) -> list[_Mount]:
     found = []
     for line in text.splitlines():
         left, right = line.split(" - ", 1)
         filesystem, _, options = right.split()[:3]
         if filesystem in {"cgroup", "cgroup2"}:
-            found.append((filesystem, Path(left.split()[4]), options))
+            root, point = left.split()[3:5]
+            found.append(_Mount(filesystem, root, Path(point), frozenset(options.split(","))))
     return found
 
 

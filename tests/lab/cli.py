@@ -24,6 +24,10 @@ def main(argv: list[str]) -> int:
     args = _parser().parse_args(argv)
     try:
         code: int = args.run(args)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read our words has heard enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except (LabError, HostError, BuildError, WaitTimeoutError) as error:
         sys.stderr.write(f"lab: {error}\n")
         return 1
