@@ -1,1 +1,3 @@
 """Kubernetes operator that keeps LLMDeployments in the state their authors asked for."""
+
+__version__ = "0.1.0"

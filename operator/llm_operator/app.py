@@ -8,12 +8,13 @@ import random
 import signal
 import socket
 from datetime import UTC, datetime
-from importlib.metadata import version
 
+from llm_operator import __version__
 from llm_operator.api.config import ConfigError, OperatorConfig
 from llm_operator.core import kinds
 from llm_operator.shell import http
 from llm_operator.shell import logging as shell_logging
+from llm_operator.shell.checker import Checker
 from llm_operator.shell.cluster import KubernetesCluster, connect
 from llm_operator.shell.config import read_config
 from llm_operator.shell.errors import TransientError
@@ -56,12 +57,16 @@ async def operate(
             progress.delivered(key, resource_version, loop.time())
         queue.add(key)
 
-    async with http.serve(progress, metrics, loop.time, host=host, port=port), HttpTelemetry() as telemetry:
+    async with contextlib.AsyncExitStack() as parts:
+        checker = parts.enter_context(Checker())
+        telemetry = await parts.enter_async_context(HttpTelemetry())
+        await parts.enter_async_context(http.serve(progress, metrics, loop.time, host=host, port=port))
         await _check_kinds(cluster, stop)
         reconciler = Reconciler(
             cluster=cluster,
             telemetry=telemetry,
             config=config,
+            check=checker,
             add=queue.add,
             now=lambda: datetime.now(UTC),
             clock=loop.time,
@@ -92,7 +97,7 @@ async def main() -> int:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
         config = read_config(os.environ)
-        cluster = await connect(f"llm-operator/{version('llm-operator')} ({socket.gethostname()})")
+        cluster = await connect(f"llm-operator/{__version__} ({socket.gethostname()})")
         try:
             await operate(config, cluster, stop)
         finally:

@@ -67,7 +67,11 @@ def install(namespaces: Sequence[str], *settings: str, values: Sequence[Path] = 
     chosen = [word for setting in settings for word in ("--set", setting)]
     watched = ",".join(namespaces)
     command = ["helm", "upgrade", "--install", RELEASE, str(CHART), "-n", SYSTEM_NAMESPACE, *files, *chosen]
-    run(*command, "--set", f"namespaces={{{watched}}}", "--wait", "--timeout", "3m")
+    try:
+        run(*command, "--set", f"namespaces={{{watched}}}", "--wait", "--timeout", "2m")
+    except ProductError as error:
+        said = run("kubectl", "-n", SYSTEM_NAMESPACE, "logs", f"deployment/{RELEASE}", "--tail=5")
+        raise ProductError(f"{error}\nthe operator said: {said}") from error
 
 
 def uninstall() -> None:

@@ -20,6 +20,7 @@ Deliver = Callable[[Key, str | None], None]
 """Called with a key, and for a custom resource that still exists with its resourceVersion."""
 
 _RELOGIN = timedelta(minutes=10)
+_IDENTITY: Any = "llm-operator"
 
 
 class Watch:
@@ -39,7 +40,8 @@ class Watch:
             stop = asyncio.Event()
             ours.call_soon_threadsafe(theirs.set_result, (asyncio.get_running_loop(), stop))
             scope = {"namespaces": self._namespaces} if self._namespaces else {"clusterwide": True}
-            await kopf.operator(registry=self._registry(ours), settings=settings(), stop_flag=stop, **scope)
+            # Named by us: kopf would look up the user, and a container's user need not have an entry in passwd.
+            await kopf.operator(registry=self._registry(ours), settings=settings(), identity=_IDENTITY, stop_flag=stop, **scope)
 
         thread = asyncio.create_task(asyncio.to_thread(asyncio.run, host()))
         try:
