@@ -1,0 +1,48 @@
+"""Commands in the pages about the chart use values and files that exist."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+REPO = Path(__file__).resolve().parents[3]
+PAGES = [REPO / "docs/how-to/install.md", REPO / "docs/how-to/uninstall-upgrade.md", REPO / "charts/llm-operator/templates/NOTES.txt"]
+VALUES = yaml.safe_load((REPO / "charts/llm-operator/values.yaml").read_text())
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+
+
+def has(values: Any, dotted: str) -> bool:
+    for key in dotted.split("."):
+        if not isinstance(values, dict) or key not in values:
+            return False
+        values = values[key]
+    return True
+
+
+@each_page
+def test_every_value_that_a_command_sets_is_a_value_of_the_chart(page: Path) -> None:
+    keys = re.findall(r"--set '?([A-Za-z.]+)=", page.read_text())
+    assert keys
+    assert [key for key in keys if not has(VALUES, key)] == []
+
+
+@each_page
+def test_every_value_named_in_the_text_is_a_value_of_the_chart(page: Path) -> None:
+    keys = re.findall(r"`([a-z][A-Za-z]+(?:\.[a-z][A-Za-z]+)*)=(?:true|false)`", page.read_text())
+    assert [key for key in keys if not has(VALUES, key)] == []
+
+
+def test_the_values_file_of_the_page_is_valid_yaml_of_known_values() -> None:
+    (block,) = re.findall(r"```yaml\n(.*?)```", PAGES[0].read_text(), re.DOTALL)
+    assert set(yaml.safe_load(block)) <= set(VALUES)
+
+
+def test_every_link_and_folder_of_the_pages_exists() -> None:
+    for page in PAGES[:2]:
+        for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            assert (page.parent / link).resolve().exists(), f"{page.name}: {link}"
+        for folder in re.findall(r"charts/llm-operator(?:/crds)?", page.read_text()):
+            assert (REPO / folder).is_dir(), f"{page.name}: {folder}"
