@@ -25,6 +25,7 @@ class Progress:
     _in_sync: bool = False
     _heard: float | None = None
     _delivered: dict[Key, str] = field(default_factory=dict)
+    _delivered_meanwhile: set[Key] = field(default_factory=set)
     _listed: dict[Key, str] = field(default_factory=dict)
     _missed: frozenset[Key] = frozenset()
 
@@ -40,10 +41,16 @@ class Progress:
         """Note which version of a custom resource the watch delivered last."""
         self.heard(now)
         self._delivered[key] = version
+        self._delivered_meanwhile.add(key)
+
+    def resync_began(self) -> None:
+        """Note that a resync begins: what the watch delivers while it reads may be newer than what it reads."""
+        self._delivered_meanwhile.clear()
 
     def resynced(self, versions: Mapping[Key, str], now: float) -> None:
         """Note what a resync found, and what the watch must have missed before it."""
-        settled = [key for key, version in versions.items() if self._listed.get(key) == version]
+        kept = (key for key, version in versions.items() if self._listed.get(key) == version)
+        settled = [key for key in kept if key not in self._delivered_meanwhile]
         self._missed = frozenset(key for key in settled if self._delivered.get(key) != versions[key])
         gone = self._listed.keys() - versions.keys()
         self._delivered = {key: version for key, version in self._delivered.items() if key not in gone}

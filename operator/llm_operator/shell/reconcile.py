@@ -1,5 +1,6 @@
 """One look at one custom resource: observe, plan, execute, status, requeue."""
 
+import asyncio
 import logging
 import traceback
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from llm_operator.core.actions import Decision, Plan
 from llm_operator.core.observed import Observed
 from llm_operator.core.plan import plan
 from llm_operator.core.plan_prompt import plan_prompt
+from llm_operator.core.prompts import Check
 from llm_operator.shell import prompts
 from llm_operator.shell.errors import ConflictError, NotFoundError, RejectedError, TerminatingError, TransientError
 from llm_operator.shell.events import event
@@ -31,6 +33,7 @@ class Reconciler:
     cluster: Cluster
     telemetry: Telemetry
     config: OperatorConfig
+    check: Check
     add: Callable[[Key], None]
     now: Callable[[], datetime]
     clock: Callable[[], float]
@@ -71,15 +74,19 @@ class Reconciler:
             self._said.pop(key, None)
             await self._tell_prompts(key, None)
             return Result()
-        decided = plan(observed, self.config, self.now())
+        decided = await self._decide(observed)
         if found := await taken(self.cluster, decided):
-            decided = plan(replace(observed, foreign=found), self.config, self.now())
+            decided = await self._decide(replace(observed, foreign=found))
         self._say(key, decided)
         refusal = await execute(self.cluster, decided, key.namespace, self.metrics.wrote)
         if refusal:
-            decided = refused(decided, observed.deployment.get("status", {}), refusal, self.now())
+            decided = refused(decided, observed.deployment, refusal, self.now())
         await self._report(observed, decided)
         return Result(next_look_s=decided.next_look_s, failed=refusal is not None)
+
+    async def _decide(self, observed: Observed) -> Plan:
+        """Plan in a thread: trying a bundle out may take seconds, and the loop has other work."""
+        return await asyncio.to_thread(plan, observed, self.config, self.now(), self.check)
 
     async def _report(self, observed: Observed, decided: Plan) -> None:
         """Write the status, and only when it went through tell of what changed."""
@@ -105,7 +112,7 @@ class Reconciler:
         except NotFoundError:
             self._add_users(key, users)
             return Result()
-        status = plan_prompt(prompt, users, self.now())
+        status = await asyncio.to_thread(plan_prompt, prompt, users, self.now(), self.check)
         if status != prompt.get("status"):
             self._add_users(key, users)  # before the write: what a crash loses then is done again
             await write_status(self.cluster, prompt, status, self.metrics.wrote)

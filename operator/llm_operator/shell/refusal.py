@@ -1,33 +1,39 @@
-"""What a status says when the API server refused what a plan wanted."""
+"""What a plan becomes when the API server refuses a part of it."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from llm_operator.core.actions import EventDraft, Plan
+from llm_operator.core.actions import Plan
+from llm_operator.core.conditions import Condition, condition, merge, transitions
 from llm_operator.shell.errors import RejectedError
 
+REASON = "Refused"
 _STALLED = "Stalled"
 
 
-def refused(plan: Plan, observed_status: dict[str, Any], refusal: RejectedError, now: datetime) -> Plan:
+def refused(plan: Plan, observed: Mapping[str, Any], refusal: RejectedError, now: datetime) -> Plan:
     """Return the plan with a status that is stalled for as long as the server refuses, in the server's own words.
 
-    Nothing the operator can do by itself clears it, but a quota or a policy may change without the spec: it is tried again and again.
+    The operator cannot clear it, but a quota, a policy or a right may change without the spec, so it tries again and again. What the
+    plan itself found to be wrong goes first: it is what the user can repair.
     """
-    message = f"The API server refused {refusal.what}: {refusal.message}. It is tried again, at least every 5 minutes."
-    reason = "Refused"
-    known = {each["type"]: each for each in observed_status.get("conditions", [])}
-    stalled = known.get(_STALLED, {})
-    conditions = []
-    for each in plan.status.get("conditions", []):
-        condition = dict(each)
-        if condition["type"] == _STALLED:
-            since = stalled.get("lastTransitionTime") if stalled.get("status") == "True" else None
-            stamp = since or now.strftime("%Y-%m-%dT%H:%M:%SZ")
-            condition |= {"status": "True", "reason": reason, "message": message, "lastTransitionTime": stamp}
-        conditions.append(condition)
-    status = {**plan.status, "phase": _STALLED, "reason": reason, "message": message, "conditions": conditions}
-    told = stalled.get("reason") == reason and stalled.get("status") == "True"
-    events = plan.events if told else (*plan.events, EventDraft("Warning", reason, message))
-    return replace(plan, status=status, events=events)
+    if plan.status.get("phase") == _STALLED:
+        return plan
+    message = f"the API server refused {refusal.what}: {refusal.message}; it is tried again at least every 5 minutes"
+    overruled = {
+        _STALLED: condition(_STALLED, REASON, message, holds=True),
+        "Reconciling": condition("Reconciling", REASON, message, holds=False),
+        "Progressing": condition("Progressing", REASON, message, holds=False),
+    }
+    decided = [_condition(each) for each in plan.status.get("conditions", [])]
+    conditions = [overruled.get(each.type, each) for each in decided]
+    previous = {each["type"]: each for each in (observed.get("status") or {}).get("conditions", [])}
+    merged = merge(conditions, previous, observed["metadata"]["generation"], now)
+    status = {**plan.status, "phase": _STALLED, "reason": REASON, "message": overruled[_STALLED].message, "conditions": merged}
+    return replace(plan, status=status, events=transitions(conditions, previous))
+
+
+def _condition(written: Mapping[str, Any]) -> Condition:
+    return Condition(written["type"], written["status"], written["reason"], written["message"])

@@ -48,6 +48,7 @@ class Resync:
 
     async def once(self) -> bool:
         """List and enqueue everything; return whether the server let us."""
+        self._progress.resync_began()
         try:
             versions = await self._versions()
         except ApiError as error:

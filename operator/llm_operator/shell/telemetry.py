@@ -47,6 +47,12 @@ def read_report(body: bytes) -> SidecarReport | None:
     return SidecarReport(**{**msgspec.structs.asdict(status), "revision": status.revision or ""})
 
 
+def status_url(address: str, port: int) -> str:
+    """Return where a pod's sidecar tells its status."""
+    host = f"[{address}]" if ":" in address else address
+    return f"http://{host}:{port}/status"
+
+
 class HttpTelemetry:
     """Asks all pods at once, each within a second, a bounded number at a time."""
 
@@ -75,10 +81,9 @@ class HttpTelemetry:
         address = pod.get("status", {}).get("podIP")
         if not address or self._session is None:
             return None
-        host = f"[{address}]" if ":" in address else address
         async with self._slots:
             try:
-                async with self._session.get(f"http://{host}:{self._port}/status", allow_redirects=False) as response:
+                async with self._session.get(status_url(address, self._port), allow_redirects=False) as response:
                     if response.status != _OK:
                         return None
                     return read_report(await _capped(response.content))

@@ -1,0 +1,41 @@
+"""The process that tries tenants' bundles out: reads one a line, answers one verdict a line, under limits it sets itself.
+
+What it is given may be made to hurt. If it does, this process dies, and its parent reads from the signal what the matter was.
+"""
+
+import json
+import resource
+import sys
+
+from llm_sidecar.bundle import BundleError, decode
+from llm_sidecar.compile import check
+
+CPU_S = 5
+MEMORY_BYTES = 1 << 30
+
+
+def verdict(line: bytes) -> dict[str, str]:
+    """Return what is wrong with a bundle, empty when nothing is."""
+    try:
+        check(decode(line))
+    except BundleError as error:
+        return {"field": error.field, "message": error.message}
+    except MemoryError:
+        return {"field": "", "message": f"needs more than {MEMORY_BYTES >> 20} MiB of memory"}
+    return {}
+
+
+def main() -> None:
+    """Answer until the parent closes the pipe."""
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    for line in sys.stdin.buffer:
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime) + CPU_S, hard))
+        sys.stdout.write(json.dumps(verdict(line)) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,331 @@
+"""One look at a time over a cluster in memory, with the real plan."""
+
+import dataclasses
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from llm_operator.core import kinds, names
+from llm_operator.core.observed import SidecarReport
+from llm_operator.shell import errors
+from llm_operator.shell.metrics import Metrics
+from llm_operator.shell.ports import Manifest
+from llm_operator.shell.queue import Key, Result
+from llm_operator.shell.reconcile import Reconciler
+from llm_sidecar import table
+from llm_sidecar.compile import check
+from tests.fakes.cluster import Call, FakeCluster, Fault
+from tests.fakes.objects import engine_pod, job_pod, llm_deployment, llm_prompt, operator_config, resolver_answer
+from tests.fakes.telemetry import FakeTelemetry
+
+CHAT = Key("LLMDeployment", "ns", "chat")
+SUPPORT = Key("LLMPrompt", "ns", "support")
+
+
+@dataclasses.dataclass
+class World:
+    """A cluster, its telemetry, a clock, and a reconciler over them."""
+
+    cluster: FakeCluster
+    telemetry: FakeTelemetry
+    reconciler: Reconciler
+    added: list[Key]
+    moment: datetime
+
+    async def look(self, key: Key = CHAT) -> Result:
+        return await self.reconciler(key)
+
+    async def settle(self, looks: int = 8) -> Result:
+        """Look as often as the queue would within a few seconds, and let Job and Deployment controllers do their part."""
+        result = Result()
+        for _ in range(looks):
+            result = await self.look()
+            self.moment += timedelta(seconds=1)
+            self._controllers()
+        return result
+
+    def deployments(self) -> list[Manifest]:
+        return self.cluster.all(kinds.DEPLOYMENT)
+
+    def status(self, kind: kinds.Kind = kinds.LLM_DEPLOYMENT, name: str = "chat") -> dict[str, Any]:
+        found = self.cluster.find(kind, name)
+        assert found is not None
+        return dict(found.get("status", {}))
+
+    def condition(self, kind: str) -> dict[str, Any]:
+        return next(dict(each) for each in self.status()["conditions"] if each["type"] == kind)
+
+    def _controllers(self) -> None:
+        for job in self.cluster.all(kinds.JOB):
+            pod = job_pod(job, resolver_answer())
+            if not self.cluster.find(kinds.POD, pod["metadata"]["name"]):
+                self.cluster.put(pod)
+        for deployment in self.deployments():
+            for number in range(deployment["spec"]["replicas"]):
+                name = f"{deployment['metadata']['name']}-{number}"
+                pod = self.cluster.find(kinds.POD, name) or self.cluster.put(engine_pod(deployment, name))
+                self._sidecar(pod)
+
+    def _sidecar(self, pod: Manifest) -> None:
+        snapshot = self.cluster.find(kinds.CONFIG_MAP, "chat-snapshot")
+        engine = pod["metadata"]["labels"][names.LABEL_ENGINE]
+        if snapshot:
+            live = table.decode(snapshot["data"][table.TABLE_KEY].encode())
+            route = live.for_engine(engine)
+            report = SidecarReport(engine=engine, revision=route.revision if route else "", generation=live.generation, ready=True)
+            self.telemetry.answers[pod["metadata"]["uid"]] = report
+
+
+@pytest.fixture
+def world() -> World:
+    added: list[Key] = []
+    cluster, telemetry = FakeCluster(), FakeTelemetry()
+    reconciler = Reconciler(
+        cluster=cluster,
+        telemetry=telemetry,
+        config=operator_config(),
+        check=check,
+        add=added.append,
+        now=lambda: made.moment,
+        clock=lambda: 0.0,
+        metrics=Metrics(),
+        instance="operator-1",
+    )
+    made = World(cluster, telemetry, reconciler, added, datetime(2026, 1, 1, tzinfo=UTC))
+    return made
+
+
+def refusing(kind: str) -> Callable[[Call], bool]:
+    return lambda call: call.verb == "apply" and call.kind == kind
+
+
+async def test_an_llmdeployment_becomes_its_children_and_says_it_serves(world: World) -> None:
+    world.cluster.put(llm_deployment())
+    await world.settle()
+    kinds_there = {kind for kind, _, name in world.cluster.objects if name.startswith("chat")}
+    assert {"Deployment", "Service", "ConfigMap", "ControllerRevision", "PodDisruptionBudget", "NetworkPolicy"} <= kinds_there
+    assert world.status()["phase"] == "Ready"
+    assert world.condition("Ready")["status"] == "True"
+
+
+async def test_every_child_belongs_to_the_llmdeployment_and_can_be_found_by_label(world: World) -> None:
+    owner = world.cluster.put(llm_deployment())["metadata"]["uid"]
+    await world.settle()
+    children = [live for (kind, _, _), live in world.cluster.objects.items() if kind not in {"LLMDeployment", "Pod", "Event"}]
+    for child in children:
+        assert child["metadata"]["ownerReferences"][0]["uid"] == owner
+        assert names.managed_labels("chat").items() <= child["metadata"]["labels"].items()
+
+
+async def test_at_rest_nothing_is_written(world: World) -> None:
+    world.cluster.put(llm_deployment())
+    await world.settle()
+    world.cluster.calls.clear()
+    result = await world.settle(3)
+    assert world.cluster.writes == []
+    assert result == Result()
+
+
+@pytest.mark.parametrize("kind", [kinds.DEPLOYMENT, kinds.CONFIG_MAP, kinds.POD_DISRUPTION_BUDGET, kinds.NETWORK_POLICY, kinds.SERVICE])
+async def test_a_child_that_is_deleted_comes_back(world: World, kind: kinds.Kind) -> None:
+    world.cluster.put(llm_deployment())
+    await world.settle()
+    lost = world.cluster.all(kind)[0]["metadata"]["name"]
+    world.cluster.remove(kind, lost)
+    await world.look()
+    assert world.cluster.find(kind, lost) is not None
+
+
+async def test_a_child_that_is_edited_is_set_right(world: World) -> None:
+    world.cluster.put(llm_deployment())
+    await world.settle()
+    name = world.deployments()[0]["metadata"]["name"]
+    world.cluster.edit(kinds.DEPLOYMENT, name, lambda live: live["spec"].update(replicas=7))
+    await world.look()
+    assert world.deployments()[0]["spec"]["replicas"] == 1
+
+
+async def test_a_foreign_object_under_our_name_is_left_alone_and_named(world: World) -> None:
+    theirs = world.cluster.put(
+        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "chat"}, "spec": {"selector": {"app": "other"}}}
+    )
+    world.cluster.put(llm_deployment())
+    await world.settle()
+    assert world.cluster.find(kinds.SERVICE, "chat") == theirs
+    assert world.status()["reason"] == "NameConflict"
+    assert "Service chat" in world.condition("Stalled")["message"]
+    world.cluster.remove(kinds.SERVICE, "chat")
+    await world.settle()
+    assert world.status()["phase"] == "Ready"
+
+
+async def test_a_refusal_of_the_server_is_shown_in_its_words_and_tried_again(world: World) -> None:
+    refusal = errors.ForbiddenError(403, "Forbidden", "exceeded quota: gpus", "PATCH /apis/apps/v1/namespaces/ns/deployments/chat-x")
+    fault = Fault(refusal, refusing("Deployment"), times=100)
+    world.cluster.faults.append(fault)
+    world.cluster.put(llm_deployment())
+    result = await world.settle()
+    assert result.failed
+    assert world.status()["phase"] == "Stalled"
+    assert "exceeded quota: gpus" in world.condition("Stalled")["message"]
+    assert world.cluster.find(kinds.POD_DISRUPTION_BUDGET, "chat") is not None, "the other children are there all the same"
+    world.cluster.calls.clear()
+    await world.look()
+    assert {call.verb for call in world.cluster.writes} == {"apply"}, "the same refusal is not reported twice"
+    world.cluster.faults.clear()
+    await world.settle()
+    assert world.status()["phase"] == "Ready"
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.ConflictError(409, "Conflict", "the object has been modified"),
+        errors.TransientError(503, "ServiceUnavailable", "later", retry_after_s=4.0),
+        errors.TransientError(0, "Timeout", "the API server did not answer in time"),
+        errors.InvalidError(422, "Invalid", "denied by policy"),
+        errors.NotFoundError(404, "NotFound", "gone"),
+    ],
+    ids=lambda error: error.reason,
+)
+async def test_whatever_write_fails_the_end_is_the_same(world: World, error: errors.ApiError, after: bool) -> None:
+    world.cluster.put(llm_deployment())
+    await world.settle()
+    undisturbed = set(world.cluster.objects)
+    writes = 0
+    while True:
+        disturbed = FakeCluster(faults=[Fault(error, nth_write(writes), after=after)])
+        other = dataclasses.replace(world, cluster=disturbed, telemetry=FakeTelemetry())
+        other.reconciler = dataclasses.replace(world.reconciler, cluster=disturbed, telemetry=other.telemetry)
+        disturbed.put(llm_deployment() | {"metadata": {"name": "chat", "namespace": "ns", "uid": "uid-1"}})
+        await other.settle(12)
+        assert {each for each in disturbed.objects if each[0] != "Event"} == {each for each in undisturbed if each[0] != "Event"}
+        assert other.status()["phase"] == "Ready"
+        if not disturbed.faults[0].fired:
+            break
+        writes += 1
+    assert writes > 8
+
+
+def nth_write(number: int) -> Callable[[Call], bool]:
+    seen = iter(range(1_000_000))
+    return lambda call: call.writes and call.kind != "Event" and next(seen) == number
+
+
+async def test_a_bug_in_one_look_is_retried_and_does_not_escape(world: World) -> None:
+    world.cluster.put(llm_deployment())
+    world.cluster.faults.append(Fault(RuntimeError("a bug"), lambda call: call.verb == "list"))  # type: ignore[arg-type]  # not an ApiError
+    assert (await world.look()).failed
+
+
+async def test_the_servers_patience_reaches_the_queue(world: World) -> None:
+    world.cluster.put(llm_deployment())
+    world.cluster.faults.append(
+        Fault(errors.TransientError(429, "TooManyRequests", "slow", retry_after_s=7.0), lambda call: call.verb == "get")
+    )
+    assert await world.look() == Result(failed=True, retry_after_s=7.0)
+
+
+async def test_a_namespace_that_goes_away_ends_the_work(world: World) -> None:
+    world.cluster.put(llm_deployment())
+    error = errors.TerminatingError(403, "Forbidden", "namespace ns is being terminated")
+    world.cluster.faults.append(Fault(error, lambda call: call.verb == "apply", times=100))
+    assert await world.look() == Result()
+
+
+@pytest.mark.parametrize("gone", [True, False])
+async def test_an_llmdeployment_that_is_gone_or_going_is_not_touched(world: World, gone: bool) -> None:
+    if not gone:
+        going = llm_deployment()
+        going["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+        world.cluster.put(going)
+    assert await world.look() == Result()
+    assert world.cluster.writes == []
+
+
+async def test_an_event_is_written_once_for_one_change(world: World) -> None:
+    world.cluster.put(llm_deployment(accelerator={"profile": "unknown"}))
+    await world.settle()
+    events = world.cluster.all(kinds.EVENT)
+    assert [(each["type"], each["regarding"]["name"]) for each in events] == [("Warning", "chat")]
+
+
+async def test_an_event_that_cannot_be_written_does_not_fail_the_look(world: World) -> None:
+    world.cluster.put(llm_deployment(accelerator={"profile": "unknown"}))
+    world.cluster.faults.append(Fault(errors.ForbiddenError(403, "Forbidden", "no"), refusing("Event"), times=100))
+    assert not (await world.look()).failed
+    assert world.status()["phase"] == "Stalled"
+
+
+async def test_bad_input_keeps_what_serves_and_is_not_retried(world: World) -> None:
+    world.cluster.put(llm_deployment())
+    await world.settle()
+    before = {address: live for address, live in world.cluster.objects.items() if address[0] == "Deployment"}
+    world.cluster.edit(kinds.LLM_DEPLOYMENT, "chat", lambda live: live["spec"].update(accelerator={"profile": "unknown"}))
+    result = await world.settle()
+    assert result == Result()
+    assert world.condition("Stalled")["status"] == "True"
+    assert world.condition("Ready")["status"] == "True"
+    assert {address: live for address, live in world.cluster.objects.items() if address[0] == "Deployment"} == before
+
+
+async def test_a_prompt_says_who_uses_it_and_its_users_are_looked_at(world: World) -> None:
+    world.cluster.put(llm_prompt())
+    world.cluster.put(llm_deployment(prompt={"ref": {"name": "support"}}))
+    world.cluster.put(llm_deployment("other"))
+    assert await world.look(SUPPORT) == Result()
+    assert world.status(kinds.LLM_PROMPT, "support")["usedBy"] == ["chat"]
+    assert world.added == [CHAT]
+
+
+async def test_an_unchanged_prompt_is_not_written_and_wakes_nobody(world: World) -> None:
+    world.cluster.put(llm_prompt())
+    world.cluster.put(llm_deployment(prompt={"ref": {"name": "support"}}))
+    await world.look(SUPPORT)
+    world.added.clear()
+    world.cluster.calls.clear()
+    world.moment += timedelta(hours=1)
+    await world.look(SUPPORT)
+    assert world.cluster.writes == []
+    assert world.added == []
+
+
+async def test_a_prompt_that_is_deleted_wakes_its_users(world: World) -> None:
+    world.cluster.put(llm_deployment(prompt={"ref": {"name": "support"}}))
+    await world.look(SUPPORT)
+    assert world.added == [CHAT]
+
+
+async def test_a_deployment_that_begins_or_ceases_to_use_a_prompt_wakes_the_prompt(world: World) -> None:
+    world.cluster.put(llm_prompt())
+    world.cluster.put(llm_deployment(prompt={"ref": {"name": "support"}}))
+    await world.look()
+    assert world.added == [SUPPORT]
+    await world.look(SUPPORT)
+    world.added.clear()
+    world.cluster.remove(kinds.LLM_DEPLOYMENT, "chat")
+    await world.look()
+    assert world.added == [SUPPORT]
+
+
+async def test_a_missing_prompt_is_named_and_found_once_it_is_there(world: World) -> None:
+    world.cluster.put(llm_deployment(prompt={"ref": {"name": "support"}}))
+    await world.settle()
+    assert "support" in world.condition("Stalled")["message"]
+    world.cluster.put(llm_prompt())
+    await world.settle()
+    assert world.status()["phase"] == "Ready"
+
+
+async def test_figures_count_looks_by_how_they_ended(world: World) -> None:
+    world.cluster.put(llm_deployment())
+    await world.look()
+    world.cluster.faults.append(Fault(errors.TransientError(503, "", "later"), lambda call: call.verb == "get"))
+    await world.look()
+    figures = world.reconciler.metrics.text().decode()
+    assert 'llm_operator_reconcile_seconds_count{kind="LLMDeployment",result="ok"} 1.0' in figures
+    assert 'llm_operator_reconcile_seconds_count{kind="LLMDeployment",result="transient"} 1.0' in figures
+    assert 'llm_operator_writes_total{kind="LLMDeployment",verb="status"} 1.0' in figures

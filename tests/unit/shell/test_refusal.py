@@ -1,0 +1,54 @@
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from llm_operator.core.actions import EventDraft, Plan
+from llm_operator.core.conditions import Condition, merge
+from llm_operator.shell.errors import ForbiddenError
+from llm_operator.shell.refusal import refused
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+QUOTA = ForbiddenError(403, "Forbidden", "exceeded quota: gpus", "PATCH /apis/apps/v1/namespaces/ns/deployments/chat-x")
+
+
+def observed(status: dict[str, Any] | None = None) -> dict[str, Any]:
+    return {"metadata": {"name": "chat", "generation": 3}, "status": status or {}}
+
+
+def plan(phase: str = "Loading", now: datetime = NOW) -> Plan:
+    conditions = [
+        Condition("Stalled", "True" if phase == "Stalled" else "False", "NotStalled", "nothing"),
+        Condition("Reconciling", "True", "Loading", "loads"),
+        Condition("Ready", "True", "Serving", "serves"),
+    ]
+    status = {"phase": phase, "reason": phase, "message": "", "conditions": merge(conditions, {}, 3, now)}
+    return Plan(status=status, events=(EventDraft("Normal", "NotStalled", "nothing"),))
+
+
+def by_type(status: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {each["type"]: each for each in status["conditions"]}
+
+
+def test_a_refusal_stalls_in_the_servers_words_and_leaves_what_serves() -> None:
+    result = refused(plan(), observed(), QUOTA, NOW)
+    conditions = by_type(result.status)
+    assert (conditions["Stalled"]["status"], conditions["Stalled"]["reason"]) == ("True", "Refused")
+    assert conditions["Stalled"]["message"].startswith(
+        "the API server refused PATCH /apis/apps/v1/namespaces/ns/deployments/chat-x: exceeded quota"
+    )
+    assert conditions["Reconciling"]["status"] == "False"
+    assert conditions["Ready"] == by_type(plan().status)["Ready"]
+    assert (result.status["phase"], result.status["reason"]) == ("Stalled", "Refused")
+    assert [(each.type, each.reason) for each in result.events] == [("Warning", "Refused")]
+
+
+def test_the_same_refusal_again_changes_nothing() -> None:
+    first = refused(plan(), observed(), QUOTA, NOW)
+    later = NOW + timedelta(hours=1)
+    again = refused(plan(now=later), observed(first.status), QUOTA, later)
+    assert by_type(again.status)["Stalled"] == by_type(first.status)["Stalled"]
+    assert again.events == ()
+
+
+def test_what_the_user_has_to_repair_goes_first() -> None:
+    stalled = plan("Stalled")
+    assert refused(stalled, observed(), QUOTA, NOW) is stalled
