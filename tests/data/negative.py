@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import yaml
 
-_FOLDER = Path(__file__).parent / "negative"
+_FOLDER = Path(__file__).parent / "negative_cases"
 _BASE: dict[str, dict[str, Any]] = yaml.safe_load((_FOLDER / "base.yaml").read_text())
 
 
