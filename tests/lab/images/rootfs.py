@@ -15,7 +15,7 @@ from tests.lab.images.archive import Entry, directory, tree
 from tests.lab.state import cache_dir
 
 PYTHON = "3.11"
-_PYTHON_PACKAGES = ("python3-minimal", f"python{PYTHON}-minimal", f"libpython{PYTHON}-stdlib")
+_PYTHON_PACKAGES = ("python3-minimal", f"python{PYTHON}-minimal", f"libpython{PYTHON}-stdlib", "ca-certificates")
 _UNUSED = (
     "bin/tar", "dev", "sbin", "usr/sbin", "usr/libexec", "var/cache", "var/log",
     "etc/rmt", "etc/alternatives", "etc/apt", "etc/cron.daily", "etc/dpkg", "etc/fstab", "etc/hostname", "etc/logrotate.d",
@@ -96,5 +96,8 @@ def _finish(root: Path) -> None:
                 path.unlink()
     for name, text in _FILES.items():
         (root / name).write_text(text)
+    # What the package's maintainer script would do; a TLS client that finds no authorities does not even start.
+    authorities = sorted((root / "usr/share/ca-certificates/mozilla").glob("*.crt"))
+    (root / "etc/ssl/certs/ca-certificates.crt").write_text("".join(path.read_text() for path in authorities))
     library = root / f"usr/lib/python{PYTHON}"
     Rootfs(root).compile(library, f"/usr/lib/python{PYTHON}")
