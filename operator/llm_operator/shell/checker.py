@@ -1,5 +1,6 @@
 """Checks bundles outside the operator's process, because their templates and schemas come from tenants."""
 
+import contextlib
 import json
 import os
 import signal
@@ -111,5 +112,6 @@ class Checker:
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe:
-                pipe.close()
+                with contextlib.suppress(BrokenPipeError):  # closing flushes, and nobody may be left to read it
+                    pipe.close()
         self._process = None
