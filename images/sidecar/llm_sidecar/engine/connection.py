@@ -78,13 +78,13 @@ class Connection(asyncio.Protocol):
     async def body(self, limit: int = MAX_ANSWER) -> bytes:
         """Return the whole body, or raise AnswerTooLargeError."""
         self._whole = limit
-        while not self._complete:
+        while not self._complete and self._held <= limit:
             if self._paused and self._transport is not None:
                 self._paused = False
                 self._transport.resume_reading()
             await self._wait()
-            if self._held > limit:
-                raise AnswerTooLargeError(f"the engine's answer is larger than {limit} bytes")
+        if self._held > limit:
+            raise AnswerTooLargeError(f"the engine's answer is larger than {limit} bytes")
         return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
 
     def close(self) -> None:

@@ -105,8 +105,13 @@ class Exchange:
             async with asyncio.timeout(_LAST_WORDS_S):
                 await last
         except TimeoutError:
-            if self._client is not None:
-                self._client.abort()
+            await self.cut()
+
+    async def cut(self) -> None:
+        """Drop the connection in the middle of an answer that cannot be completed."""
+        if self._client is not None:
+            self._client.abort()
+            await self._receive()  # until the loss is known, so that the server does not wonder about the missing rest
 
     def finish(self) -> None:
         """Let go of timer and client."""

@@ -116,6 +116,8 @@ class PublicApp:
         elif call is not None and call.stream is not None:
             self._services.metrics.stream_errors.labels(error.code).inc()
             await exchange.close_with(exchange.write(call.stream.fail(error), more=False))
+        else:
+            await exchange.cut()
 
     def _shed(self, refusal: Refusal) -> Refusal:
         if refusal.code in _SHED:

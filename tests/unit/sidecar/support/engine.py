@@ -144,6 +144,9 @@ class Engine:
                     self.aborted.set()
                     return
                 answering.result()
+            except ConnectionError:
+                self.aborted.set()
+                raise
             finally:
                 answering.cancel()
                 leaving.cancel()

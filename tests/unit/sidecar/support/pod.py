@@ -24,7 +24,8 @@ class SnapshotDir:
     """A mounted ConfigMap: files behind a ``..data`` link that is swapped as a whole."""
 
     def __init__(self, path: Path) -> None:
-            self.path = path
+        path.mkdir(exist_ok=True)
+        self.path = path
         self._number = itertools.count()
 
     def write(self, generation: int, revision: str, bundle: Bundle | bytes | None, engine: str = ENGINE) -> None:

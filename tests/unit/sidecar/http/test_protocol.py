@@ -1,0 +1,186 @@
+"""What is not a proper HTTP/1.1 request ends here."""
+
+import asyncio
+
+import pytest
+
+from llm_sidecar.http import protocol
+from tests.unit.sidecar.support.client import Client, ask, connect, get, post
+from tests.unit.sidecar.support.pod import Pod
+
+HEAD = b"POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+BODY = b'{"prompt": "x"}'
+
+
+@pytest.fixture
+def short_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "HEADER_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(protocol, "LINGER_S", 0.3)
+
+
+AMBIGUOUS = [
+    "content-length: 15\r\ntransfer-encoding: chunked\r\n",
+    "transfer-encoding: chunked\r\ncontent-length: 15\r\n",
+    "content-length: 15\r\ncontent-length: 16\r\n",
+    "content-length: 15, 15\r\n",
+    "content-length: +15\r\n",
+    "content-length: 0x0f\r\n",
+    "content-length: -1\r\n",
+    "content-length : 15\r\n",
+    "transfer-encoding: xchunked\r\n",
+    "transfer-encoding: chunked, identity\r\n",
+    "content-length: 15\nx: y\r\n",
+    "x: a\rcontent-length: 15\r\n",
+    "x: y\r\n folded: z\r\ncontent-length: 15\r\n",
+    "na me: y\r\ncontent-length: 15\r\n",
+    "x: a\x00b\r\ncontent-length: 15\r\n",
+]
+
+
+async def test_a_request_whose_end_is_ambiguous_is_refused(pod: Pod) -> None:
+    for head in AMBIGUOUS:
+        async with connect(pod.port) as client:
+            client.send(HEAD + head.encode() + b"\r\n" + BODY)
+            answer = await client.answer()
+            assert (answer.status, answer.error["code"]) == (400, "invalid_http"), head
+            assert not await client.closed()
+    assert not pod.engine.requests
+
+
+async def test_a_chunked_body_arrives_whole_and_travels_with_a_length(pod: Pod) -> None:
+    async with connect(pod.port) as client:
+        client.send(HEAD + b"transfer-encoding: chunked\r\n\r\n")
+        for at in range(0, len(BODY), 4):
+            part = BODY[at : at + 4]
+            client.send(b"%x\r\n%s\r\n" % (len(part), part))
+            await asyncio.sleep(0)
+        client.send(b"0\r\n\r\n")
+        assert (await client.answer()).status == 200
+    assert pod.engine.requests[-1].body == BODY
+    assert "transfer-encoding" not in pod.engine.requests[-1].headers
+
+
+async def test_garbage_instead_of_a_chunk_ends_the_request(pod: Pod) -> None:
+    async with connect(pod.port) as client:
+        client.send(
+            b"POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n"
+        )
+        assert (await client.answer()).status == 400
+    assert not pod.engine.requests
+
+
+async def test_bytes_that_are_not_http_are_answered_and_the_connection_closed(pod: Pod) -> None:
+    async with connect(pod.port) as client:
+        client.send(b"\x16\x03\x01\x02\x00 this is TLS or worse\r\n\r\n")
+        answer = await client.answer()
+        assert (answer.status, answer.error["code"]) == (400, "invalid_http")
+        assert not await client.closed()
+
+
+@pytest.mark.parametrize("header", ["upgrade: h2c\r\nconnection: upgrade, http2-settings", "upgrade: websocket\r\nconnection: upgrade"])
+async def test_an_upgrade_is_refused(pod: Pod, header: str) -> None:
+    answer = await pod.post("/v1/completions", {"prompt": "x"}, *header.split("\r\n"))
+    assert (answer.status, answer.error["code"]) == (400, "upgrade_not_supported")
+    assert not pod.engine.requests
+
+
+async def test_a_tunnel_is_refused(pod: Pod) -> None:
+    answer = await ask(pod.port, b"CONNECT 127.0.0.1:8000 HTTP/1.1\r\nhost: x\r\n\r\n")
+    assert answer.status == 400
+
+
+async def test_the_http2_preface_is_refused(pod: Pod) -> None:
+    async with connect(pod.port) as client:
+        client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        assert b" 400 " in await client.closed()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [["x-large: " + "a" * 33_000], [f"x-{number}: y" for number in range(200)], ["cookie: " + "b" * 300_000]],
+    ids=["one large", "many small", "far too large"],
+)
+async def test_large_heads_get_431(pod: Pod, headers: list[str]) -> None:
+    async with connect(pod.port) as client:
+        client.send(get("/v1/models", *headers))
+        answer = await client.answer()
+        assert (answer.status, answer.error["code"]) == (431, "headers_too_large")
+    assert not pod.engine.requests
+
+
+async def test_a_head_within_the_limit_is_served(pod: Pod) -> None:
+    assert (await pod.get("/v1/models", "x-large: " + "a" * 30_000)).status == 200
+
+
+async def test_a_header_that_never_ends_is_cut_off_at_the_limit(pod: Pod) -> None:
+    async with connect(pod.port) as client:
+        client.send(b"GET /v1/models HTTP/1.1\r\nx: ")
+        for _ in range(protocol.MAX_HEADER_BYTES // 1024):
+            client.send(b"a" * 1024)
+            await asyncio.sleep(0)
+        assert (await client.answer()).status == 431
+
+
+@pytest.mark.usefixtures("short_times")
+async def test_a_slow_head_gets_408(pod: Pod) -> None:
+    async with connect(pod.port) as client:
+        dripping = asyncio.create_task(_drip(client, b"GET /v1/models HTTP/1.1\r\nhost: x\r\nx: " + b"a" * 200))
+        answer = await client.answer()
+        dripping.cancel()
+        assert (answer.status, answer.error["code"]) == (408, "head_timeout")
+
+
+@pytest.mark.usefixtures("short_times")
+async def test_a_slow_second_head_gets_408_too(pod: Pod) -> None:
+    async with connect(pod.port) as client:
+        client.send(get("/v1/models"))
+        assert (await client.answer()).status == 200
+        client.send(b"GET /v1/models HTTP/1.1\r\nhost")
+        answer = await client.answer()
+        assert answer.status == 408
+
+
+@pytest.mark.usefixtures("short_times")
+async def test_a_connection_that_says_nothing_is_closed(pod: Pod) -> None:
+    async with connect(pod.port) as client:
+        assert b" 408 " in await client.closed()
+
+
+@pytest.mark.usefixtures("short_times")
+async def test_a_long_answer_outlives_the_time_for_heads(pod: Pod) -> None:
+    async with connect(pod.port) as client:
+        client.send(get("/v1/models"))
+        assert (await client.answer()).status == 200
+        await asyncio.sleep(0.5)
+        client.send(post("/v1/completions", BODY))
+        assert (await client.answer()).status == 200
+
+
+@pytest.mark.usefixtures("short_times")
+async def test_the_rest_of_an_unwanted_body_is_read_for_a_while_only(pod: Pod) -> None:
+    async with connect(pod.port) as client:
+        client.send(b"POST /nowhere HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n" + b"a" * 1000)
+        assert (await client.answer()).status == 404
+        assert not await client.closed()
+
+
+async def test_the_connection_goes_on_after_an_unwanted_body(pod: Pod) -> None:
+    async with connect(pod.port) as client:
+        client.send(b"POST /nowhere HTTP/1.1\r\nhost: x\r\ncontent-length: 5000\r\n\r\n" + b"a" * 1000)
+        assert (await client.answer()).status == 404
+        client.send(b"a" * 4000 + get("/v1/models"))
+        assert (await client.answer()).status == 200
+
+
+async def test_expect_continue_is_answered_before_the_body(pod: Pod) -> None:
+    async with connect(pod.port) as client:
+        client.send(HEAD + b"expect: 100-continue\r\ncontent-length: %d\r\n\r\n" % len(BODY))
+        assert await client.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        client.send(BODY)
+        assert (await client.answer()).status == 200
+
+
+async def _drip(client: Client, data: bytes) -> None:
+    for byte in data:
+        client.send(bytes([byte]))
+        await asyncio.sleep(0.01)
