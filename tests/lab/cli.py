@@ -21,8 +21,10 @@ _DOWN = 3  # what `status` exits with when there is no lab, as service managers 
 
 def main(argv: list[str]) -> int:
     """Run one command and return its exit code."""
-    args = _parser().parse_args(argv)
     try:
+        if argv[:1] in (["exec"], ["kubectl"]):  # argparse would take the command's own flags for ours
+            return _become(_words(argv))
+        args = _parser().parse_args(argv)
         code: int = args.run(args)
         sys.stdout.flush()
     except BrokenPipeError:  # whoever read our words has heard enough
@@ -51,11 +53,8 @@ def _parser() -> argparse.ArgumentParser:
     start.add_argument("--memory", action="store_true", help="keep images and volumes in memory instead of on disk")
     command("down", _down, "end everything and leave nothing behind but logs")
     command("status", _status, "say what runs; exit code 3 when nothing does")
-    for name, run, text in (
-        ("exec", _exec, "run a command inside the lab's network: exec -- CMD"),
-        ("kubectl", _kubectl, "run kubectl inside, as administrator"),
-    ):
-        command(name, run, text).add_argument("argv", nargs=argparse.REMAINDER)
+    command("exec", None, "run a command inside the lab's network: exec -- CMD")
+    command("kubectl", None, "run kubectl inside, as administrator")
     command("image", _image, "load OCI archives into the node").add_argument("tars", nargs="+", type=Path)
     logs = command("logs", _logs, "print the end of a component's log")
     logs.add_argument("component")
@@ -97,15 +96,14 @@ def _status(_args: argparse.Namespace) -> int:
     return 0
 
 
-def _exec(args: argparse.Namespace) -> int:
-    argv = args.argv[1:] if args.argv[:1] == ["--"] else args.argv
-    if not argv:
+def _words(argv: list[str]) -> list[str]:
+    name, *words = argv
+    words = words[1:] if words[:1] == ["--"] else words
+    if name == "kubectl":
+        return ["kubectl", *words]
+    if not words:
         raise LabError("exec -- CMD: the command is missing")
-    return _become(argv)
-
-
-def _kubectl(args: argparse.Namespace) -> int:
-    return _become(["kubectl", *args.argv])
+    return words
 
 
 def _become(argv: list[str]) -> int:

@@ -3,11 +3,12 @@
 import json
 import os
 import subprocess
+import tarfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
 from tests.lab import boot, builds, isolate, namespaces, procs, up
 from tests.lab.clean import outer_process
@@ -94,16 +95,27 @@ class Lab:
         self.kubectl("create", "-f", "-", stdin=json.dumps(namespaces.restricted(name, labels)))
 
     def load_image(self, tar: Path) -> str:
-        """Load an OCI archive into the node."""
+        """Load an OCI archive into the node, unless the node has just that image; return what was done in words."""
         settings = self.settings
         if not settings.node:
             raise LabError("this lab has no node that could hold images: it was started with --mode control-plane")
-        prefix = ["nsenter", f"--target={self._outer.pid}", "--mount", "--net", "--"]
-        command = [*prefix, *boot.ctr_command(self.state, settings), "images", "import", "-"]
+        with tarfile.open(tar) as archive:
+            index = archive.extractfile("index.json")
+            assert index is not None
+            manifest = json.load(index)["manifests"][0]
+        ref = manifest["annotations"]["io.containerd.image.name"]
+        if manifest["digest"] in self._ctr("images", "list", f"name=={ref}"):
+            return f"{ref}: already there"
         with tar.open("rb") as file:
-            done = subprocess.run(command, stdin=file, capture_output=True, text=True, check=False, env={"PATH": search_path()})
+            self._ctr("images", "import", "-", stdin=file)
+        return f"{ref}: loaded"
+
+    def _ctr(self, *args: str, stdin: IO[bytes] | None = None) -> str:
+        prefix = ["nsenter", f"--target={self._outer.pid}", "--mount", "--net", "--"]
+        command = [*prefix, *boot.ctr_command(self.state, self.settings), *args]
+        done = subprocess.run(command, stdin=stdin, capture_output=True, text=True, check=False, env={"PATH": search_path()})
         if done.returncode:
-            raise LabError(f"{tar} does not load: {done.stderr.strip()}")
+            raise LabError(f"ctr {' '.join(args)}: {done.stderr.strip()}")
         return done.stdout
 
     def stop(self, component: str) -> None:
