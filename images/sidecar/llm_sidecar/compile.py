@@ -9,7 +9,7 @@ import msgspec
 
 from llm_sidecar.bundle import Bundle, BundleError, Limits, Prompt, Sampling
 from llm_sidecar.inputs import Inputs
-from llm_sidecar.templates import RenderError, Templates
+from llm_sidecar.templates import RenderError, Templates, dry_run
 
 SYSTEM = "prompt.system"
 TEMPLATE = "prompt.template"
@@ -75,31 +75,34 @@ def _prepare(prompt: Prompt) -> Prepared:
         raise BundleError(TEMPLATE, "a prompt has either a template or system and messages, not both")
     inputs = Inputs(prompt.inputs, "prompt.inputs")
     templates = Templates()
-    messages: list[tuple[str, str]] = []
-    if prompt.template is not None:
-        used = templates.add(TEMPLATE, prompt.template, inputs.names | {"prompt"})
-        if "prompt" not in used:
-            raise BundleError(TEMPLATE, "the template never uses {{ prompt }}, so the client's text would be lost")
-    if prompt.system is not None:
-        templates.add(SYSTEM, prompt.system, inputs.names)
-        messages.append(("system", SYSTEM))
-    for index, message in enumerate(prompt.messages):
-        field = f"prompt.messages[{index}].content"
-        templates.add(field, message.content, inputs.names)
-        messages.append((message.role, field))
-    prepared = Prepared(templates=templates, inputs=inputs, has_template=prompt.template is not None, messages=tuple(messages))
-    _try_out(prepared)
+    if prompt.template is not None and "prompt" not in templates.add(TEMPLATE, prompt.template, inputs.names | {"prompt"}):
+        raise BundleError(TEMPLATE, "the template never uses {{ prompt }}, so the client's text would be lost")
+    messages = [("system", SYSTEM, prompt.system)] if prompt.system is not None else []
+    messages += [(message.role, f"prompt.messages[{index}].content", message.content) for index, message in enumerate(prompt.messages)]
+    for _, field, source in messages:
+        templates.add(field, source, inputs.names)
+    prepared = Prepared(
+        templates=templates,
+        inputs=inputs,
+        has_template=prompt.template is not None,
+        messages=tuple((role, field) for role, field, _ in messages),
+    )
+    sources = {field: source for _, field, source in messages}
+    _try_out(prepared, {TEMPLATE: prompt.template} if prompt.template is not None else sources)
     return prepared
 
 
-def _try_out(prepared: Prepared) -> None:
-    """Render with the defaults alone, where they are all a request needs: what fails then fails for every plain request."""
-    if not prepared.inputs.complete:
-        return
-    fields = [field for _, field in prepared.messages] + [TEMPLATE] * prepared.has_template
-    for field in fields:
+def _try_out(prepared: Prepared, sources: Mapping[str, str]) -> None:
+    """Render with the defaults: where they are all a request needs, what fails then fails for every plain request."""
+    values = {**prepared.inputs.defaults, "prompt": "text"}
+    for field, source in sources.items():
+        if not prepared.inputs.complete:
+            wrong = dry_run(source, values)
+            if wrong is not None:
+                raise BundleError(field, wrong)
+            continue
         try:
-            prepared.templates.render(field, {**prepared.inputs.defaults, "prompt": "text"})
+            prepared.templates.render(field, values)
         except RenderError as error:
             raise BundleError(field, f"rendering with the default variables failed: {error.message}") from error
 

@@ -10,6 +10,7 @@ from llm_sidecar.bundle import BundleError
 FUEL = 200_000
 """Instructions one rendering may take: a few milliseconds at most, so that a loop in a template cannot hold up a stream."""
 
+_WRONG_WITH_ANY_VALUES = frozenset({"UnknownFilter", "UnknownTest", "UnknownFunction", "UnknownMethod", "TemplateNotFound", "OutOfFuel"})
 _GLOBALS = frozenset({"range", "dict", "namespace", "cycler", "joiner"})
 
 
@@ -55,6 +56,16 @@ class Templates:
             return self._environment.render_template(field, **variables)
         except minijinja.TemplateError as error:
             raise RenderError(field, _sentence(error)) from error
+
+
+def dry_run(source: str, variables: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with a template whatever its values are, as far as running it without most of them can show."""
+    environment = minijinja.Environment(debug=False, fuel=FUEL, undefined_behavior="chainable")
+    try:
+        environment.render_str(source, **variables)
+    except minijinja.TemplateError as error:
+        return _sentence(error) if error.kind in _WRONG_WITH_ANY_VALUES else None
+    return None
 
 
 def _sentence(error: minijinja.TemplateError) -> str:

@@ -1,5 +1,7 @@
 """The parts of the engine's answers the sidecar reads; everything else passes unseen."""
 
+from typing import Any
+
 import msgspec
 
 
@@ -23,7 +25,7 @@ class Completion(msgspec.Struct):
 
     choices: tuple[Choice, ...] = ()
     usage: Usage | None = None
-    error: msgspec.Raw | None = None
+    error: Any = None
 
 
 class Accounted(msgspec.Struct, gc=False):

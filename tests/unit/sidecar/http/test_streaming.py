@@ -22,7 +22,7 @@ async def test_every_event_arrives_when_it_is_sent(pod: Pod) -> None:
         writer.write(STREAM_HEAD)
         for _ in range(20):
             writer.write(chunk(event({"choices": [{"index": 0, "text": f"{time.perf_counter():.6f}"}]})))
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.05)
         writer.write(chunk(event(b"[DONE]")) + b"0\r\n\r\n")
 
     pod.engine.script = script
@@ -32,7 +32,7 @@ async def test_every_event_arrives_when_it_is_sent(pod: Pod) -> None:
     pieces = [(moment, piece) for moment, piece in answer.pieces if b"text" in piece]
     assert len(pieces) == 20
     delays = sorted(moment - float(piece.split(b'"text":"')[1].split(b'"')[0]) for moment, piece in pieces)
-    assert delays[len(delays) // 2] < 0.015  # below the pace: nothing waits for the next event
+    assert delays[len(delays) // 2] < 0.04  # below the pace: nothing waits for the next event
 
 
 async def test_the_status_is_sent_before_the_first_token(pod: Pod) -> None:
