@@ -6,123 +6,31 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.lab import cgroups, isolate, procs, up
+from tests.e2e.lab_kit import NOBODY, POD, SIMULATED_POD, Subject, Traces, interpreter_for, looking_pod
+from tests.lab import procs, up
 from tests.lab.clean import outer_process
-from tests.lab.cluster import Lab
-from tests.lab.state import REPOSITORY, State
+from tests.lab.images import build as images
+from tests.lab.state import State
 from tests.lab.wait import until
 
 pytestmark = pytest.mark.timeout(240)
 
-SYSCTLS = ("vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops", "net/ipv4/ip_forward")
-POD = {
-    "apiVersion": "v1",
-    "kind": "Pod",
-    "metadata": {"name": "holder", "namespace": "default"},
-    "spec": {
-        "containers": [
-            {
-                "name": "main",
-                "image": "lab.local/pause:1",
-                "imagePullPolicy": "IfNotPresent",
-                "resources": {"limits": {"nvidia.com/gpu": "1"}},
-                "volumeMounts": [{"name": "scratch", "mountPath": "/scratch"}],
-            }
-        ],
-        "volumes": [{"name": "scratch", "emptyDir": {"medium": "Memory"}}],
-    },
-}
-
-
-@dataclass(frozen=True)
-class Traces:
-    """What of the machine a lab touches, or must not."""
-
-    sysctls: dict[str, str]
-    folders: list[str]
-    processes: list[str]
-    mounts: list[str]
-    groups: list[str]
-    addresses: list[str]
-
-    @classmethod
-    def of(cls, state: State) -> "Traces":
-        """Look everywhere a lab could have left something."""
-        processes, mounts = [], []
-        for pid in procs.all_pids():
-            try:
-                mounted = (procs.PROC / str(pid) / "mountinfo").read_text()
-                groups = (procs.PROC / str(pid) / "cgroup").read_text()
-            except OSError:
-                continue
-            mounts += [line for line in mounted.splitlines() if str(state.root) in line]
-            processes += [f"{pid} in {state.name}"] if state.name in groups else []
-        processes += [f"{process.pid} marked" for process in procs.marked(state)]
-        return cls(
-            sysctls={name: (Path("/proc/sys") / name).read_text() for name in SYSCTLS},
-            folders=[str(folder) for folder in isolate.HIDDEN if folder.exists()],
-            processes=processes,
-            mounts=mounts,
-            groups=[str(entry.group) for entry in cgroups.discover(state.name) if entry.group.exists()],
-            addresses=[line for line in output("ip", "-oneline", "address").splitlines() if "198.18." in line or "198.19." in line],
-        )
-
-
-def output(*argv: str) -> str:
-    """Return what a command prints."""
-    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A lab of a test's own, driven as a user drives it."""
-
-    state: State
-
-    @property
-    def lab(self) -> Lab:
-        """Return it as tests see it."""
-        return Lab(self.state)
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """Return an environment that names it."""
-        return {**os.environ, "LLM_LAB_DIR": str(self.state.root)}
-
-    def popen(self, *args: str) -> "subprocess.Popen[str]":
-        """Start a command of the lab."""
-        command = [sys.executable, "-m", "tests.lab", *args]
-        return subprocess.Popen(command, cwd=REPOSITORY, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-    def run(self, *args: str, expect: int = 0) -> str:
-        """Run a command of the lab and return what it said."""
-        process = self.popen(*args)
-        said, _ = process.communicate(timeout=120)
-        assert process.returncode == expect, said
-        return said
-
-    def up_until(self, step: str) -> "subprocess.Popen[str]":
-        """Start `up` and return when it has said a step."""
-        process = self.popen("up", "--kwok-nodes", "1")
-        assert process.stdout is not None
-        assert any(step in line for line in process.stdout), f"up never said {step!r}"
-        return process
-
-    def hold_a_pod(self) -> None:
-        """Have a pod with a mount, a veth pair and a control group run."""
-        self.lab.kubectl("apply", "-f", "-", stdin=json.dumps(POD))
-        self.lab.kubectl("wait", "--for=condition=Ready", "pod/holder", "--timeout=60s")
-
-    def node(self) -> dict[str, Any]:
-        """Return the real node."""
-        found: dict[str, Any] = json.loads(self.lab.kubectl("get", "node", "node1", "-o", "json"))
-        return found
+LOOK_AROUND = """
+import pathlib, socket, urllib.request
+print(socket.gethostbyname("kubernetes.default"))
+print(urllib.request.urlopen("http://198.18.0.1:8333/healthz", timeout=5).status)
+print(pathlib.Path("/data/file").read_text())
+"""
+MEET = """
+import socket, sys
+with socket.create_server(("", 9090)), socket.create_connection((sys.argv[1], 9090), 5) as client:
+    print(client.getpeername()[0])
+"""
 
 
 @pytest.fixture
@@ -252,9 +160,69 @@ def test_two_labs_with_the_same_addresses_do_not_see_each_other(subject: Subject
     assert "up: full" in subject.run("status")
 
 
+def test_a_restricted_pod_resolves_services_reaches_s3_and_reads_a_volume(subject: Subject, tmp_path: Path) -> None:
+    (python,) = images.build(["python"])
+    subject.run("up", "--s3")
+    subject.run("image", str(python))
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "file").write_text("from the machine")
+    subject.lab.create_namespace("strict")
+    subject.lab.kubectl("apply", "-f", "-", stdin=json.dumps(looking_pod(tmp_path / "data", LOOK_AROUND)))
+    subject.lab.kubectl("wait", "-n", "strict", "--for=jsonpath={.status.phase}=Succeeded", "pod/looking", "--timeout=30s")
+    assert subject.lab.kubectl("logs", "-n", "strict", "looking").split("\n") == ["198.19.0.1", "200", "from the machine", ""]
+
+
 def test_s3_answers_commands_and_hands_out_its_keys(subject: Subject) -> None:
     subject.run("up", "--s3")
     keys = dict(line.split("=", 1) for line in subject.state.s3_credentials.read_text().splitlines())
     assert subject.lab.exec(["curl", "--silent", "--output", "/dev/null", "--write-out", "%{http_code}", keys["AWS_ENDPOINT_URL"]]) == "403"
     put = "from tests.lab.s3 import S3Client; c = S3Client('http://198.18.0.1:8333'); c.create_bucket('models'); c.put('models', 'a', b'x')"
     subject.lab.exec([sys.executable, "-c", put])
+
+
+@pytest.fixture
+def ordinary(tmp_path: Path) -> Iterator[Subject]:
+    """Return a lab of a user without any right, and check its end."""
+    for folder in (tmp_path, *tmp_path.parents[:2]):  # the test runner keeps them to itself
+        folder.chmod(0o711)
+    root = tmp_path / "lab"
+    root.mkdir()
+    os.chown(root, 65534, 65534)
+    subject = Subject(State(root), NOBODY, interpreter_for(NOBODY), {"HOME": str(root)})
+    yield subject
+    subject.run("down")
+    assert procs.marked(subject.state) == []
+
+
+def user_namespaces_allowed() -> bool:
+    """Say whether the host lets ordinary users have a network of their own."""
+    return (
+        subprocess.run([*NOBODY, "unshare", "--user", "--map-root-user", "--net", "true"], capture_output=True, check=False).returncode == 0
+    )
+
+
+def test_an_ordinary_user_gets_a_control_plane_whose_pods_have_addresses(ordinary: Subject) -> None:
+    if not user_namespaces_allowed():
+        pytest.skip("this host allows ordinary users no network namespace")
+    ordinary.run("up", "--mode", "control-plane", "--kwok-nodes", "1")
+    assert "network userns" in ordinary.run("status")
+    ordinary.run("kubectl", "run", "simulated", "--image=none", f"--overrides={json.dumps(SIMULATED_POD)}")
+    ordinary.run("kubectl", "wait", "--for=condition=Ready", "pod/simulated", "--timeout=30s")
+    address = ordinary.run("kubectl", "get", "pod", "simulated", "-o", "jsonpath={.status.podIP}")
+    assert address.startswith("198.18.")
+    assert ordinary.run("exec", "--", ordinary.python, "-c", MEET, address) == f"{address}\n"
+
+
+def test_where_no_namespace_is_allowed_the_control_plane_runs_on_loopback_and_says_so(ordinary: Subject, tmp_path: Path) -> None:
+    refusing = tmp_path / "bin" / "unshare"
+    refusing.parent.mkdir()
+    refusing.write_text("#!/bin/sh\nexit 1\n")
+    refusing.chmod(0o755)
+    subject = replace(ordinary, extra={**ordinary.extra, "PATH": f"{refusing.parent}:{os.environ['PATH']}"})
+    subject.run("up", "--mode", "control-plane")
+    assert "pod addresses reachable from inside: no" in subject.run("status")
+    assert "default" in subject.run("kubectl", "get", "namespaces", "-o", "name")
+    outer = outer_process(subject.state)
+    assert outer is not None
+    os.kill(outer.pid, signal.SIGKILL)
+    until(lambda: not procs.marked(subject.state), timeout_s=20, what="the end of every component")

@@ -8,7 +8,6 @@ from typing import NoReturn
 from tests.lab import addresses, builds, cgroups, components, configs, isolate, kwok, probe
 from tests.lab.api import Api
 from tests.lab.components import Extra
-from tests.lab.images.build import image_path
 from tests.lab.state import MARKER, Settings, State
 from tests.lab.supervisor import ComponentError, Supervisor
 from tests.lab.wait import WaitTimeoutError
@@ -76,6 +75,8 @@ class Boot:
         return self._ctr("version").returncode == 0
 
     def _import_pause(self) -> None:
+        from tests.lab.images.build import image_path  # noqa: PLC0415  # needs packages that a lab without a node does without
+
         done = self._ctr("images", "import", str(image_path("pause")))
         if done.returncode:
             raise ComponentError("containerd", f"the pause image does not load: {done.stderr.strip()}")

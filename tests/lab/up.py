@@ -9,7 +9,6 @@ from dataclasses import asdict, replace
 
 from tests.lab import builds, host, isolate
 from tests.lab.clean import clean, outer_process
-from tests.lab.images import build as images
 from tests.lab.launch import free_ports, launch
 from tests.lab.procs import Process
 from tests.lab.say import say
@@ -87,7 +86,9 @@ def _prepare_machine(settings: Settings) -> None:
     host.ensure_packages(node=settings.node)
     builds.build(["cp", *(["containerd", "coredns"] if settings.node else []), *(["kwok"] if settings.kwok else []), "helm"])
     if settings.node:
-        images.build(["pause"])
+        from tests.lab.images.build import build  # noqa: PLC0415  # needs packages that a lab without a node does without
+
+        build(["pause"])
 
 
 def _follow(state: State, outer: Process, start: float) -> None:
