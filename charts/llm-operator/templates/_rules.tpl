@@ -8,10 +8,7 @@
   resources: [pods]
   verbs: [list, watch]
 - apiGroups: [apps]
-  resources: [controllerrevisions]
-  verbs: [get, list, create, patch, delete]
-- apiGroups: [apps]
-  resources: [deployments]
+  resources: [controllerrevisions, deployments]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [batch]
   resources: [jobs]
@@ -27,10 +24,10 @@
   verbs: [patch]
 - apiGroups: [networking.k8s.io]
   resources: [networkpolicies]
-  verbs: [get, list, create, patch, delete]
+  verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
-  verbs: [get, list, create, patch, delete]
+  verbs: [get, list, watch, create, patch, delete]
 {{- end }}
 
 {{- define "llm-operator.rules.nudge" -}}

@@ -35,13 +35,13 @@ _WATCHED_CHILD = ("get", "list", "watch", "create", "patch", "delete")
 LLM_DEPLOYMENT = Kind("llmops.dev", "v1alpha1", "llmdeployments", "LLMDeployment", ("get", "list", "watch"), ("patch",))
 LLM_PROMPT = Kind("llmops.dev", "v1alpha1", "llmprompts", "LLMPrompt", ("get", "list", "watch"), ("patch",))
 DEPLOYMENT = Kind("apps", "v1", "deployments", "Deployment", _WATCHED_CHILD)
-CONTROLLER_REVISION = Kind("apps", "v1", "controllerrevisions", "ControllerRevision", _CHILD)
+CONTROLLER_REVISION = Kind("apps", "v1", "controllerrevisions", "ControllerRevision", _WATCHED_CHILD)
 SERVICE = Kind("", "v1", "services", "Service", _WATCHED_CHILD)
 CONFIG_MAP = Kind("", "v1", "configmaps", "ConfigMap", _WATCHED_CHILD)
 JOB = Kind("batch", "v1", "jobs", "Job", _CHILD)
 POD = Kind("", "v1", "pods", "Pod", ("list", "watch", "patch"))
-POD_DISRUPTION_BUDGET = Kind("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", _CHILD)
-NETWORK_POLICY = Kind("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", _CHILD)
+POD_DISRUPTION_BUDGET = Kind("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", _WATCHED_CHILD)
+NETWORK_POLICY = Kind("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", _WATCHED_CHILD)
 EVENT = Kind("events.k8s.io", "v1", "events", "Event", ("create", "patch"))
 
 CUSTOM: tuple[Kind, ...] = (LLM_DEPLOYMENT, LLM_PROMPT)
@@ -54,6 +54,6 @@ CHILDREN: tuple[Kind, ...] = (
     POD_DISRUPTION_BUDGET,
     NETWORK_POLICY,
 )
-WATCHED: tuple[Kind, ...] = (DEPLOYMENT, SERVICE, CONFIG_MAP, POD)
+WATCHED: tuple[Kind, ...] = (DEPLOYMENT, SERVICE, CONFIG_MAP, CONTROLLER_REVISION, POD_DISRUPTION_BUDGET, NETWORK_POLICY, POD)
 ALL: tuple[Kind, ...] = (*CUSTOM, *CHILDREN, POD, EVENT)
 BY_KIND: dict[str, Kind] = {kind.kind: kind for kind in ALL}
