@@ -97,6 +97,7 @@ class Run:
         self._shape = shape
         self._abort_at = abort_at
         self._abort_how = abort_how
+        self._broken = ""
         self._choices = [Choice(text, call.stops) for text in call.texts()]
 
     async def whole(self, engine: Engine, headers: dict[str, str]) -> None:
@@ -107,9 +108,9 @@ class Run:
                     choice.grow(made, last=False)
                 if self._aborts() or self._all_stopped():
                     break
-        if self._job.finish == "cut":
+        if self._broken == "cut":
             self._exchange.cut()
-        elif self._job.finish == "error":
+        elif self._broken == "error":
             await self._exchange.answer_json(500, _error(500, "EngineCore encountered an issue. See stack trace."))
         else:
             for choice in self._choices:
@@ -131,7 +132,7 @@ class Run:
                     for index in range(self._call.choices):
                         await self._event(self._shape.opening(index))
                 aborts = self._aborts()
-                if self._job.finish in {"cut", "error"}:
+                if self._broken:
                     break
                 last = aborts or made == self._job.max_tokens
                 await self._pieces(made, last=last)
@@ -147,10 +148,10 @@ class Run:
                 await self._event(self._shape.piece(index, text, choice.made, finish, choice.stop))
 
     async def _end(self) -> None:
-        if self._job.finish == "cut":
+        if self._broken == "cut":
             self._exchange.cut()
             return
-        if self._job.finish == "error":
+        if self._broken == "error":
             await self._event(_error(500, "EngineCore encountered an issue. See stack trace."))
         else:
             if self._job.finish == "abort":
@@ -167,7 +168,8 @@ class Run:
     def _aborts(self) -> bool:
         if self._abort_at is None or self._job.made < self._abort_at:
             return False
-        self._job.finish = {"cut": "cut", "error": "error", "finish": "abort"}[self._abort_how]
+        self._job.finish = "error" if self._abort_how == "error" else "abort"
+        self._broken = self._abort_how if self._abort_how != "finish" else ""
         return True
 
     def _all_stopped(self) -> bool:

@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+log = logging.getLogger(__name__)
 
 _MAX_HEAD_BYTES = 64 * 1024
 _MAX_BODY_BYTES = 256 * 1024 * 1024
@@ -93,6 +96,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._writable = asyncio.Event()
         self._writable.set()
+        self.closed = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -103,6 +107,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  asyncio's own
         self._connections.discard(self)
         self._transport = None
+        self.closed.set()
         self._stop_idle()
         if self._task is not None:
             self._task.cancel()
@@ -150,6 +155,9 @@ class Connection(asyncio.Protocol):
     async def _serve(self, request: Request) -> None:
         try:
             await self._handler(Exchange(request, self))
+        except Exception:
+            log.exception("%s %s", request.method, request.path)
+            self.cut()
         finally:
             self._task = None
         if self._transport is None:

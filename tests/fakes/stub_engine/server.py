@@ -55,6 +55,15 @@ class Stub:
         for connection in tuple(self._connections):
             connection.close_if_idle()
 
+    async def close(self) -> None:
+        """Break everything off at once, as SIGKILL would."""
+        if self._server is not None:
+            self._server.close()
+        connections = tuple(self._connections)
+        for connection in connections:
+            connection.cut()
+        await asyncio.gather(*(connection.closed.wait() for connection in connections))
+
     async def _until_idle(self, deadline: float | None) -> bool:
         while self.engine.jobs:
             if deadline is not None and asyncio.get_running_loop().time() >= deadline:
