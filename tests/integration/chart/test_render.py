@@ -29,6 +29,7 @@ INSTALLATIONS: dict[str, Object] = {
         "sources": {"schemes": ["s3"], "s3Buckets": ["models"]},
         "monitoringNamespaces": ["monitoring"],
         "resyncSeconds": 60,
+        "logLevel": "DEBUG",
         "podAnnotations": {"team": "ml"},
         "podLabels": {"team": "ml", "app.kubernetes.io/instance": "another"},
         "nodeSelector": {"pool": "system"},
@@ -150,6 +151,7 @@ def test_values_of_the_pod_end_up_in_the_pod() -> None:
     assert spec["serviceAccountName"] == "llm"
     assert spec["imagePullSecrets"] == [{"name": "pull"}]
     assert spec["containers"][0]["imagePullPolicy"] == "Always"
+    assert spec["containers"][0]["env"] == [{"name": "LLM_OPERATOR_LOG_LEVEL", "value": "DEBUG"}]
 
 
 @pytest.mark.parametrize(

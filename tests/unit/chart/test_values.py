@@ -79,6 +79,7 @@ def test_every_value_stands_under_a_comment() -> None:
         ({"sources": {"schemes": ["hf"]}}, "sources/schemes/0"),
         ({"sources": {"schemes": []}}, "sources/schemes"),
         ({"resyncSeconds": 1}, "resyncSeconds"),
+        ({"logLevel": "debug"}, "logLevel"),
         ({"resources": {"limits": {"memory": "lots"}}}, "resources/limits/memory"),
         ({"networkPolicy": True}, "networkPolicy"),
         ({"fullnameOverride": "UPPER"}, "fullnameOverride"),

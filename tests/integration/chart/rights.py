@@ -1,0 +1,36 @@
+"""What an account did to the API server, from its audit log, in the words of RBAC."""
+
+from collections.abc import Iterable
+from typing import Any
+
+Right = tuple[str, str, str]
+_CREATED, _FORBIDDEN = 201, 403
+
+
+def of_account(events: Iterable[dict[str, Any]], account: str) -> list[dict[str, Any]]:
+    """Return the finished requests for objects that were sent with the account's own token; impersonation is somebody else."""
+    mine = (event for event in events if event["user"]["username"] == account and "impersonatedUser" not in event)
+    return [event for event in mine if "resource" in event.get("objectRef", {}) and "code" in event.get("responseStatus", {})]
+
+
+def used(events: Iterable[dict[str, Any]], account: str) -> set[Right]:
+    """Return the rights an account made use of, as (group, resource, verb)."""
+    found = set()
+    for event in of_account(events, account):
+        right = _resource(event)
+        found.add((*right, event["verb"]))
+        if event["verb"] == "patch" and event["responseStatus"]["code"] == _CREATED:
+            found.add((*right, "create"))  # an apply to nothing asks for both
+    return found
+
+
+def forbidden(events: Iterable[dict[str, Any]], account: str) -> list[str]:
+    """Return what the account was refused, in the server's words."""
+    return [
+        event["responseStatus"].get("message", "") for event in of_account(events, account) if event["responseStatus"]["code"] == _FORBIDDEN
+    ]
+
+
+def _resource(event: dict[str, Any]) -> tuple[str, str]:
+    target = event["objectRef"]
+    return target.get("apiGroup", ""), "/".join(filter(None, (target["resource"], target.get("subresource"))))
