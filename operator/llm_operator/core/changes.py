@@ -14,29 +14,27 @@ _ENGINE_KINDS = frozenset({DEPLOYMENT, SERVICE})
 
 @dataclass(frozen=True)
 class Changes:
-    """Writes to make, what is in the way of them, and whether something of an earlier owner still has to go."""
+    """Writes to make, and names they have to wait for: those somebody else has, an earlier owner leaves, or a deletion still holds."""
 
-    applies: tuple[Apply, ...]
-    deletes: tuple[Delete, ...]
-    conflicts: tuple[Key, ...]
-    collecting: bool
+    applies: tuple[Apply, ...] = ()
+    deletes: tuple[Delete, ...] = ()
+    conflicts: tuple[Key, ...] = ()
+    leaving: tuple[Key, ...] = ()
+    going: tuple[Key, ...] = ()
 
 
 def changes(world: World, desired: tuple[Obj, ...], *, prune: frozenset[Kind], retained: frozenset[str]) -> Changes:
-    """Return the writes. While a name is taken nothing new is created and nothing deleted: half a deployment helps nobody."""
+    """Return the writes. While a name is not ours nothing new is created and nothing deleted: half a deployment helps nobody."""
     keys = {key(each): each for each in desired}
     conflicts = tuple(each for each in keys if each in world.foreign)
-    blocked = {each for each in keys if each in world.leaving or _going(world, each)}
-    applies = [
-        apply
-        for each, manifest in keys.items()
-        if each not in world.foreign and each not in blocked and (apply := _apply(world, each, manifest)) is not None
-    ]
-    if conflicts:
-        return Changes(tuple(each for each in applies if not each.first), (), conflicts, collecting=bool(blocked))
+    leaving = tuple(each for each in keys if each in world.leaving)
+    going = tuple(each for each in keys if _going(world, each))
+    applies = tuple(apply for each, manifest in keys.items() if each not in going and (apply := _apply(world, each, manifest)) is not None)
+    if conflicts or leaving:
+        return Changes(tuple(each for each in applies if not each.first), (), conflicts, leaving, going)
     surplus = [each for each in world.owned if each not in keys and each[0] in prune and not _going(world, each)]
-    deletes = [_delete(each, world.owned[each]) for each in surplus if each[0] not in _ENGINE_KINDS or each[1] not in retained]
-    return Changes(tuple(applies), tuple(deletes), (), collecting=bool(blocked))
+    deletes = tuple(_delete(each, world.owned[each]) for each in surplus if each[0] not in _ENGINE_KINDS or each[1] not in retained)
+    return Changes(applies, deletes, going=going)
 
 
 def key(manifest: Obj) -> Key:

@@ -1,7 +1,6 @@
 """The objects one LLMDeployment should have now, in the order they are applied: what others depend on comes first."""
 
 from llm_operator.api.config import OperatorConfig
-from llm_operator.api.durations import parse_s
 from llm_operator.core import names
 from llm_operator.core.kinds import CONTROLLER_REVISION, DEPLOYMENT
 from llm_operator.core.observed import Obj
@@ -11,7 +10,7 @@ from llm_operator.core.render.disruption import budget
 from llm_operator.core.render.networkpolicy import policy
 from llm_operator.core.render.revision import controller_revision
 from llm_operator.core.render.snapshot import snapshot as snapshot_manifest
-from llm_operator.core.roles import Roles, disposable
+from llm_operator.core.roles import Roles, disposable, engines_seen
 from llm_operator.core.stored import Engine, Revision
 from llm_operator.core.tables import Snapshot
 from llm_operator.core.target import Target
@@ -41,29 +40,24 @@ def children(world: World, config: OperatorConfig, target: Target, roles: Roles,
 def retained(world: World, roles: Roles) -> frozenset[str]:
     """Return the names of Deployments and Services of engines that nobody asks for but that must not go yet."""
     wanted = {each.id for each in roles.engines}
-    seen = {str(each["metadata"].get("labels", {}).get(names.LABEL_ENGINE, "")) for each in world.of_kind(DEPLOYMENT).values()}
-    return frozenset(names.child(world.owner.name, each) for each in seen - wanted if not disposable(world, roles, each))
+    surplus = engines_seen(world) - wanted
+    return frozenset(names.child(world.owner.name, each) for each in surplus if not disposable(world, roles, each))
 
 
 def _deployment(world: World, target: Target, roles: Roles, engine: Engine) -> Obj:
     live = world.live(DEPLOYMENT, names.child(world.owner.name, engine.id))
-    if target.spec is not None:
-        timeout_s = parse_s(target.spec.engine.startup.timeout)
-    else:
-        timeout_s = live["spec"].get("progressDeadlineSeconds", _TIMEOUT_S) if live else _TIMEOUT_S
-    return deployment(world.owner, engine.id, engine.template, roles.replicas, timeout_s)
-
-
-_TIMEOUT_S = 1200
+    if target.spec is not None or live is None:
+        replicas, timeout_s = roles.replicas, roles.startup_timeout_s
+    else:  # a spec that cannot be read changes nothing
+        replicas, timeout_s = live["spec"]["replicas"], live["spec"]["progressDeadlineSeconds"]
+    return deployment(world.owner, engine.id, engine.inputs, engine.template, replicas=replicas, startup_timeout_s=timeout_s)
 
 
 def _history(world: World, roles: Roles) -> list[Obj]:
     """Return the ControllerRevisions to have: those in use, and the newest of the rest with the engines they run on."""
-    used = [each.revision for each in (roles.target, roles.stable) if each is not None]
-    revisions: dict[str, Revision] = {each.id: each for each in used}
-    for each in world.stored.revisions[: HISTORY + len(revisions)]:
-        if len(revisions) < HISTORY + len(used):
-            revisions.setdefault(each.id, each)
+    revisions = {each.revision.id: each.revision for each in (roles.target, roles.stable) if each is not None}
+    rest = [each for each in world.stored.revisions if each.id not in revisions]
+    revisions |= {each.id: each for each in rest[:HISTORY]}
     engines: dict[str, Engine] = {each.id: each for each in roles.engines}
     for revision in revisions.values():
         engine = world.stored.engine(revision.engine)

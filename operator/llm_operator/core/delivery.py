@@ -7,8 +7,7 @@ from llm_operator.core.actions import Nudge
 from llm_operator.core.clock import seconds_since
 from llm_operator.core.names import ANNOTATION_GENERATION
 from llm_operator.core.observed import Obj, SidecarReport
-from llm_operator.core.tables import Snapshot
-from llm_operator.core.world import World, ready, terminating
+from llm_operator.core.world import World, engine_of, ready, terminating
 
 _AGAIN_AFTER_S = (2.0, 8.0)
 """A nudge can reach the kubelet before its own watch has brought the new ConfigMap: then it is given again, three times in all."""
@@ -16,32 +15,48 @@ _AGAIN_AFTER_S = (2.0, 8.0)
 
 @dataclass(frozen=True)
 class Delivery:
-    """How far a generation has come among the ready pods. ``refused`` says which pod cannot run it, and why."""
+    """How far a generation has come among the ready pods: ``late`` are those that do not run it yet, by name with their engine.
+
+    ``is_live`` says that the ConfigMap has it, ``refused`` which pod cannot run it, and why.
+    """
 
     generation: int
-    acked: int
+    is_live: bool
     of: int
+    late: tuple[tuple[str, str], ...]
     refused: str
     nudges: tuple[Nudge, ...]
-    is_live: bool
+
+    @property
+    def acked(self) -> int:
+        """Return how many ready pods run it."""
+        return self.of - len(self.late)
 
     @property
     def complete(self) -> bool:
         """Return whether every ready sidecar runs this generation."""
-        return self.is_live and self.acked == self.of
+        return self.is_live and not self.late
+
+    def run_by(self, engine: str) -> bool:
+        """Return whether every ready sidecar of an engine runs this generation."""
+        return self.is_live and all(each != engine for _, each in self.late)
 
 
-def deliver(world: World, snapshot: Snapshot, now: datetime) -> Delivery:
-    """Return how far a snapshot has come."""
+NOTHING = Delivery(generation=0, is_live=False, of=0, late=(), refused="", nudges=())
+"""Before there is any table."""
+
+
+def deliver(world: World, generation: int, now: datetime, *, is_live: bool) -> Delivery:
+    """Return how far a generation has come."""
     takers = [pod for pod in world.pods if ready(pod)]
-    generation = snapshot.generation
+    late = [pod for pod in takers if not _runs(world.report(pod), generation)]
     return Delivery(
         generation=generation,
-        acked=sum(_runs(world.report(pod), generation) for pod in takers),
+        is_live=is_live,
         of=len(takers),
+        late=tuple((pod["metadata"]["name"], engine_of(pod)) for pod in late),
         refused=next((words for pod in world.pods if (words := _refusal(world, pod, generation))), ""),
         nudges=tuple(_nudges(world, generation, now)),
-        is_live=snapshot.is_live,
     )
 
 

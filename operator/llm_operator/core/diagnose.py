@@ -27,6 +27,10 @@ class Diagnosis:
     overdue: bool
 
 
+NOTHING = Diagnosis("Pending", "Starting", "nothing is there yet", pods=0, ready=0, unschedulable="", overdue=False)
+"""Before there is any engine."""
+
+
 def diagnose(world: World, engine: str, replicas: int) -> Diagnosis:
     """Return what the pods of an engine are doing."""
     pods = world.pods_of(engine)
@@ -77,7 +81,12 @@ def _state(world: World, pod: Obj) -> State:
 
 def _loading(world: World, pod: Obj) -> State:
     report = world.report(pod)
-    words = (report.reason or "the engine is loading") if report else "its sidecar does not answer yet"
+    if report is None:
+        words = "its sidecar does not answer yet"
+    elif report.ready:
+        words = "its sidecar is ready, and the kubelet has not asked it yet"
+    else:
+        words = ": ".join(filter(None, (report.reason, report.error))) or "loading"
     crash = last_crash(pod)
     return State("Loading", "Loading", f"the engine is not ready: {words}{f'; before that, {crash}' if crash else ''}")
 

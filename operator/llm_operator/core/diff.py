@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from llm_operator.core.fields import Fields, applied
+from llm_operator.core.fields import Fields, applied, matches
 from llm_operator.core.observed import Obj
 
 
@@ -37,16 +37,16 @@ def _list_holds(desired: list[Any], live: list[Any], owned: Fields) -> bool:
     keys = [key for key in owned if key.startswith("k:")]
     if not keys:
         return len(desired) == len(live) and all(_holds(mine, theirs, {}) for mine, theirs in zip(desired, live, strict=True))
-    found = [(item, next((key for key in keys if _matches(key, item)), None)) for item in desired]
+    found = [(item, next((key for key in keys if matches(key, item)), None)) for item in desired]
     return all(
-        key is not None and any(_matches(key, other) and _holds(item, other, owned[key]) for other in live) for item, key in found
+        key is not None and any(matches(key, other) and _holds(item, other, owned[key]) for other in live) for item, key in found
     ) and _same_order([item for item, _ in found], live, keys)
 
 
 def _same_order(desired: list[Any], live: list[Any], keys: list[str]) -> bool:
     """Order counts where the kubelet reads it so: init containers start one after the other."""
-    order = [key for item in live for key in keys if _matches(key, item)]
-    return order == [key for item in desired for key in keys if _matches(key, item)]
+    order = [key for item in live for key in keys if matches(key, item)]
+    return order == [key for item in desired for key in keys if matches(key, item)]
 
 
 def _owns_more(owned: Fields, desired: Any) -> bool:
@@ -59,14 +59,9 @@ def _owns_more(owned: Fields, desired: Any) -> bool:
             if not isinstance(desired, dict) or name not in desired or (below and _owns_more(below, desired[name])):
                 return True
         elif step.startswith("k:"):
-            item = next((each for each in desired if _matches(step, each)), None) if isinstance(desired, list) else None
+            item = next((each for each in desired if matches(step, each)), None) if isinstance(desired, list) else None
             if item is None or _owns_more(below, item):
                 return True
         elif not isinstance(desired, list) or json.loads(name) not in desired:
             return True
     return False
-
-
-def _matches(key: str, item: Any) -> bool:
-    wanted = json.loads(key[2:])
-    return isinstance(item, dict) and all(item.get(name) == value for name, value in wanted.items())

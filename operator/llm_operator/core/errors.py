@@ -1,5 +1,8 @@
 """Errors only a user can repair: they stop a change until the spec, or the thing it waits for, changes."""
 
+UNRESOLVED = frozenset({"AcceleratorProfileUnknown", "EngineProfileUnknown", "PromptMissing"})
+"""Reasons of a reference that stands for nothing."""
+
 
 class UserError(Exception):
     """Something asked for that cannot work; ``message`` names the field, the value, what is valid and the way out."""

@@ -1,5 +1,6 @@
 """Reads managedFields: what of an object a field manager has applied."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,3 +20,19 @@ def applied(live: Obj, manager: str) -> Fields | None:
 def applied_by(live: Obj, manager: str) -> bool:
     """Return whether a manager applied the object."""
     return applied(live, manager) is not None
+
+
+def project(live: Any, owned: Fields) -> Any:
+    """Return the part of a value that is in a set of fields: what was applied, without what others added and the server defaulted."""
+    if not any(step != "." for step in owned):
+        return live
+    if isinstance(live, list):
+        keys = [step for step in owned if step.startswith("k:")]
+        return [project(item, owned[key]) for item in live for key in keys if matches(key, item)]
+    return {name: project(value, owned[f"f:{name}"]) for name, value in live.items() if f"f:{name}" in owned}
+
+
+def matches(key: str, item: Any) -> bool:
+    """Return whether a ``k:`` step names this item of a list."""
+    wanted = json.loads(key[2:])
+    return isinstance(item, dict) and all(item.get(name) == value for name, value in wanted.items())

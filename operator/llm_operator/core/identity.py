@@ -1,5 +1,6 @@
 """Which engine and which revision a spec asks for: inputs without defaults, in canonical spelling, under one hash."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llm_operator.api.config import AcceleratorProfile, EngineProfile
@@ -42,11 +43,9 @@ def make_engine(inputs: dict[str, Any], template: dict[str, Any]) -> Engine:
     return Engine(identity(template), inputs, template)
 
 
-def make_revision(engine: str, bundle: Bundle) -> Revision:
-    """Return the revision an engine and a bundle make together."""
-    inputs: dict[str, Any] = {"engine": engine}
-    if bundle.prompt is not None:
-        inputs["prompt"] = {"digest": bundle.prompt.digest, **({"name": bundle.prompt.name} if bundle.prompt.name else {})}
+def make_revision(engine: str, bundle: Bundle, resolutions: Sequence[Mapping[str, Any]] = ()) -> Revision:
+    """Return the revision an engine and a bundle make together; ``resolutions`` are kept with it and no part of its id."""
+    inputs: dict[str, Any] = {"engine": engine, "resolutions": list(resolutions)}
     return Revision(identity({"engine": engine, "bundle": encode(bundle).decode()}), engine, bundle, inputs)
 
 

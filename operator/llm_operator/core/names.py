@@ -12,6 +12,8 @@ LABEL_DEPLOYMENT = f"{GROUP}/deployment"
 LABEL_ENGINE = f"{GROUP}/engine"
 LABEL_REVISION = f"{GROUP}/revision"
 LABEL_SERVING = f"{GROUP}/serving"
+ANNOTATION_INPUTS = f"{GROUP}/inputs"
+"""Set on Deployments of engines; what the engine was made from, so that a lost ControllerRevision can be made again."""
 ANNOTATION_GENERATION = f"{GROUP}/table-generation"
 """Set on pods to make the kubelet sync the snapshot at once; its value is the table generation."""
 

@@ -4,17 +4,21 @@ from datetime import datetime
 
 from llm_operator.api.config import OperatorConfig
 from llm_operator.core.actions import Apply, Decision, Delete, EventDraft, Nudge, Plan
+from llm_operator.core.aspects import conditions_of
 from llm_operator.core.changes import changes, decisions
 from llm_operator.core.children import children, retained
 from llm_operator.core.clock import seconds_since
 from llm_operator.core.conditions import transitions
+from llm_operator.core.delivery import NOTHING as NO_DELIVERY
 from llm_operator.core.delivery import Delivery, deliver
+from llm_operator.core.diagnose import NOTHING as NO_ENGINE
 from llm_operator.core.diagnose import diagnose
 from llm_operator.core.kinds import CHILDREN, JOB, Kind
 from llm_operator.core.observed import Observed
 from llm_operator.core.prompts import Check
 from llm_operator.core.roles import can_take_over, cast
-from llm_operator.core.status import Findings, settled, status_of
+from llm_operator.core.status import status_of
+from llm_operator.core.summary import Findings, Summary, summarize
 from llm_operator.core.tables import snapshot
 from llm_operator.core.target import Target, find_target
 from llm_operator.core.world import World, sort
@@ -22,7 +26,7 @@ from llm_sidecar.compile import check as check_bundle
 
 __all__ = ["Apply", "Decision", "Delete", "EventDraft", "Nudge", "Plan", "plan"]
 
-_CONFLICT_S = 30.0
+_STALLED_S = 30.0
 _COLLECTING_S = 1.0
 _PROMOTED_S = 0.1
 _UNSETTLED_S = 5.0
@@ -37,22 +41,27 @@ def plan(observed: Observed, config: OperatorConfig, now: datetime, check: Check
     target = find_target(world, observed, config, now, check)
     before = cast(world, target)
     content = snapshot(world, before)
-    delivery = deliver(world, content, now) if content else None
+    delivery = deliver(world, content.generation, now, is_live=content.is_live) if content else NO_DELIVERY
     found = changes(world, children(world, config, target, before, content), prune=_prunable(target), retained=retained(world, before))
-    promotes = not found.conflicts and can_take_over(world, before, delivered=delivery is not None and delivery.complete)
+    promotes = not found.conflicts and can_take_over(world, before, delivery)
     roles = before.promoted() if promotes else before
-    diagnosis = diagnose(world, roles.target.engine.id, roles.replicas) if roles.target else None
-    findings = Findings(world, target, roles, found, delivery, diagnosis, now)
-    status, conditions = status_of(findings)
-    promoted = _promotion(promotes, findings)
+    diagnosis = diagnose(world, roles.target.engine.id, roles.replicas) if roles.target else NO_ENGINE
+    findings = Findings(world, target, roles, found, delivery, diagnosis, now, promotes)
+    summary = summarize(findings)
+    conditions = conditions_of(findings, summary)
+    promoted = _promotion(findings)
     return Plan(
         applies=found.applies,
         deletes=found.deletes,
-        nudges=delivery.nudges if delivery else (),
-        status=status,
-        events=(*(EventDraft("Normal", each.reason, each.message) for each in promoted), *transitions(conditions, world.previous)),
+        nudges=delivery.nudges,
+        status=status_of(findings, summary, conditions),
+        events=tuple(
+            dict.fromkeys(
+                (*(EventDraft("Normal", each.reason, each.message) for each in promoted), *transitions(conditions, world.previous))
+            )
+        ),
         decisions=(*promoted, *decisions(found)),
-        next_look_s=_next_look_s(findings, promotes),
+        next_look_s=_next_look_s(findings, summary),
     )
 
 
@@ -63,28 +72,26 @@ def _prunable(target: Target) -> frozenset[Kind]:
     return frozenset({JOB}) if target.waiting is not None else frozenset()
 
 
-def _promotion(promotes: bool, found: Findings) -> tuple[Decision, ...]:
+def _promotion(found: Findings) -> tuple[Decision, ...]:
     stable = found.roles.stable
-    if not promotes or stable is None:
+    if not found.promotes or stable is None:
         return ()
     return (Decision("Promoted", f"revision {stable.revision.id} is stable now, on engine {stable.engine.id}"),)
 
 
-def _next_look_s(found: Findings, promotes: bool) -> float | None:
+def _next_look_s(found: Findings, summary: Summary) -> float | None:
     """Return when to look again although nothing may have been heard; None when only a change can change anything."""
-    if promotes:
+    if found.promotes:
         return _PROMOTED_S
     looks = []
-    if found.changes.conflicts:
-        looks.append(_CONFLICT_S)
-    if found.changes.collecting:
+    if found.changes.leaving or found.changes.going:
         looks.append(_COLLECTING_S)
     if found.target.waiting is not None:
         looks.append(found.target.waiting.next_look_s)
-    if found.delivery is not None and not found.delivery.complete:
+    if found.delivery.late or found.changes.applies:
         looks.append(_while_delivering(found.world, found.delivery, found.now))
-    if found.target.problem is None and not settled(found):
-        looks.append(_UNSETTLED_S)
+    if found.target.version is not None and not summary.settled:
+        looks.append(_STALLED_S if summary.stalled else _UNSETTLED_S)
     return min(looks, default=None)
 
 

@@ -1,6 +1,6 @@
 """What references of a spec stand for: resolved once per (field, requested value), then carried from status to status."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,9 +39,9 @@ class References:
     newer_prompt: str = ""
 
     @classmethod
-    def of(cls, status: Mapping[str, Any]) -> "References":
-        """Start from the status of the last look."""
-        return cls(tuple(Resolution.read(each) for each in status.get("resolutions", ())))
+    def of(cls, entries: Iterable[Mapping[str, Any]]) -> "References":
+        """Start from what the last look left."""
+        return cls(tuple(Resolution.read(each) for each in entries))
 
     def carried(self, field_path: str, requested: str) -> Resolution | None:
         """Return what a reference was resolved to before, if the same was requested."""
@@ -55,7 +55,11 @@ class References:
         """Add a resolution made in this look."""
         self.keep(Resolution(field_path, requested, digest))
 
-    def entries(self, *, everything: bool) -> list[dict[str, Any]]:
-        """Return ``status.resolutions``; unless all references were resolved, what is missing stays as it was."""
-        known = self.current if everything else {each.field: each for each in self.previous} | self.current
+    def entries(self) -> list[dict[str, Any]]:
+        """Return the resolutions of this look as status lists them."""
+        return [self.current[name].entry() for name in sorted(self.current)]
+
+    def all_entries(self) -> list[dict[str, Any]]:
+        """Return the resolutions of this look, and those of the last one for what this one did not come to."""
+        known = {each.field: each for each in self.previous} | self.current
         return [known[name].entry() for name in sorted(known)]

@@ -1,10 +1,13 @@
 """Who plays which role: stable serves, target is what is asked for and becomes stable when it can take over."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from llm_operator.api.durations import parse_s
+from llm_operator.api.llmdeployment import Startup
+from llm_operator.core import names
+from llm_operator.core.delivery import Delivery
 from llm_operator.core.kinds import DEPLOYMENT
-from llm_operator.core.names import LABEL_ENGINE
 from llm_operator.core.stored import Engine
 from llm_operator.core.target import Target, Version
 from llm_operator.core.world import World, ready
@@ -17,6 +20,7 @@ class Roles:
     stable: Version | None
     target: Version | None
     replicas: int
+    startup_timeout_s: int
 
     @property
     def canary(self) -> Version | None:
@@ -36,14 +40,18 @@ class Roles:
 
     def promoted(self) -> "Roles":
         """Return the roles once the target has taken over."""
-        return Roles(self.target, self.target, self.replicas)
+        return replace(self, stable=self.target)
 
 
 def cast(world: World, target: Target) -> Roles:
     """Return the roles before anything is promoted. Without a usable spec the last usable one stays the target."""
     stable = _stable(world)
     wanted = target.version or _version(world, world.status.get("latestRevision")) or stable
-    return Roles(stable, wanted, _replicas(world, target))
+    asked = target.spec
+    if asked is not None:
+        return Roles(stable, wanted, asked.replicas, parse_s(asked.engine.startup.timeout))
+    running = max((each["spec"].get("replicas", 1) for each in world.of_kind(DEPLOYMENT).values()), default=1)
+    return Roles(stable, wanted, running, parse_s(Startup().timeout))
 
 
 def same(one: Version | None, other: Version | None) -> bool:
@@ -56,22 +64,23 @@ def ready_of(world: World, engine: str) -> int:
     return sum(ready(pod) for pod in world.pods_of(engine))
 
 
-def can_take_over(world: World, roles: Roles, *, delivered: bool) -> bool:
-    """Return whether the target may become stable; ``delivered`` says that every ready sidecar runs the table that has it.
+def can_take_over(world: World, roles: Roles, delivery: Delivery) -> bool:
+    """Return whether the target may become stable, once the table that has it is live.
 
-    The first revision takes over with its first ready pod, a Config change when it is delivered, an Engine change when the new engine is
-    as large as asked for. Without replicas there is nobody to wait for.
+    A Config change waits until every ready sidecar runs that table. An Engine change waits for as many ready pods as are asked for, all
+    of which run it. The first revision takes over with its first ready pod, and without replicas there is nobody to wait for.
     """
     target = roles.canary
-    if target is None:
+    if target is None or not delivery.is_live:
         return False
     if roles.replicas == 0:
-        return delivered
+        return True
     if roles.stable is not None and roles.diff_class == "Config":
-        return delivered
-    others = [each for each in _engines_seen(world) if each != target.engine.id and ready_of(world, each)]
-    enough = roles.replicas if others or roles.stable is not None else 1
-    return delivered and ready_of(world, target.engine.id) >= enough
+        return delivery.complete
+    count = ready_of(world, target.engine.id)
+    if roles.stable is None and not _others_serve(world, target.engine.id):
+        return count > 0
+    return count >= roles.replicas and delivery.run_by(target.engine.id)
 
 
 def disposable(world: World, roles: Roles, engine: str) -> bool:
@@ -81,8 +90,13 @@ def disposable(world: World, roles: Roles, engine: str) -> bool:
     return roles.stable is not None and ready_of(world, roles.stable.engine.id) > 0
 
 
-def _engines_seen(world: World) -> set[str]:
-    return {str(each["metadata"].get("labels", {}).get(LABEL_ENGINE, "")) for each in world.of_kind(DEPLOYMENT).values()}
+def engines_seen(world: World) -> set[str]:
+    """Return the engines that have a Deployment."""
+    return {name.removeprefix(names.child(world.owner.name, "")) for name in world.of_kind(DEPLOYMENT)}
+
+
+def _others_serve(world: World, engine: str) -> bool:
+    return any(ready_of(world, each) for each in engines_seen(world) - {engine})
 
 
 def _stable(world: World) -> Version | None:
@@ -99,11 +113,3 @@ def _version(world: World, revision: str | None) -> Version | None:
     found = world.stored.revision(revision) if revision else None
     engine = world.stored.engine(found.engine) if found else None
     return Version(engine, found) if found and engine else None
-
-
-def _replicas(world: World, target: Target) -> int:
-    """Return the replicas asked for; when the spec cannot be read, what runs stays."""
-    if target.spec is not None:
-        return target.spec.replicas
-    counts = [each.get("spec", {}).get("replicas", 1) for each in world.of_kind(DEPLOYMENT).values()]
-    return max(counts, default=1)

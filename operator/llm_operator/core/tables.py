@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import msgspec
 
 from llm_operator.core import names
-from llm_operator.core.kinds import CONFIG_MAP
 from llm_operator.core.roles import Roles
 from llm_operator.core.target import Version
 from llm_operator.core.world import World, engine_of
@@ -38,14 +37,14 @@ def snapshot(world: World, roles: Roles) -> Snapshot | None:
         for index, each in enumerate(versions)
     ]
     bundles = {bundle_key(each.revision.id): encode(each.revision.bundle).decode() for each in versions}
-    live = _live_data(world)
+    live = world.bundles
     for route in _lingering(world, {each.engine.id for each in versions}):
         if route.bundle in live and route.bundle not in bundles:
             bundles[route.bundle] = live[route.bundle]
             routes.append(msgspec.structs.replace(route, weight=0))
     engines = {each.engine.id: Engine(service=names.child(world.owner.name, each.engine.id)) for each in versions}
     table = Table(generation=0, stable=versions[0].revision.id, routes=tuple(routes), engines=engines)
-    return _numbered(world, table, bundles, live)
+    return _numbered(world, table, bundles)
 
 
 def _live_versions(roles: Roles) -> list[Version]:
@@ -62,20 +61,16 @@ def _lingering(world: World, engines: set[str]) -> list[Route]:
     return [route for route in (world.table.routes if world.table else ()) if route.engine in there]
 
 
-def _numbered(world: World, table: Table, bundles: Mapping[str, str], live: Mapping[str, str]) -> Snapshot:
-    reported = [each.generation for each in world.reports.values() if each and each.generation and each.generation < _BELIEVED]
+def _numbered(world: World, table: Table, bundles: Mapping[str, str]) -> Snapshot:
+    reports = [world.report(pod) for pod in world.pods]
+    reported = [each.generation for each in reports if each and each.generation and each.generation < _BELIEVED]
     current = world.table.generation if world.table else 0
     known = max(current, (world.status.get("table") or {}).get("generation") or 0, *reported, 0)
     kept = {TABLE_KEY: _text(table, current), **bundles}
-    if known == current and dict(live) == kept:
+    if known == current and dict(world.bundles) == kept:
         return Snapshot(current, kept, is_live=True)
     return Snapshot(known + 1, {TABLE_KEY: _text(table, known + 1), **bundles}, is_live=False)
 
 
 def _text(table: Table, generation: int) -> str:
     return encode_table(msgspec.structs.replace(table, generation=generation)).decode()
-
-
-def _live_data(world: World) -> dict[str, str]:
-    found = world.live(CONFIG_MAP, names.snapshot(world.owner.name))
-    return dict(found.get("data") or {}) if found else {}

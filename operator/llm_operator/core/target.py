@@ -1,6 +1,6 @@
 """What the spec asks for now: one engine and one bundle, or why that cannot be told (yet)."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 from llm_operator.api.config import OperatorConfig
@@ -33,19 +33,32 @@ class Version:
 
 @dataclass(frozen=True)
 class Target:
-    """What one spec asks for. Exactly one of ``version``, ``problem`` and ``waiting`` is there."""
+    """What one spec asks for, or why that cannot be told: what is wrong with it, or what it waits for."""
 
     references: References
+    outcome: Version | UserError | Waiting
     spec: LLMDeploymentSpec | None = None
-    version: Version | None = None
-    problem: UserError | None = None
-    waiting: Waiting | None = None
-    jobs: tuple[Obj, ...] = field(default=())
+    jobs: tuple[Obj, ...] = ()
+
+    @property
+    def version(self) -> Version | None:
+        """Return what is asked for, once that is known."""
+        return self.outcome if isinstance(self.outcome, Version) else None
+
+    @property
+    def problem(self) -> UserError | None:
+        """Return what is wrong with the spec."""
+        return self.outcome if isinstance(self.outcome, UserError) else None
+
+    @property
+    def waiting(self) -> Waiting | None:
+        """Return what the spec waits for."""
+        return self.outcome if isinstance(self.outcome, Waiting) else None
 
 
 def find_target(world: World, observed: Observed, config: OperatorConfig, now: datetime, check: Check) -> Target:
     """Validate a spec, resolve what it refers to, and return what it asks for."""
-    references = References.of(world.status)
+    references = References.of(world.resolutions)
     spec: LLMDeploymentSpec | None = None
     try:
         spec = read_spec(observed.deployment)
@@ -54,21 +67,22 @@ def find_target(world: World, observed: Observed, config: OperatorConfig, now: d
         accelerator = profiles.accelerator_profile(spec, config, references, world.stored)
         bundle = _bundle(spec, observed.prompt, world, references, check)
     except UserError as problem:
-        return Target(references, spec, problem=problem)
+        return Target(references, problem, spec)
     model = resolve_model(world, spec, config, references, now)
-    if model.waiting is not None:
-        return Target(references, spec, waiting=model.waiting, jobs=model.jobs)
+    if isinstance(model.outcome, Waiting):
+        return Target(references, model.outcome, spec, model.jobs)
+    digest = model.outcome
     name = world.owner.name
-    inputs = engine_inputs(name, spec, engine, accelerator, model.digest)
+    inputs = engine_inputs(name, spec, engine, accelerator, digest)
     made = world.stored.engine_from(inputs)
     if made is None:
         spelt = canonical_spec(spec)
         argv = vllm_argv(spelt, spec.model.served_name or name, engine)
         source = parse_source(spec.model.source)
-        made = make_engine(inputs, pod_template(name, spelt, engine, accelerator, source, model.digest, argv, config))
-    revision = make_revision(made.id, bundle)
+        made = make_engine(inputs, pod_template(name, spelt, engine, accelerator, source, digest, argv, config))
+    revision = make_revision(made.id, bundle, references.entries())
     version = Version(world.stored.engine(made.id) or made, world.stored.revision(revision.id) or revision)
-    return Target(references, spec, version=version, jobs=model.jobs)
+    return Target(references, version, spec, model.jobs)
 
 
 def _bundle(spec: LLMDeploymentSpec, live: Obj | None, world: World, references: References, check: Check) -> Bundle:

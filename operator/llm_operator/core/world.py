@@ -1,6 +1,6 @@
 """One look, sorted once: which objects are ours, which are going, which are somebody else's, and which pods count."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +8,7 @@ from llm_operator.core import names
 from llm_operator.core.fields import applied_by
 from llm_operator.core.kinds import BY_KIND, CONFIG_MAP, LLM_DEPLOYMENT, Kind
 from llm_operator.core.observed import Obj, Observed, SidecarReport
+from llm_operator.core.rebuild import complete
 from llm_operator.core.render.meta import Owner
 from llm_operator.core.stored import Stored
 from llm_sidecar.table import TABLE_KEY, Table, TableError, decode
@@ -17,7 +18,10 @@ Key = tuple[Kind, str]
 
 @dataclass(frozen=True)
 class World:
-    """What later steps look at. ``owned`` is what we may change, ``leaving`` what an earlier owner of our name leaves behind."""
+    """What later steps look at. ``owned`` is what we may change, ``leaving`` what an earlier owner of our name leaves behind.
+
+    ``table`` and ``bundles`` are what the live snapshot holds; there is no table when somebody has broken it.
+    """
 
     owner: Owner
     generation: int
@@ -29,6 +33,8 @@ class World:
     job_pods: tuple[Obj, ...]
     reports: Mapping[str, SidecarReport | None]
     stored: Stored
+    table: Table | None
+    bundles: Mapping[str, str]
 
     def live(self, kind: Kind, name: str) -> Obj | None:
         """Return an object of ours that exists and is not being deleted."""
@@ -48,13 +54,12 @@ class World:
         return self.reports.get(pod["metadata"]["uid"])
 
     @property
-    def table(self) -> Table | None:
-        """Return the table of the live snapshot, unless somebody has broken it."""
-        found = self.live(CONFIG_MAP, names.snapshot(self.owner.name))
-        try:
-            return decode(((found or {}).get("data") or {}).get(TABLE_KEY, "").encode())
-        except TableError:
-            return None
+    def resolutions(self) -> Sequence[Mapping[str, Any]]:
+        """Return what references stood for at the last look; a lost status is made good by the revision that serves."""
+        if self.status or self.table is None:
+            return tuple(self.status.get("resolutions", ()))
+        serving = self.stored.revision(self.table.stable)
+        return tuple(serving.inputs.get("resolutions", ())) if serving else ()
 
     @property
     def previous(self) -> dict[str, dict[str, Any]]:
@@ -77,6 +82,7 @@ def sort(observed: Observed) -> World:
             leaving.add(key)
         else:
             foreign[key] = child
+    bundles, table = _snapshot(owned.get((CONFIG_MAP, names.snapshot(owner.name))))
     return World(
         owner=owner,
         generation=observed.deployment["metadata"].get("generation", 1),
@@ -87,8 +93,19 @@ def sort(observed: Observed) -> World:
         pods=tuple(sorted((pod for pod in observed.pods if _belongs(pod, owner)), key=_name)),
         job_pods=observed.job_pods,
         reports=observed.reports,
-        stored=Stored.of(owner, owned),
+        stored=complete(Stored.of(owner, owned), owner, owned, table, bundles),
+        table=table,
+        bundles=bundles,
     )
+
+
+def _snapshot(live: Obj | None) -> tuple[dict[str, str], Table | None]:
+    """Return the keys of the live snapshot, and its table unless somebody has broken it."""
+    data: dict[str, str] = dict((live or {}).get("data") or {})
+    try:
+        return data, decode(data.get(TABLE_KEY, "").encode())
+    except TableError:
+        return data, None
 
 
 def engine_of(pod: Obj) -> str:

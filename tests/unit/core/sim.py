@@ -53,10 +53,20 @@ class Sim:
     mounted: dict[str, int] = field(default_factory=dict)
     resolver_answers: dict[str, str] = field(default_factory=dict)
     broken_images: set[str] = field(default_factory=set)
+    deaf: set[str] = field(default_factory=set)
+    """Pods whose kubelet never syncs the snapshot."""
+    silent: set[str] = field(default_factory=set)
+    """Pods whose sidecar cannot be asked."""
+    refusing: dict[str, str] = field(default_factory=dict)
+    """Pods whose sidecar cannot run the newest table, and what it says."""
     drains: bool = True
     max_ready: int = 1000
     version: int = 1
     log: list[str] = field(default_factory=list)
+
+    @property
+    def began(self) -> datetime:
+        return NOW
 
     def observed(self) -> Observed:
         def of(kind: Kind) -> tuple[Obj, ...]:
@@ -104,7 +114,7 @@ class Sim:
             live = self.objects[delete.kind, delete.name]
             assert live["metadata"]["uid"] == delete.uid
             self.log.append(f"delete {delete.kind.kind} {delete.name}")
-            self._remove(delete.kind, delete.name)
+            self.remove(delete.kind, delete.name)
         for nudge in made.nudges:
             self.pods[nudge.pod_name]["metadata"].setdefault("annotations", {})[names.ANNOTATION_GENERATION] = nudge.value
             self._sync(nudge.pod_name)
@@ -131,7 +141,8 @@ class Sim:
             made = self.look()
             self.tick()
             again = self.plan()
-            if not (made.applies or made.deletes or made.nudges or again.applies or again.deletes or again.next_look_s):
+            quiet = not (made.applies or made.deletes or made.nudges or again.applies or again.deletes or again.next_look_s)
+            if quiet and again.status == self.deployment["status"]:
                 return again
         raise AssertionError(f"not settled after {rounds} rounds: {self.deployment.get('status')}")
 
@@ -168,7 +179,7 @@ class Sim:
         }
         self.objects[key] = made
 
-    def _remove(self, kind: Kind, name: str) -> None:
+    def remove(self, kind: Kind, name: str) -> None:
         uid = self.objects.pop((kind, name))["metadata"]["uid"]
         for pod in self.pods.values():
             if pod["metadata"]["ownerReferences"][0]["uid"] == uid:
@@ -214,7 +225,8 @@ class Sim:
             if self.drains:
                 del self.pods[name]
         elif names.LABEL_ENGINE not in pod["metadata"]["labels"]:
-            self._resolver(pod)
+            if pod["status"]["phase"] == "Pending":
+                self._resolver(pod)
         elif pod["spec"]["containers"][0]["image"] in self.broken_images:
             waiting = {"reason": "ImagePullBackOff", "message": "not found"}
             pod["status"]["containerStatuses"] = [{"name": "engine", "image": "x", "state": {"waiting": waiting}}]
@@ -240,11 +252,20 @@ class Sim:
         job["status"] = {"conditions": [{"type": kind, "status": "True", "lastTransitionTime": stamp}]}
 
     def _sync(self, name: str) -> None:
+        if name in self.deaf | self.refusing.keys():
+            return
         data = self.objects[CONFIG_MAP, "chat-snapshot"]["data"]
         self.mounted[name] = decode(data[TABLE_KEY].encode()).generation
 
-    def _report(self, pod: Obj) -> SidecarReport:
-        return SidecarReport(generation=self.mounted.get(pod["metadata"]["name"]), ready=self._is_ready(pod), reason="warming up")
+    def _report(self, pod: Obj) -> SidecarReport | None:
+        name = pod["metadata"]["name"]
+        if name in self.silent:
+            return None
+        refused: dict[str, Any] = {}
+        if name in self.refusing:
+            newest = decode(self.objects[CONFIG_MAP, "chat-snapshot"]["data"][TABLE_KEY].encode()).generation
+            refused = {"error": self.refusing[name], "error_generation": newest}
+        return SidecarReport(generation=self.mounted.get(name), ready=self._is_ready(pod), reason="EngineLoading", **refused)
 
     @staticmethod
     def _is_ready(pod: Obj) -> bool:
@@ -254,7 +275,7 @@ class Sim:
 def fields_of(manifest: Obj) -> dict[str, Any]:
     """The managedFields the server would note for an apply."""
     body = {name: value for name, value in manifest.items() if name not in {"apiVersion", "kind", "metadata"}}
-    metadata = {name: manifest["metadata"][name] for name in ("labels", "ownerReferences")}
+    metadata = {name: manifest["metadata"][name] for name in ("annotations", "labels", "ownerReferences") if name in manifest["metadata"]}
     atomic = {"data"} if manifest["kind"] == "ControllerRevision" else {"selector"} if manifest["kind"] == "Service" else set()
     return {name: value for name, value in _fields({**body, "metadata": metadata}, atomic).items() if name != "."}
 

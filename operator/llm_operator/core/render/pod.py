@@ -72,18 +72,35 @@ def pod_template(
     return {"metadata": {"labels": {}}, "spec": pod}
 
 
+_IDENTITY = ("LLM_ENGINE", "LLM_NAMESPACE", "LLM_POD_TOKEN")
+
+
 def stamp(template: dict[str, Any], owner: Owner, engine_id: str) -> dict[str, Any]:
     """Return a template with identity labels, identity environment and the pod token in place."""
     stamped = copy.deepcopy(template)
     labels = {**names.managed_labels(owner.name), names.LABEL_ENGINE: engine_id, names.LABEL_SERVING: "true"}
     stamped["metadata"]["labels"].update(labels)
     token = names.pod_token(owner.uid)
-    identity = {"LLM_NAMESPACE": owner.namespace, "LLM_ENGINE": engine_id, "LLM_POD_TOKEN": token}
-    sidecar = next(each for each in stamped["spec"]["initContainers"] if each["name"] == "sidecar")
-    sidecar["env"] += env(identity)
+    _sidecar_of(stamped)["env"] += env(dict(zip(_IDENTITY, (engine_id, owner.namespace, token), strict=True)))
     for container in stamped["spec"]["containers"]:
         container["lifecycle"]["preStop"]["httpGet"]["httpHeaders"] = [{"name": names.TOKEN_HEADER, "value": token}]
     return stamped
+
+
+def unstamp(stamped: dict[str, Any]) -> dict[str, Any]:
+    """Return the template that was stamped."""
+    template = copy.deepcopy(stamped)
+    template["metadata"] = {"labels": {}}
+    sidecar = _sidecar_of(template)
+    sidecar["env"] = [each for each in sidecar["env"] if each["name"] not in _IDENTITY]
+    for container in template["spec"]["containers"]:
+        del container["lifecycle"]["preStop"]["httpGet"]["httpHeaders"]
+    return template
+
+
+def _sidecar_of(template: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = next(each for each in template["spec"]["initContainers"] if each["name"] == "sidecar")
+    return found
 
 
 def _sidecar(

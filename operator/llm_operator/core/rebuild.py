@@ -1,0 +1,48 @@
+"""Makes lost ControllerRevisions again: engines from their Deployments, revisions from the snapshot."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from llm_operator.core import names
+from llm_operator.core.canonical import identity
+from llm_operator.core.fields import applied, project
+from llm_operator.core.identity import make_revision
+from llm_operator.core.kinds import DEPLOYMENT, Kind
+from llm_operator.core.observed import Obj
+from llm_operator.core.render.meta import Owner
+from llm_operator.core.render.pod import unstamp
+from llm_operator.core.stored import Engine, Revision, Stored
+from llm_sidecar.bundle import BundleError, decode
+from llm_sidecar.table import Table
+
+
+def complete(stored: Stored, owner: Owner, owned: Mapping[tuple[Kind, str], Obj], table: Table | None, data: Mapping[str, str]) -> Stored:
+    """Return what is stored, and what is lost of that but can be told from what is live. Only what has its old id again counts."""
+    engines = tuple(each for each in _engines(owner, owned) if stored.engine(each.id) is None)
+    revisions = tuple(each for each in _revisions(table, data) if stored.revision(each.id) is None)
+    return Stored(stored.engines + engines, stored.revisions + revisions)
+
+
+def _engines(owner: Owner, owned: Mapping[tuple[Kind, str], Obj]) -> Iterator[Engine]:
+    for (kind, name), live in owned.items():
+        if kind != DEPLOYMENT:
+            continue
+        engine = name.removeprefix(names.child(owner.name, ""))
+        try:
+            template = unstamp(project(live, applied(live, names.FIELD_MANAGER) or {})["spec"]["template"])
+            inputs: Any = json.loads(live["metadata"]["annotations"][names.ANNOTATION_INPUTS])
+        except (KeyError, StopIteration, TypeError, ValueError):
+            continue  # somebody has changed it beyond recognition
+        if identity(template) == engine and isinstance(inputs, dict):
+            yield Engine(engine, inputs, template)
+
+
+def _revisions(table: Table | None, data: Mapping[str, str]) -> Iterator[Revision]:
+    for route in table.routes if table else ():
+        try:
+            made = make_revision(route.engine, decode(data.get(route.bundle, "").encode()))
+        except BundleError:
+            continue
+        if made.id == route.revision:
+            yield made
