@@ -10,6 +10,7 @@ from llm_sidecar.http import call
 from tests.unit.sidecar.conftest import MakePod
 from tests.unit.sidecar.support.client import Answer, connect, post
 from tests.unit.sidecar.support.engine import Request, Script, answers, completion, http
+from tests.unit.sidecar.support.eventually import eventually
 from tests.unit.sidecar.support.pod import Pod
 
 
@@ -26,9 +27,7 @@ class Gate:
         writer.write(http(completion()))
 
     async def until_waiting(self, count: int) -> None:
-        async with asyncio.timeout(10):
-            while self.waiting < count:  # noqa: ASYNC110  # the engine side has no event per count
-                await asyncio.sleep(0.01)
+        await eventually(lambda: self.waiting >= count, f"{count} requests at the engine")
 
 
 async def _all(calls: Iterable[Awaitable[Answer]]) -> list[Answer]:

@@ -11,6 +11,7 @@ from llm_sidecar.http import exchange
 from tests.unit.sidecar.conftest import MakePod
 from tests.unit.sidecar.support.client import connect, post
 from tests.unit.sidecar.support.engine import STREAM_HEAD, Request, answers, chunk, event, http, streams, text_events
+from tests.unit.sidecar.support.eventually import eventually
 from tests.unit.sidecar.support.pod import Pod
 
 ASK = post("/v1/completions", {"prompt": "x", "stream": True})
@@ -149,9 +150,7 @@ async def test_a_stream_keeps_the_bundle_it_began_with(make_pod: MakePod) -> Non
     chat = post("/v1/chat/completions", {"messages": [{"role": "user", "content": "hi"}], "stream": True})
     async with connect(pod.port) as client:
         client.send(chat)
-        async with asyncio.timeout(5):
-            while not pod.engine.requests:  # noqa: ASYNC110  # the scripted engine keeps a list
-                await asyncio.sleep(0.01)
+        await eventually(lambda: pod.engine.requests, "the request")
         pod.snapshot.write(2, "r2", Bundle(prompt=Prompt(system="new")))
         await pod.until(lambda status: status["revision"] == "r2")
         go.set()

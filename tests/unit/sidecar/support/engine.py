@@ -92,11 +92,13 @@ class Engine:
     port: int = 0
     requests: list[Request] = field(default_factory=list)
     health_status: str = "200 OK"
+    health_delay_s: float = 0.0
     probe_answer: bytes = field(default_factory=lambda: http(completion()))
     probes: int = 0
     metrics: bytes = b"engine_up 1\n"
     aborted: asyncio.Event = field(default_factory=asyncio.Event)
     connections: int = 0
+    drop_connections_on_next_request: bool = False
     _server: asyncio.Server | None = None
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -136,6 +138,9 @@ class Engine:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
         while not writer.is_closing():
             request = await self._read(reader, number)
+            if self.drop_connections_on_next_request:
+                self.drop_connections_on_next_request = False
+                return
             answering = asyncio.ensure_future(self._answer(request, writer))
             leaving = asyncio.ensure_future(reader.read(1))
             try:
@@ -162,6 +167,7 @@ class Engine:
 
     async def _answer(self, request: Request, writer: asyncio.StreamWriter) -> None:
         if request.target == "/health":
+            await asyncio.sleep(self.health_delay_s)
             writer.write(http(b"", self.health_status))
         elif request.target == "/metrics":
             writer.write(http(self.metrics, content_type="text/plain"))

@@ -1,0 +1,67 @@
+"""The look at a request, and what must not be in one."""
+
+import json
+from typing import Any
+
+import pytest
+
+from llm_sidecar.errors import Refusal
+from llm_sidecar.request import DANGEROUS, View, view, whole
+
+
+@pytest.mark.parametrize("name", DANGEROUS)
+@pytest.mark.parametrize("value", [None, "", {}, [1]])
+def test_dangerous_fields_are_refused_whatever_they_hold(name: str, value: Any) -> None:
+    with pytest.raises(Refusal) as caught:
+        view(json.dumps({"prompt": "x", name: value}).encode())
+    assert (caught.value.status, caught.value.code, caught.value.param) == (400, "field_not_allowed", name)
+
+
+def test_a_dangerous_name_written_with_escapes_is_the_same_name() -> None:
+    with pytest.raises(Refusal):
+        view(b'{"\\u0070rompt_embeds": 1}')
+    with pytest.raises(Refusal):
+        view(b'{"chat_template": 1, "prompt": "x"}')
+
+
+def test_every_dangerous_field_is_a_field_of_the_view() -> None:
+    assert set(DANGEROUS) < set(View.__struct_fields__)
+
+
+def test_a_dangerous_name_inside_a_text_or_a_value_is_harmless() -> None:
+    assert view(b'{"prompt": "prompt_embeds", "metadata": {"chat_template": 1}}').model is None
+
+
+@pytest.mark.parametrize(
+    ("options", "keep"),
+    [(None, False), ({}, False), ({"include_usage": None}, False), ({"include_usage": False}, False), ({"include_usage": True}, True)],
+)
+def test_usage_is_kept_for_those_who_asked(options: Any, keep: bool) -> None:
+    assert view(json.dumps({"stream": True, "stream_options": options}).encode()).keep_usage is keep
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "param"),
+    [
+        (b"", "invalid_json", None),
+        (b"nonsense", "invalid_json", None),
+        (b'{"a": 1} {"b": 2}', "invalid_json", None),
+        (b'{"a": NaN}', "invalid_json", None),
+        (b'"text"', "invalid_type", None),
+        (b'{"stream": "yes"}', "invalid_type", "stream"),
+        (b'{"stream": 1}', "invalid_type", "stream"),
+        (b'{"model": 5}', "invalid_type", "model"),
+        (b'{"stream_options": {"include_usage": "x"}}', "invalid_type", "stream_options.include_usage"),
+        (b'{"x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "invalid_json", None),
+    ],
+)
+def test_a_body_that_is_not_what_it_should_be_gets_400(body: bytes, code: str, param: str | None) -> None:
+    with pytest.raises(Refusal) as caught:
+        view(body)
+    assert (caught.value.status, caught.value.code, caught.value.param) == (400, code, param)
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"5", b'{"a": ' + b"[" * 100_000])
+def test_a_body_that_has_to_change_must_be_an_object(body: bytes) -> None:
+    with pytest.raises(Refusal):
+        whole(body)
