@@ -89,4 +89,4 @@ def _build_seaweedfs(out: Path) -> None:
 
 
 def _vllm_key() -> str:
-    return places.fingerprint(vllm_site.key(), *debian.host_sources(), places.own_source("archive", "oci", "rootfs", "vllm"))
+    return places.fingerprint(vllm_site.key(), *debian.host_sources(), places.own_source("archive", "elf", "oci", "rootfs", "vllm"))
