@@ -38,7 +38,6 @@ def test_pace_comes_from_the_environment() -> None:
 
 
 _KNOWN = {
-_names = st.from_regex(r"--[a-z][a-z0-9-]{0,20}(\.[a-z]+)?\+?", fullmatch=True).filter(lambda name: name[2:] not in _KNOWN)
     "model",
     "served-model-name",
     "host",
@@ -49,6 +48,7 @@ _names = st.from_regex(r"--[a-z][a-z0-9-]{0,20}(\.[a-z]+)?\+?", fullmatch=True).
     "max-num-queued-reqs",
     "api-key",
 }
+_names = st.from_regex(r"--[a-z][a-z0-9-]{0,20}(\.[a-z]+)?\+?", fullmatch=True).filter(lambda name: name[2:] not in _KNOWN)
 
 
 @given(
