@@ -107,14 +107,14 @@ def test_everything_ends_with_the_supervisor_and_down_removes_the_rest(subject: 
     outer = outer_process(subject.state)
     assert outer is not None
     os.kill(outer.pid if victim == "outermost" else procs.inner_pids(outer)[1], signal.SIGKILL)
-    until(lambda: not procs.marked(subject.state), timeout_s=20, what="the end of every process")
+    until(lambda: not outer.alive and not procs.marked(subject.state), timeout_s=20, what="the end of every process")
     assert "interrupted" in subject.run("status", expect=3)
 
 
 def test_a_command_that_still_runs_inside_ends_with_the_lab(subject: Subject) -> None:
     subject.run("up", "--mode", "control-plane")
     process = subject.popen("exec", "--", "sleep", "600")
-    until(lambda: len(procs.marked(subject.state)) > len(subject.lab.components), timeout_s=10, what="the command inside")
+    until(lambda: "sleep" in [procs.status_field(it.pid, "Name") for it in procs.marked(subject.state)], timeout_s=20, what="the command")
     subject.run("down")
     process.communicate(timeout=20)
     assert process.returncode == -signal.SIGKILL

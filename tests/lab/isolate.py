@@ -8,11 +8,14 @@ from pathlib import Path
 from tests.lab import addresses, cgroups
 from tests.lab.cgroups import Hierarchy
 from tests.lab.configs import run_dir
-from tests.lab.host import search_path
+from tests.lab.host import HostError, search_path
 from tests.lab.state import Mode, Network, Settings, State
 
 # Written to by programs of a node with no way to tell them another place.
 HIDDEN = tuple(Path(path) for path in ("/run", "/var/lib/cni", "/var/lib/kubelet", "/var/log/pods", "/var/log/containers"))
+
+_UNSHARE = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+_AS_ROOT = ("--user", "--map-root-user")
 
 # The kubelet sets these for the whole machine. Inside the lab they already look as it wants them.
 _TUNABLES = {
@@ -37,17 +40,25 @@ _REFUSE = "add table inet lab\n" + "".join(
 
 def choose_network(mode: Mode) -> Network:
     """Return the best isolation this host and user allow."""
-    if mode == "full" or _works("unshare", "--net", "true"):
+    if _works(*_UNSHARE, "ip", "link", "set", "lo", "up"):
         return "netns"
-    return (
-        "userns"
-        if _works("unshare", "--user", "--map-root-user", "--net", "--mount", "--pid", "--fork", "--mount-proc", "true")
-        else "loopback"
-    )
+    if mode == "full":
+        raise HostError("a real node needs namespaces of its own, and this host refuses them: in a container, run it privileged")
+    return "userns" if _works(*_UNSHARE, *_AS_ROOT, "ip", "link", "set", "lo", "up") else "loopback"
 
 
 def _works(*command: str) -> bool:
     return subprocess.run(command, capture_output=True, check=False, env={"PATH": search_path()}).returncode == 0
+
+
+def check_places(*folders: Path) -> None:
+    """Refuse folders that the lab's first process could not see, because it mounts something over them."""
+    for folder in folders:
+        for hidden in HIDDEN:
+            if folder.is_relative_to(hidden):
+                raise HostError(
+                    f"{folder} lies below {hidden}, which the lab replaces by its own: set LLM_LAB_DIR or LLM_CACHE_DIR elsewhere"
+                )
 
 
 def launch_command(state: State, settings: Settings, hierarchies: tuple[Hierarchy, ...]) -> list[str]:
@@ -55,9 +66,7 @@ def launch_command(state: State, settings: Settings, hierarchies: tuple[Hierarch
     supervisor = [sys.executable, "-m", "tests.lab", "supervise", str(state.root)]
     if settings.network == "loopback":
         return supervisor
-    unshare = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    if settings.network == "userns":
-        unshare += ["--user", "--map-root-user"]
+    unshare = [*_UNSHARE, *(_AS_ROOT if settings.network == "userns" else ())]
     if not hierarchies:
         return [*unshare, *supervisor]
     # Joining comes first: the group a process is in when it unshares is the root of the new cgroup namespace. On a unified host it then
@@ -76,7 +85,7 @@ def enter_command(outer_pid: int, settings: Settings, resolv_conf: Path | None) 
     if settings.network == "userns":
         prefix += ["--user", "--preserve-credentials"]
     if resolv_conf is not None:
-        bind = f'mount --bind {resolv_conf} /etc/resolv.conf; exec "$@"'
+        bind = f'! [ -e /etc/resolv.conf ] || mount --bind {resolv_conf} /etc/resolv.conf; exec "$@"'
         prefix += ["unshare", "--mount", "sh", "-ec", bind, "resolve"]
     return prefix
 

@@ -13,7 +13,7 @@ from tests.lab.cgroups import Hierarchy
 from tests.lab.files import write
 from tests.lab.procs import Process
 from tests.lab.shared import Change
-from tests.lab.state import MARKER, REPOSITORY, Ports, Settings, State
+from tests.lab.state import MARKER, REPOSITORY, Ports, Settings, State, cache_dir
 
 
 def free_ports() -> Ports:
@@ -34,6 +34,7 @@ def launch(state: State, settings: Settings) -> Process:
     write(state.settings, settings.dump())
     if not settings.node:
         return _spawn(state, isolate.launch_command(state, settings, ()))
+    isolate.check_places(state.root, cache_dir(), REPOSITORY)
     hierarchies = cgroups.discover(state.name)
     write(state.leftovers, json.dumps([str(hierarchy.group) for hierarchy in hierarchies]))
     write(state.hierarchies, cgroups.dump(hierarchies))

@@ -83,8 +83,11 @@ def _ancestors(pid: int) -> set[int]:
 
 def inner_pids(outer: Process) -> dict[int, int]:
     """Return {number inside the lab's pid namespace: number here} for every process in it."""
-    namespace = (PROC / str(outer.pid) / "ns" / "pid_for_children").readlink()
-    found = {}
+    found: dict[int, int] = {}
+    try:
+        namespace = (PROC / str(outer.pid) / "ns" / "pid_for_children").readlink()
+    except OSError:  # it has just ended, and they with it
+        return found
     for pid in all_pids():
         try:
             if (PROC / str(pid) / "ns" / "pid").readlink() == namespace:

@@ -1,9 +1,13 @@
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+
+import pytest
 
 from tests.lab import isolate
 from tests.lab.cgroups import Hierarchy
+from tests.lab.host import HostError
 from tests.lab.state import Settings, State
 
 STATE = State(Path("/state"))
@@ -54,6 +58,36 @@ def test_commands_enter_the_network_and_see_the_clusters_names() -> None:
 def test_an_ordinary_users_commands_enter_the_user_namespace_too() -> None:
     command = isolate.enter_command(7, Settings(mode="control-plane", network="userns"), None)
     assert command == ["nsenter", "--target=7", "--net", "--user", "--preserve-credentials"]
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Have a host that allows no namespace, and return what was tried."""
+    tried: list[list[str]] = []
+
+    def run(command: Sequence[str], **_: object) -> "subprocess.CompletedProcess[str]":
+        tried.append(list(command))
+        return subprocess.CompletedProcess(command, 1)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    return tried
+
+
+def test_a_control_plane_falls_back_to_loopback_after_both_kinds_of_namespace(refused: list[list[str]]) -> None:
+    assert isolate.choose_network("control-plane") == "loopback"
+    assert ["--user" in command for command in refused] == [False, True]
+
+
+@pytest.mark.usefixtures("refused")
+def test_a_node_without_namespaces_is_refused_in_words() -> None:
+    with pytest.raises(HostError, match="run it privileged"):
+        isolate.choose_network("full")
+
+
+def test_a_state_folder_that_the_lab_would_hide_from_itself_is_refused() -> None:
+    isolate.check_places(Path("/work"), Path("/var/lib/other"))
+    with pytest.raises(HostError, match="/run/user/0/lab lies below /run"):
+        isolate.check_places(Path("/work"), Path("/run/user/0/lab"))
 
 
 def test_on_loopback_there_is_nothing_to_enter() -> None:
