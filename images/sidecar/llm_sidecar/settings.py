@@ -40,7 +40,6 @@ def read(environment: Mapping[str, str]) -> Settings:
     url = urlsplit(environment.get("LLM_ENGINE_URL", "http://127.0.0.1:8000"))
     if url.scheme != "http" or not url.hostname:
         raise SettingsError(f"LLM_ENGINE_URL: {url.geturl()!r} is not an http:// address")
-    max_model_len = environment.get("LLM_MAX_MODEL_LEN", "")
     return Settings(
         namespace=environment.get("LLM_NAMESPACE", "default"),
         deployment=_required(environment, "LLM_DEPLOYMENT"),
@@ -55,7 +54,7 @@ def read(environment: Mapping[str, str]) -> Settings:
         secrets_dir=Path(environment.get("LLM_SECRETS_DIR", "/etc/llm/secrets")),
         drain_minimum_s=_number(environment, "LLM_DRAIN_MINIMUM_S", 10),
         drain_max_stream_s=_number(environment, "LLM_DRAIN_MAX_STREAM_S", 600),
-        max_model_len=int(max_model_len) if max_model_len.isdecimal() else None,
+        max_model_len=int(_number(environment, "LLM_MAX_MODEL_LEN", 0)) or None,
         host=environment.get("LLM_LISTEN_HOST", "0.0.0.0"),
         port=int(_number(environment, "LLM_PORT", 8080)),
         admin_port=int(_number(environment, "LLM_ADMIN_PORT", 9090)),
