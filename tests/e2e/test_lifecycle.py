@@ -14,12 +14,18 @@ NS = "llm-e2e"
 
 
 @pytest.fixture(scope="module")
-def chat(platform: None) -> Iterator[str]:  # noqa: ARG001  # the platform must be up first
-    """One settled LLMDeployment that the tests of this file share; its address."""
+def deployed(platform: None) -> Iterator[None]:  # noqa: ARG001  # the platform must be up first
+    """One settled LLMDeployment that the tests of this file share."""
     kit.apply(deployment(), namespace=NS)
     kit.wait_settled("chat", NS)
-    yield kit.address("chat", NS)
+    yield
     kit.kubectl("-n", NS, "delete", "llm", "chat", "--ignore-not-found", "--wait=true")
+
+
+@pytest.fixture
+def chat(deployed: None) -> str:  # noqa: ARG001  # the deployment must be up first
+    """Return its address, which is another one after a test that deletes the Service."""
+    return kit.address("chat", NS)
 
 
 def test_a_created_deployment_answers_on_every_route(chat: str) -> None:

@@ -152,6 +152,8 @@ class OperatorConfig(ConfigModel):
     """Namespace the operator runs in; empty asks the pod."""
     monitoring_namespaces: tuple[str, ...] = ()
     """Namespaces whose pods may read the metrics of the sidecars."""
+    nudge: bool = True
+    """Whether the operator may annotate pods, which delivers a changed snapshot at once; without it the kubelet takes its minute."""
     resync_seconds: int = Field(default=600, ge=10, le=86_400)
     """Everything is looked at again at least this often, whether something was heard of it or not."""
 

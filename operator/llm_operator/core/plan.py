@@ -53,7 +53,7 @@ def plan(observed: Observed, config: OperatorConfig, now: datetime, check: Check
     return Plan(
         applies=found.applies,
         deletes=found.deletes,
-        nudges=delivery.nudges,
+        nudges=delivery.nudges if config.nudge else (),
         status=status_of(findings, summary, conditions),
         events=tuple(
             dict.fromkeys(
