@@ -79,7 +79,7 @@ def build(names: list[str]) -> None:
     """Build what is missing, in order, saying what is built and how long it takes."""
     missing = [MODULES[name] for name in names if not (MODULES[name].out / "built").exists()]
     if missing and shutil.which("go") is None:
-        raise BuildError("the lab builds Kubernetes from source and needs Go >= 1.26 on PATH")
+        raise BuildError("the lab builds Kubernetes from source and needs Go >= 1.26.6 on PATH")
     for module in missing:
         with _locked(module):
             if not (module.out / "built").exists():  # somebody else may have built it while we waited

@@ -36,6 +36,14 @@ class Lab:
         """Return the administrator's kubeconfig; its address is reachable from inside."""
         return self.state.kubeconfig()
 
+    def up(self, settings: Settings | None = None) -> bool:
+        """Start it, or find that it is up already (False)."""
+        return up.up(self.state, settings or Settings())
+
+    def down(self) -> list[str]:
+        """End it and leave nothing behind; return what there was."""
+        return up.down(self.state)
+
     @property
     def settings(self) -> Settings:
         """Return what the running lab was started with."""
