@@ -24,9 +24,11 @@ def clean(state: State) -> list[str]:
     if outer is not None and outer.alive:
         outer.kill()  # and with it everything in its namespaces
         removed.append("the cluster")
-    for process in marked(state):
+    strays = marked(state)  # what runs through `exec`, and what a start that was killed has begun
+    for process in strays:
         process.kill()
-        removed.append(f"process {process.pid}")
+    if strays and not removed:
+        removed.append("processes of an interrupted lab")
     if state.leftovers.exists():
         cgroups.remove([Path(group) for group in json.loads(state.leftovers.read_text())])
         shared.undo_if_last()

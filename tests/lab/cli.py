@@ -77,7 +77,7 @@ def _up(args: argparse.Namespace) -> int:
 
 def _down(_args: argparse.Namespace) -> int:
     removed = up.down(State.current())
-    say("down: " + (", ".join(removed) + " ended" if removed else "there was nothing"))
+    say("down: " + (", ".join(removed) if removed else "there was nothing"))
     return 0
 
 
