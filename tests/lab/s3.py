@@ -14,6 +14,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -29,6 +30,7 @@ from tests.lab.wait import until
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 15.0
 REGION = "us-east-1"
+_UPLOADS_AT_ONCE = 8
 _BUCKET_URL_TTL = timedelta(minutes=5)
 
 
@@ -243,8 +245,10 @@ class S3Client:
         """Upload every file below ``directory`` under ``prefix`` and return how many there were."""
         store = self._store(bucket)
         files = sorted(path for path in directory.rglob("*") if path.is_file())
-        for path in files:
-            obstore.put(store, f"{prefix.strip('/')}/{path.relative_to(directory).as_posix()}".lstrip("/"), path)
+        with ThreadPoolExecutor(_UPLOADS_AT_ONCE) as pool:
+            keys = (f"{prefix.strip('/')}/{path.relative_to(directory).as_posix()}".lstrip("/") for path in files)
+            for _ in pool.map(lambda key, path: obstore.put(store, key, path), keys, files):
+                pass
         return len(files)
 
     def _store(self, bucket: str) -> S3Store:

@@ -76,6 +76,13 @@ def _mounted(given: argparse.Namespace) -> Path:
     return Path(given.path)
 
 
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not seconds > 0:
+        raise argparse.ArgumentTypeError(f"{text} is no time to wait: give more than 0")
+    return seconds
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="llm_fetcher", description="Resolves and fetches the files of a model.")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -84,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     for command, patience_s in ((resolve, 60.0), (into, 300.0)):
         command.add_argument("--source", required=True, help="s3://bucket/prefix or pvc://claim/path")
         command.add_argument("--path", type=Path, help="where the volume of a pvc:// source is mounted")
-        command.add_argument("--give-up-after", type=float, default=patience_s, metavar="SECONDS", help="longest time without progress")
+        command.add_argument("--give-up-after", type=_seconds, default=patience_s, metavar="SECONDS", help="longest time without progress")
     into.add_argument("--digest", required=True, help="what resolve answered")
     into.add_argument("--target", type=Path, help="directory an s3:// source is copied to")
     into.add_argument("--parallel", type=int, default=8, choices=range(1, 65), metavar="N", help="files downloaded at once")

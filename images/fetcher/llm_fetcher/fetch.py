@@ -27,7 +27,7 @@ PROGRESS_EVERY_S = 5.0
 
 def list_bucket(source: S3Source, env: Mapping[str, str], *, give_up_after_s: float) -> Listing:
     """Return the model files of a bucket's prefix, trying again while the store cannot be reached."""
-    bucket = s3.open_bucket(source, env)
+    bucket = s3.open_bucket(source, env, give_up_after_s=give_up_after_s)
     listing = retried(lambda: make_listing(bucket.entries(), what=str(source)), give_up_after_s=give_up_after_s)
     return model_files(listing, what=str(source))
 
@@ -54,7 +54,8 @@ def fetch_bucket(source: S3Source, env: Mapping[str, str], target: Path, digest:
     try:
         workspace.claim(listing)
         _check_room(target, workspace.missing_bytes(listing))
-        sums = _download_all(listing, s3.open_bucket(source, env).stream, workspace, parallel=parallel, give_up_after_s=give_up_after_s)
+        stream = s3.open_bucket(source, env, give_up_after_s=give_up_after_s).stream
+        sums = _download_all(listing, stream, workspace, parallel=parallel, give_up_after_s=give_up_after_s)
         Manifest.of(listing, sums).write(target)
         workspace.close()
     except OSError as error:

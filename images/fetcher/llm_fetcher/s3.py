@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 _ETAG_KIND = "etag:"
 _CHUNK_BYTES = 4 * 1024 * 1024
 _DEFAULT_REGION = "us-east-1"
+_LONGEST_SILENCE_S = 30.0
 
 _CLIENT_OPTIONS: "ClientConfig" = {
     "connect_timeout": timedelta(seconds=10),
-    "read_timeout": timedelta(seconds=30),
     # The client's own default of 30 s would cover the whole body and end every large download.
     "timeout": timedelta(days=1),
 }
@@ -60,8 +60,9 @@ class S3Bucket:
             raise classify(error, what=f"{self.source}: {entry.path!r}") from error
 
 
-def open_bucket(source: S3Source, env: Mapping[str, str]) -> S3Bucket:
+def open_bucket(source: S3Source, env: Mapping[str, str], *, give_up_after_s: float) -> S3Bucket:
     """Return the bucket with endpoint, region and keys of the environment; without keys it is read anonymously."""
+    silence = timedelta(seconds=min(give_up_after_s, _LONGEST_SILENCE_S))
     endpoint = env.get("AWS_ENDPOINT_URL") or None
     allow_http = env.get("AWS_ALLOW_HTTP", "").lower() in {"1", "true"}
     _check_endpoint(endpoint, allow_http=allow_http)
@@ -84,7 +85,7 @@ def open_bucket(source: S3Source, env: Mapping[str, str]) -> S3Bucket:
     store = S3Store(
         source.bucket,
         config=options,
-        client_options={**_CLIENT_OPTIONS, "allow_http": allow_http},
+        client_options={**_CLIENT_OPTIONS, "allow_http": allow_http, "read_timeout": silence},
         # Short: the caller retries too, and it knows whether any byte came through in between.
         retry_config={"max_retries": 2, "retry_timeout": timedelta(seconds=20)},
     )

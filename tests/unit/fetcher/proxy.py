@@ -1,4 +1,4 @@
-"""A TCP relay in front of a store: it can be slow, break off, and answer in the store's place; and it counts what reaches the client."""
+"""A TCP relay in front of a store: slow, silent, broken off or answering in the store's place as told; it counts what reaches the client."""
 
 import asyncio
 import threading
@@ -22,6 +22,7 @@ class Proxy:
         self.bytes_per_s = 0.0
         self.break_each_after: int | None = None
         self.answers: list[bytes] = []
+        self.silent = False
         self.relayed = 0
         self.connections = 0
 
@@ -57,7 +58,9 @@ class Proxy:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         try:
-            if self.answers:
+            if self.silent:
+                await reader.read()
+            elif self.answers:
                 await reader.readuntil(b"\r\n\r\n")
                 writer.write(self.answers.pop(0))
                 await writer.drain()

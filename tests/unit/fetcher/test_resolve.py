@@ -107,6 +107,13 @@ def test_a_store_that_is_busy_for_a_moment_is_asked_again(fetcher: Fetcher, prox
     assert "the store answered 503 SlowDown; trying again in 0.5 s" in ended.output
 
 
+def test_a_store_that_accepts_and_says_nothing_is_not_waited_for_for_ever(fetcher: Fetcher, proxy: Proxy) -> None:
+    proxy.silent = True
+    ended = fetcher.resolve("s3://bucket/tiny", "--give-up-after", "0.2", AWS_ENDPOINT_URL=proxy.endpoint)
+    assert (ended.code, ended.reason) == (1, "SourceUnreachable")
+    assert "did not answer in time" in ended.last_line
+
+
 @pytest.mark.parametrize(
     ("answer", "reason", "words"),
     [
@@ -137,5 +144,10 @@ def test_without_a_place_for_the_answer_the_run_fails_rather_than_being_silent(f
     assert "cannot write the answer" in ended.last_line
 
 
-def test_a_wrong_command_line_fails(fetcher: Fetcher) -> None:
-    assert fetcher.run("resolve", "--bogus").code == 1
+@pytest.mark.parametrize(
+    "arguments", [["--bogus"], ["--source", "s3://models", "--give-up-after", "0"], ["--source", "s3://models", "--give-up-after", "x"]]
+)
+def test_a_wrong_command_line_fails(fetcher: Fetcher, arguments: list[str]) -> None:
+    ended = fetcher.run("resolve", *arguments)
+    assert ended.code == 1
+    assert "usage: llm_fetcher" in ended.output
