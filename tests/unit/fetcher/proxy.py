@@ -1,4 +1,4 @@
-"""A TCP relay in front of a store: slow, silent, broken off or answering in the store's place as told; it counts what reaches the client."""
+"""A TCP relay in front of a store: slow, silent, broken off or answering in its place as told; it counts what reaches the client."""
 
 import asyncio
 import threading
