@@ -15,6 +15,8 @@ from llm_fetcher.manifest import MANIFEST_NAME
 
 WORK_NAME = ".llm-fetch"
 _OF_THE_FILE_SYSTEM = "lost+found"
+_BOOT_NAME = "boot"
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _FILE_MODE = 0o644
 _DIRECTORY_MODE = 0o755
 
@@ -38,6 +40,7 @@ class Workspace:
         self._work.mkdir(mode=_DIRECTORY_MODE, exist_ok=True)
         (self.target / MANIFEST_NAME).unlink(missing_ok=True)
         self._prune(listing)
+        self._distrust_other_boots()
 
     def part(self, entry: Entry) -> Path:
         """Return where the unfinished download of exactly this version is."""
@@ -78,6 +81,15 @@ class Workspace:
     def _mark(self, entry: Entry) -> Path:
         return self._work / f"{_key(entry)}.sha256"
 
+    def _distrust_other_boots(self) -> None:
+        # A file that was being written when its node went down may have its length and not its bytes: only whole files are synced.
+        boot = _BOOT_ID.read_text().strip() if _BOOT_ID.exists() else ""
+        note = self._work / _BOOT_NAME
+        if not note.exists() or note.read_text() != boot:
+            for part in self._work.glob("*.part"):
+                part.unlink()
+            note.write_text(boot)
+
     def _prune(self, listing: Listing) -> None:
         wanted = {entry.path for entry in listing.entries}
         keys = {_key(entry) for entry in listing.entries}
@@ -87,7 +99,7 @@ class Workspace:
                 continue
             for name in files:
                 path = here / name
-                keep = path.stem in keys if here == self._work else path.relative_to(self.target).as_posix() in wanted
+                keep = path.stem in {*keys, _BOOT_NAME} if here == self._work else path.relative_to(self.target).as_posix() in wanted
                 if not keep:
                     path.unlink()
             for name in names:

@@ -102,6 +102,24 @@ def test_claiming_removes_leftovers_of_other_versions_and_keeps_our_own(tmp_path
     assert Path("/etc/passwd").exists()
 
 
+def test_a_download_from_before_the_node_went_down_is_begun_again(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    workspace.claim(LISTING)
+    whole, half = LISTING.entries
+    workspace.part(whole).write_bytes(b"{}")
+    workspace.finish(whole, "sum")
+    workspace.part(half).write_bytes(b"half")
+    workspace.claim(LISTING)
+    assert workspace.part_size(half) == 4
+    (tmp_path / ".llm-fetch/boot").write_text("another boot")
+    workspace.claim(LISTING)
+    assert workspace.part_size(half) == 0
+    assert workspace.finished(whole) == "sum"
+    workspace.part(half).write_bytes(b"half")
+    workspace.claim(LISTING)
+    assert workspace.part_size(half) == 4
+
+
 def test_a_volume_that_was_just_formatted_counts_as_empty(tmp_path: Path) -> None:
     (tmp_path / "lost+found").mkdir()
     Workspace(tmp_path).claim(LISTING)
