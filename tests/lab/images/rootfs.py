@@ -47,7 +47,8 @@ class Rootfs:
 
     def compile(self, folder: Path, shown_as: str) -> None:
         """Compile the Python files under ``folder`` with the base's own interpreter, as files that lie at ``shown_as`` in the image."""
-        command = [*self.python(), "-s", "-S", "-m", "compileall", "-q", "-j", "2", "--invalidation-mode", "unchecked-hash"]
+        # -B and -f: else the modules that compileall itself imports would be cached with the date they have here.
+        command = [*self.python(), "-B", "-s", "-S", "-m", "compileall", "-f", "-q", "-j", "2", "--invalidation-mode", "unchecked-hash"]
         command += ["-s", str(folder), "-p", shown_as, str(folder)]
         # Packages carry templates that only look like Python: what does not compile is shipped as it is, and the exit code says nothing.
         subprocess.run(command, env={"PYTHONHASHSEED": "0"}, check=False, stdout=subprocess.DEVNULL)

@@ -94,6 +94,7 @@ def _environment(installed: Path) -> dict[str, str]:
     return {
         "PATH": "/usr/bin:/bin",
         "PYTHONPATH": str(installed / "site"),
+        "PYTHONDONTWRITEBYTECODE": "1",
         "HOME": str(places.scratch()),
         "VLLM_CACHE_ROOT": str(installed / "cache"),
         "HF_HUB_OFFLINE": "1",
