@@ -16,4 +16,4 @@ def seconds_since(then: str | None, now: datetime) -> float:
         moment = datetime.fromisoformat(then)
     except ValueError:
         return 0.0
-    return max((now - moment).total_seconds(), 0.0)
+    return max((now - moment).total_seconds(), 0.0) if moment.tzinfo else 0.0

@@ -6,10 +6,11 @@ from typing import Any
 from llm_operator.core import names
 from llm_operator.core.kinds import DEPLOYMENT
 from llm_operator.core.observed import Obj
-from llm_operator.core.podstate import State, blocked, containers, last_crash
+from llm_operator.core.podstate import WAITING, State, blocked, containers, last_crash
 from llm_operator.core.world import World, ready
 
-_WORST_FIRST = ("Crashing", "PullingImage", "Unschedulable", "WaitingForAccelerators", "Pending", "Fetching", "Starting", "Loading")
+_WORST_FIRST = ("Crashing", "PullingImage", "Unschedulable", WAITING, "Pending", "Fetching", "Starting", "Loading")
+_UNPLACED = frozenset({"Unschedulable", WAITING})
 _NO_MATCH = "node affinity/selector"
 """The scheduler's words for a pod whose node labels no node has; only accelerator profiles set any."""
 
@@ -36,7 +37,7 @@ def diagnose(world: World, engine: str, replicas: int) -> Diagnosis:
     pods = world.pods_of(engine)
     states = [(pod, _state(world, pod)) for pod in pods if not ready(pod)]
     count = len(pods) - len(states)
-    stuck = _unschedulable([(pod, state) for pod, state in states if state.phase in {"Unschedulable", "WaitingForAccelerators"}])
+    stuck = _unschedulable([(pod, state) for pod, state in states if state.phase in _UNPLACED])
     state = _overall(world, engine, replicas, len(pods), states, stuck)
     return Diagnosis(
         state.phase, state.reason, state.message, len(pods), count, stuck, overdue=count < replicas and _overdue(world, engine)
@@ -52,7 +53,7 @@ def _overall(world: World, engine: str, replicas: int, pods: int, states: list[t
     if not states:
         return State("Pending", "CreatingPods", f"{count} of {replicas} pods ready; more are being created")
     pod, state = min(states, key=lambda pair: _WORST_FIRST.index(pair[1].phase))
-    words = stuck if state.phase in {"Unschedulable", "WaitingForAccelerators"} else f"pod {pod['metadata']['name']}: {state.message}"
+    words = stuck if state.phase in _UNPLACED else f"pod {pod['metadata']['name']}: {state.message}"
     return State(state.phase, state.reason, f"{count} of {replicas} pods ready; {words}")
 
 
@@ -69,7 +70,7 @@ def _state(world: World, pod: Obj) -> State:
     """Return what a pod that is not ready is at."""
     state = blocked(pod)
     if state is not None:
-        return _capacity(pod, state) if state.phase == "WaitingForAccelerators" else state
+        return _capacity(pod, state) if state.phase == WAITING else state
     statuses = {each["name"]: each.get("state", {}) for each in containers(pod)}
     if "running" in statuses.get("fetch", {}):
         return State("Fetching", "Fetching", "the weights are being fetched")
@@ -105,7 +106,7 @@ def _unschedulable(states: list[tuple[Obj, State]]) -> str:
         return ""
     pod, state = states[0]
     resource, each = accelerators(pod)
-    missing = f"{each * len(states)} more {resource}" if resource and state.phase == "WaitingForAccelerators" else "a node with room"
+    missing = f"{each * len(states)} more {resource}" if resource and state.phase == WAITING else "a node with room"
     return f"{len(states)} {'pod waits' if len(states) == 1 else 'pods wait'} for {missing}: {state.message}"
 
 

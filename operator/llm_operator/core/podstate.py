@@ -10,6 +10,8 @@ _CONFIG = frozenset({"CreateContainerConfigError", "CreateContainerError", "Inva
 _PULL = frozenset({"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "ImageInspectError", "RegistryUnavailable"})
 _LAST_LINE_MAX = 300
 
+WAITING = "WaitingForAccelerators"
+
 
 @dataclass(frozen=True)
 class State:
@@ -30,11 +32,11 @@ def blocked(pod: Obj) -> State | None:
 
 
 def _unschedulable(pod: Obj) -> State | None:
-    for each in pod.get("status", {}).get("conditions", []):
-        if each["type"] == "PodScheduled" and each["status"] == "False":
-            reason = each.get("reason") or "Unschedulable"
-            return State("WaitingForAccelerators", reason, each.get("message") or "the scheduler has found no node yet")
-    return None
+    conditions = pod.get("status", {}).get("conditions", [])
+    told = next((each for each in conditions if each["type"] == "PodScheduled" and each["status"] == "False"), None)
+    if told is None:
+        return None
+    return State(WAITING, told.get("reason") or "Unschedulable", told.get("message") or "the scheduler has found no node yet")
 
 
 def _crashed(pod: Obj) -> State | None:
@@ -70,7 +72,7 @@ def _failed(terminated: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _end_of(name: str, ended: dict[str, Any], restarts: int) -> str:
-    again = f", {restarts} restarts" if restarts else ""
+    again = f", {restarts} {'restart' if restarts == 1 else 'restarts'}" if restarts else ""
     line = last_line(ended.get("message") or "")
     words = f"; its last line: {line}" if line else ""
     return f"container {name} ended with exit code {ended.get('exitCode')} ({ended.get('reason') or 'Error'}){again}{words}"

@@ -1,11 +1,11 @@
 """Engine and accelerator profiles: frozen when first used, so that an administrator's edit restarts nothing."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import TypeVar
 
 from llm_operator.api.config import AcceleratorProfile, EngineProfile, OperatorConfig
 from llm_operator.api.llmdeployment import LLMDeploymentSpec
-from llm_operator.core.canonical import digest, storable
+from llm_operator.core.canonical import digest
 from llm_operator.core.errors import UserError
 from llm_operator.core.references import References
 from llm_operator.core.stored import Stored
@@ -54,11 +54,6 @@ def _resolve(field: str, name: str, offered: Mapping[str, Profile], frozen: Mapp
 
 
 def _frozen(model: type[Profile], part: str, stored: Stored) -> dict[str, Profile]:
-    return {digest(content): model.model_validate(content) for content in _contents(part, stored)}
-
-
-def _contents(part: str, stored: Stored) -> Iterator[Any]:
-    for engine in stored.engines:
-        content = engine.inputs.get(part, {}).get("profile")
-        if isinstance(content, dict):
-            yield storable(content)
+    """Return the profiles that stored engines were made from, by digest."""
+    contents = [engine.inputs.get(part, {}).get("profile", {}) for engine in stored.engines]
+    return {digest(content): model.model_validate(content) for content in contents if content}

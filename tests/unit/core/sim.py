@@ -61,6 +61,8 @@ class Sim:
     """Pods whose sidecar cannot run the newest table, and what it says."""
     drains: bool = True
     max_ready: int = 1000
+    unschedulable: str = ""
+    """What the scheduler says of new pods; empty while there is room."""
     version: int = 1
     log: list[str] = field(default_factory=list)
 
@@ -230,8 +232,10 @@ class Sim:
         elif pod["spec"]["containers"][0]["image"] in self.broken_images:
             waiting = {"reason": "ImagePullBackOff", "message": "not found"}
             pod["status"]["containerStatuses"] = [{"name": "engine", "image": "x", "state": {"waiting": waiting}}]
+        elif pod["status"]["phase"] == "Pending" and self.unschedulable:
+            pod["status"]["conditions"] = [{"type": "PodScheduled", "status": "False", "message": self.unschedulable}]
         elif pod["status"]["phase"] == "Pending":
-            pod["status"] |= {"phase": "Running", "containerStatuses": [{"name": "engine", "state": {"running": {}}}]}
+            pod["status"] |= {"phase": "Running", "conditions": [], "containerStatuses": [{"name": "engine", "state": {"running": {}}}]}
             self._sync(name)
         elif not self._is_ready(pod) and self.ready_pods() < self.max_ready:
             pod["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
@@ -297,4 +301,6 @@ def _items(name: str, items: list[Any], atomic: set[str]) -> dict[str, Any]:
         keys = next((keys for field_name, keys in _PORT_KEYS.items() if field_name in items[0]), None)
     if keys is None:
         return {}
-    return {"k:" + json.dumps({key: item[key] for key in keys}, separators=(",", ":")): _fields(item, atomic) for item in items}
+    whole = name == "ownerReferences"
+    named = ("k:" + json.dumps({key: item[key] for key in keys}, separators=(",", ":")) for item in items)
+    return {step: {} if whole else _fields(item, atomic) for step, item in zip(named, items, strict=True)}

@@ -114,6 +114,39 @@ def test_scaling_changes_the_replicas_and_nothing_else() -> None:
     assert len(sim.pods) == 1
 
 
+def test_missing_accelerators_are_said_for_as_long_as_they_are_missing() -> None:
+    sim = Sim(unschedulable="0/3 nodes are available: 3 Insufficient nvidia.com/gpu.")
+    for _ in range(4):
+        sim.look()
+        sim.tick()
+    status = sim.look().status
+    assert status["phase"] == "WaitingForAccelerators"
+    capacity = condition(sim, "CapacityAvailable")
+    assert (capacity["status"], capacity["reason"]) == ("False", "Unschedulable")
+    assert "1 more nvidia.com/gpu" in capacity["message"]
+    sim.unschedulable = ""
+    sim.settle()
+    assert condition(sim, "CapacityAvailable")["status"] == "True"
+
+
+def test_an_engine_that_is_not_ready_in_time_is_stalled_and_recovers_by_itself() -> None:
+    sim = Sim(max_ready=0)
+    for _ in range(4):
+        sim.look()
+        sim.tick()
+    (engine,) = sim.engines()
+    late = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
+    sim.objects[DEPLOYMENT, f"chat-{engine}"]["status"] = {"conditions": [late]}
+    made = sim.look()
+    assert (made.status["phase"], made.next_look_s) == ("Loading", 30.0)
+    stalled = condition(sim, "Stalled")
+    assert (stalled["status"], stalled["reason"]) == ("True", "ProgressDeadlineExceeded")
+    assert "spec.engine.startup.timeout" in stalled["message"]
+    sim.max_ready = 1
+    sim.settle()
+    assert condition(sim, "Stalled")["status"] == "False"
+
+
 # Config changes
 
 
@@ -226,6 +259,23 @@ def test_the_old_route_stays_until_the_last_old_pod_is_gone() -> None:
     sim.tick()
     sim.settle()
     assert [route.engine for route in table(sim).routes] == [new]
+
+
+def test_a_route_whose_bundle_is_lost_goes_with_it() -> None:
+    sim = serving()
+    sim.drains = False
+    sim.edit(model=OTHER)
+    while len(sim.engines()) < 2 or len(table(sim).routes) < 2:
+        sim.look()
+        sim.tick()
+    data = sim.objects[CONFIG_MAP, "chat-snapshot"]["data"]
+    (old,) = (route for route in table(sim).routes if route.revision == table(sim).stable)
+    while old.engine in sim.engines():
+        sim.look()
+        sim.tick()
+    sim.objects[CONFIG_MAP, "chat-snapshot"]["data"] = {key: each for key, each in data.items() if key != old.bundle}
+    sim.look()
+    assert [route.engine for route in table(sim).routes] == sim.engines()
 
 
 def test_going_back_in_mid_change_uses_the_running_engine_again() -> None:

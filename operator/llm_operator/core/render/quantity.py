@@ -4,17 +4,18 @@ from decimal import ROUND_CEILING, Decimal
 
 from llm_operator.api import quantities
 
-_BINARY = ("Ki", "Mi", "Gi", "Ti")
-_DECIMAL = ("k", "M", "G", "T", "P")
+_BINARY = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
+_DECIMAL = ("n", "u", "m", "", "k", "M", "G", "T", "P", "E")
+_NANO = Decimal(10**9)
+_KI = 1024
 
 
 def canonical_quantity(text: str) -> str:
     """Return a quantity as ``resource.Quantity`` prints it: same value, same family of suffixes, no fraction."""
     value = quantities.parse(text)
-    if text.endswith("i") and value >= 1024:  # noqa: PLR2004  # below one Ki the server drops to plain numbers
-        return _scaled(_ceil(value), 1024, _BINARY)
-    milli = _ceil(value * 1000)
-    return f"{milli}m" if milli % 1000 else _scaled(milli // 1000, 1000, _DECIMAL)
+    if text.endswith("i") and value >= _KI and value == value.to_integral_value():
+        return _scaled(int(value), _KI, _BINARY)
+    return _scaled(int((value * _NANO).to_integral_value(rounding=ROUND_CEILING)), 1000, _DECIMAL)
 
 
 def resources(requests: dict[str, str], limits: dict[str, str]) -> dict[str, dict[str, str]]:
@@ -23,14 +24,10 @@ def resources(requests: dict[str, str], limits: dict[str, str]) -> dict[str, dic
     return {name: {key: canonical_quantity(amount) for key, amount in amounts.items()} for name, amounts in both.items() if amounts}
 
 
-def _ceil(value: Decimal) -> int:
-    return int(value.to_integral_value(rounding=ROUND_CEILING))
-
-
 def _scaled(number: int, base: int, suffixes: tuple[str, ...]) -> str:
-    suffix = ""
-    for larger in suffixes:
-        if number == 0 or number % base:
-            break
-        number, suffix = number // base, larger
-    return f"{number}{suffix}"
+    if number == 0:
+        return "0"
+    index = 0
+    while number % base == 0 and index + 1 < len(suffixes):
+        number, index = number // base, index + 1
+    return f"{number}{suffixes[index]}"

@@ -1,0 +1,15 @@
+from llm_operator.core import kinds
+
+
+def test_paths_name_group_version_namespace_object_and_subresource() -> None:
+    assert kinds.POD.path("ns", "p") == "/api/v1/namespaces/ns/pods/p"
+    assert kinds.LLM_DEPLOYMENT.path("ns", "chat", "status") == "/apis/llmops.dev/v1alpha1/namespaces/ns/llmdeployments/chat/status"
+    assert kinds.DEPLOYMENT.path(None) == "/apis/apps/v1/deployments"
+
+
+def test_core_kinds_have_no_group_in_their_version() -> None:
+    assert (kinds.SERVICE.api_version, kinds.JOB.api_version) == ("v1", "batch/v1")
+
+
+def test_every_kind_is_found_by_its_name() -> None:
+    assert {kinds.BY_KIND[kind.kind] for kind in kinds.ALL} == set(kinds.ALL)

@@ -1,0 +1,80 @@
+from decimal import Decimal
+
+import pytest
+
+from llm_operator.api.llmdeployment import Limits as LimitsSpec
+from llm_operator.api.llmprompt import PromptSpec
+from llm_operator.core.errors import UserError
+from llm_operator.core.prompts import bundle_limits, bundle_prompt, bundle_sampling, checked, prompt_digest, read_prompt, written_at
+from llm_sidecar.bundle import Bundle, BundleError, Limits, Message, Prompt, Sampling
+from tests.unit.core.builders import make_prompt
+
+SPEC = PromptSpec.model_validate(
+    {
+        "system": "Be {{ tone }}.",
+        "messages": [{"role": "user", "content": "Hi"}],
+        "inputs": {"properties": {"tone": {"default": "kind"}}},
+        "sampling": {"temperature": 0.70, "topP": 1, "maxTokens": 5, "stop": ["\n"]},
+    }
+)
+
+
+def test_a_prompt_becomes_the_part_of_a_bundle_it_is() -> None:
+    assert bundle_prompt(SPEC, "support") == Prompt(
+        name="support",
+        digest=prompt_digest(SPEC),
+        system="Be {{ tone }}.",
+        messages=(Message(role="user", content="Hi"),),
+        inputs={"properties": {"tone": {"default": "kind"}}},
+    )
+
+
+def test_sampling_values_are_exact_and_in_one_spelling() -> None:
+    sampling = bundle_sampling(SPEC.sampling)
+    assert sampling == Sampling(temperature=Decimal("0.7"), top_p=Decimal(1), max_tokens=5, stop=("\n",))
+    assert (str(sampling.temperature), str(sampling.top_p)) == ("0.7", "1")
+
+
+def test_limits_become_bytes_and_milliseconds() -> None:
+    assert bundle_limits(LimitsSpec()) == Limits()
+    given = LimitsSpec.model_validate({"maxBodyBytes": "1.5Mi", "queueTimeout": "250ms", "totalTimeout": "1h"})
+    assert bundle_limits(given) == Limits(max_body_bytes=1_572_864, queue_timeout_ms=250, total_timeout_ms=3_600_000)
+
+
+def test_the_digest_is_of_what_a_prompt_says() -> None:
+    assert prompt_digest(SPEC) == prompt_digest(PromptSpec.model_validate(SPEC.to_yaml_dict()))
+    assert prompt_digest(SPEC) != prompt_digest(SPEC.model_copy(update={"system": "Be brief."}))
+
+
+@pytest.mark.parametrize(
+    ("field", "where"),
+    [
+        ("prompt.system", "here.system"),
+        ("prompt.messages[0].content", "here.messages[0].content"),
+        ("sampling.topP", "here.sampling.topP"),
+        ("limits.queueTimeoutMs", "spec.limits.queueTimeout"),
+        ("limits.maxBodyBytes", "spec.limits.maxBodyBytes"),
+        ("", "here"),
+    ],
+)
+def test_a_field_of_the_bundle_is_told_where_the_user_wrote_it(field: str, where: str) -> None:
+    assert written_at(field, "here") == where
+
+
+def test_a_bundle_no_sidecar_could_serve_is_the_users_error() -> None:
+    def check(bundle: Bundle) -> None:
+        raise BundleError("prompt.system", f"cannot be, {bundle.schema_version}")
+
+    with pytest.raises(UserError) as caught:
+        checked(Bundle(), "spec.prompt.inline", check)
+    assert (caught.value.reason, caught.value.field, caught.value.sentence) == (
+        "PromptInvalid",
+        "spec.prompt.inline.system",
+        "spec.prompt.inline.system: cannot be, 1",
+    )
+
+
+def test_a_prompt_that_is_none_is_named_with_its_field() -> None:
+    with pytest.raises(UserError, match=r"LLMPrompt support spec\.system"):
+        read_prompt(make_prompt(system=3))
+    assert read_prompt({"metadata": {"name": "empty"}}) == PromptSpec()
