@@ -27,7 +27,13 @@ _ALWAYS = (
 
 def check_all(engine: Engine) -> list[str]:
     """Return a sentence for each argument that cannot be accepted, in the order of their names."""
-    return [problem for name in sorted(engine.args) if (problem := check(name, engine.args[name])) is not None]
+    problems = [problem for name in sorted(engine.args) if (problem := check(name, engine.args[name])) is not None]
+    if engine.args.get("enable-auto-tool-choice") == "true" and "tool-call-parser" not in engine.args:
+        problems.append(
+            f'{_FIELD}[enable-auto-tool-choice]: "true" needs the argument tool-call-parser beside it, else the engine does not start; '
+            "add tool-call-parser, or remove enable-auto-tool-choice"
+        )
+    return problems
 
 
 def check(name: str, value: str) -> str | None:

@@ -8,9 +8,11 @@ from typing import Any
 
 import openai
 import yaml
+from tokenizers import Tokenizer
 
 from tests.lab import product
 from tests.lab.demo.screen import Screen
+from tests.lab.images import model
 from tests.lab.wait import until
 
 NAMESPACE = "llm-demo"
@@ -78,11 +80,19 @@ def edit_prompt(screen: Screen, base: str) -> None:
     until(_settled, timeout_s=60, what="the deployment to settle")
     screen.note(f"system prompt: {len(old)} characters -> {len(NEW_SYSTEM)}")
     screen.note(f"x-llm-revision: {before.revision} -> {after.revision}")
-    screen.note(f"usage.prompt_tokens: {before.prompt_tokens} -> {after.prompt_tokens}")
+    expected = _tokens(NEW_SYSTEM) - _tokens(old)
+    screen.note(f"usage.prompt_tokens: {before.prompt_tokens} -> {after.prompt_tokens} (the texts differ by {expected:+d} tokens)")
+    if after.prompt_tokens - before.prompt_tokens != expected:
+        raise product.ProductError(f"prompt tokens moved by {after.prompt_tokens - before.prompt_tokens}, not by {expected}")
     if _pods() != pods:
         raise product.ProductError(f"pods changed under a prompt edit: {pods} -> {_pods()}")
     for uid, restarts in pods.items():
         screen.note(f"pod {uid}: still there, {restarts} restarts")
+
+
+def _tokens(text: str) -> int:
+    """Return how many tokens the model's own tokenizer makes of a text inside a message."""
+    return len(Tokenizer.from_file(str(model.ensure() / "tokenizer.json")).encode(text, add_special_tokens=False).ids)
 
 
 def _llm() -> dict[str, Any]:

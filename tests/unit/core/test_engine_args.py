@@ -214,3 +214,12 @@ def test_every_flag_that_is_always_set_exists_in_the_engine() -> None:
     for each in vllm_argv(spec(gpuMemoryUtilization=0.5, maxModelLen=64, quantization="fp8"), "chat", PROFILE):
         name, glued, _ = each.removeprefix("--").partition("=")
         assert HELP[name]["takesValue"] == bool(glued)
+
+
+def test_automatic_tool_choice_needs_a_parser_beside_it() -> None:
+    alone = check_all(spec(args={"enable-auto-tool-choice": "true"}).engine)
+    assert len(alone) == 1
+    assert "spec.engine.args[enable-auto-tool-choice]" in alone[0]
+    assert "add tool-call-parser" in alone[0]
+    assert check_all(spec(args={"enable-auto-tool-choice": "true", "tool-call-parser": "hermes"}).engine) == []
+    assert check_all(spec(args={"enable-auto-tool-choice": "false"}).engine) == []
