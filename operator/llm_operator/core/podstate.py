@@ -42,7 +42,7 @@ def _unschedulable(pod: Obj) -> State | None:
 def _crashed(pod: Obj) -> State | None:
     for status in containers(pod):
         state, last = status.get("state", {}), status.get("lastState", {})
-        ended = _failed(state.get("terminated")) or (_failed(last.get("terminated")) if "running" not in state else None)
+        ended = _failed(status, state) or (_failed(status, last) if "running" not in state else None)
         if ended is not None:
             return State("Crashing", ended.get("reason") or "Error", _end_of(status["name"], ended, status.get("restartCount", 0)))
     return None
@@ -67,8 +67,10 @@ def containers(pod: Obj) -> Iterator[dict[str, Any]]:
     yield from status.get("containerStatuses", [])
 
 
-def _failed(terminated: dict[str, Any] | None) -> dict[str, Any] | None:
-    return terminated if terminated and terminated.get("exitCode") != 0 else None
+def _failed(status: dict[str, Any], state: dict[str, Any]) -> dict[str, Any] | None:
+    """Return how a container ended that should not have: only the fetcher may end at all. An engine that loses its core exits with 0."""
+    ended: dict[str, Any] | None = state.get("terminated")
+    return ended if ended and (ended.get("exitCode") != 0 or status["name"] != "fetch") else None
 
 
 def _end_of(name: str, ended: dict[str, Any], restarts: int) -> str:
@@ -87,7 +89,7 @@ def last_line(text: str) -> str:
 def last_crash(pod: Obj) -> str:
     """Return how a container that runs again ended before, or nothing."""
     for status in containers(pod):
-        ended = _failed(status.get("lastState", {}).get("terminated"))
+        ended = _failed(status, status.get("lastState", {}))
         if ended is not None:
             return _end_of(status["name"], ended, status.get("restartCount", 0))
     return ""

@@ -91,6 +91,7 @@ CRASHED = "container engine ended with exit code 1 (Error)"
         ),
         ({"containerStatuses": [container(terminated=KILLED)]}, "Crashing", "OOMKilled", "exit code 137 (OOMKilled)"),
         ({"containerStatuses": [container(terminated={"exitCode": 2})]}, "Crashing", "Error", "exit code 2 (Error)"),
+        ({"containerStatuses": [container(terminated={"exitCode": 0, "reason": "Completed"})]}, "Crashing", "Completed", "exit code 0"),
         ({"initContainerStatuses": [container("fetch", terminated=CRASH)]}, "Crashing", "Error", "container fetch"),
         ({"initContainerStatuses": [container("fetch", terminated={"exitCode": 0})]}, "Starting", "Scheduled", "started"),
         ({"phase": "Running", "containerStatuses": [container(running={})]}, "Loading", "Loading", "its sidecar does not answer yet"),
