@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from llm_sidecar.errors import Refusal
+from llm_sidecar.stream.relay import Wish
 
 DANGEROUS = (
     "chat_template",
@@ -51,9 +52,12 @@ class View(msgspec.Struct):
     vllm_xargs: msgspec.Raw | _Unset = msgspec.UNSET
 
     @property
-    def keep_usage(self) -> bool:
-        """Return whether the client asked for usage in its stream."""
-        return self.stream_options is not None and bool(self.stream_options.include_usage)
+    def usage_wish(self) -> Wish:
+        """Return what the client asked for about usage in its stream."""
+        options = self.stream_options
+        if options is None or not options.include_usage:
+            return Wish.NOTHING
+        return Wish.ALWAYS if options.continuous_usage_stats else Wish.AT_END
 
 
 _view = msgspec.json.Decoder(View)

@@ -7,6 +7,7 @@ import pytest
 
 from llm_sidecar.errors import Refusal
 from llm_sidecar.request import DANGEROUS, View, view, whole
+from llm_sidecar.stream.relay import Wish
 
 
 @pytest.mark.parametrize("name", DANGEROUS)
@@ -33,11 +34,18 @@ def test_a_dangerous_name_inside_a_text_or_a_value_is_harmless() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "keep"),
-    [(None, False), ({}, False), ({"include_usage": None}, False), ({"include_usage": False}, False), ({"include_usage": True}, True)],
+    ("options", "wish"),
+    [
+        (None, Wish.NOTHING),
+        ({}, Wish.NOTHING),
+        ({"include_usage": None}, Wish.NOTHING),
+        ({"include_usage": False, "continuous_usage_stats": True}, Wish.NOTHING),
+        ({"include_usage": True}, Wish.AT_END),
+        ({"include_usage": True, "continuous_usage_stats": True}, Wish.ALWAYS),
+    ],
 )
-def test_usage_is_kept_for_those_who_asked(options: Any, keep: bool) -> None:
-    assert view(json.dumps({"stream": True, "stream_options": options}).encode()).keep_usage is keep
+def test_usage_is_for_those_who_asked(options: Any, wish: Wish) -> None:
+    assert view(json.dumps({"stream": True, "stream_options": options}).encode()).usage_wish is wish
 
 
 @pytest.mark.parametrize(

@@ -69,17 +69,18 @@ class Call:
         now = time.perf_counter()
         duration_s = now - self._exchange.started_at
         metrics, operation, revision = self._services.metrics, self._route.operation, self._live.revision
+        bound = metrics.bind(operation, revision)
+        usage = self._usage if self.stream is None else self.stream.usage
+        tokens = 0
+        if usage is not None:  # a stream that was cut short has cost its tokens all the same
+            tokens = usage.completion_tokens or 0
+            bound.input_tokens.observe(usage.prompt_tokens)
+            bound.output_tokens.observe(tokens)
         if self.error:
             metrics.failed(operation, revision, self.error, duration_s)
             return
-        bound = metrics.bind(operation, revision)
         bound.duration.observe(duration_s)
         metrics.overhead.observe(max(0.0, duration_s - self._waited_s))
-        tokens = 0
-        if self._usage is not None:
-            tokens = self._usage.completion_tokens or 0
-            bound.input_tokens.observe(self._usage.prompt_tokens)
-            bound.output_tokens.observe(tokens)
         if self._first_at:
             bound.time_to_first_token.observe(self._first_at - self._exchange.started_at)
             if tokens > 1:
@@ -158,7 +159,6 @@ class Call:
                 self._first_at = now
             if out or last:
                 await exchange.write(out, more=not last)
-        self._usage = stream.usage
         if stream.error or not stream.done:
             self.error = "stream_error" if stream.error else "stream_truncated"
             self._services.metrics.stream_errors.labels(self.error).inc()

@@ -37,4 +37,4 @@ def prepare(route: Route, compiled: Compiled, served_name: str, body: bytes) -> 
         fields = request.whole(body)
         if apply(compiled, fields):
             body = prompt.encode(fields)
-    return Prepared(body, Relay(keep_usage=seen.keep_usage))
+    return Prepared(body, Relay(seen.usage_wish))

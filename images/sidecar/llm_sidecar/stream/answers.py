@@ -35,7 +35,16 @@ class Accounted(msgspec.Struct, gc=False):
 
 
 completion = msgspec.json.Decoder(Completion)
+_usage = msgspec.json.Decoder(Usage)
 accounted = msgspec.json.Decoder(Accounted)
+
+
+def read_usage(data: bytes) -> Usage | None:
+    """Return usage from its own JSON, or nothing when it has another shape."""
+    try:
+        return _usage.decode(data)
+    except msgspec.DecodeError:
+        return None
 
 
 def usage_of(body: bytes) -> Usage | None:

@@ -125,19 +125,16 @@ async def test_pipelined_requests_are_answered_in_order(pod: Pod) -> None:
         assert [(await client.answer()).status for _ in range(3)] == [404, 200, 200]
 
 
-async def test_an_engine_stream_without_the_usage_chunk_reaches_the_client(pod: Pod) -> None:
-    events = text_events("a", "b")
-    pod.engine.script = streams(*events)
-    answer = await pod.post("/v1/completions", {"prompt": "x", "stream": True})
-    assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
-    assert answer.body == b"".join(one for one in events if b'"usage"' not in one)
-
-
-async def test_a_client_that_asked_for_usage_gets_it(pod: Pod) -> None:
-    events = text_events("a", "b")
-    pod.engine.script = streams(*events)
-    answer = await pod.post("/v1/completions", {"prompt": "x", "stream": True, "stream_options": {"include_usage": True}})
-    assert answer.body == b"".join(events)
+async def test_streams_carry_the_usage_their_client_asked_for(pod: Pod) -> None:
+    pod.engine.script = streams(*text_events("a", "b"))
+    for options, at_end, always in [
+        (None, False, False),
+        ({"include_usage": True}, True, False),
+        ({"include_usage": True, "continuous_usage_stats": True}, True, True),
+    ]:
+        answer = await pod.post("/v1/completions", {"prompt": "x", "stream": True, "stream_options": options})
+        assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
+        assert answer.body == b"".join(text_events("a", "b", at_end=at_end, always=always))
 
 
 async def test_the_prompt_of_the_revision_goes_in_front(make_pod: MakePod) -> None:

@@ -41,17 +41,25 @@ def chunk(data: bytes) -> bytes:
 STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
-def event(body: Any) -> bytes:
+def event(body: Any, *, compact: bool = True) -> bytes:
     """Return one server-sent event."""
-    return b"data: " + (body if isinstance(body, bytes) else json.dumps(body, separators=(",", ":")).encode()) + b"\n\n"
+    data = body if isinstance(body, bytes) else json.dumps(body, separators=(",", ":") if compact else None).encode()
+    return b"data: " + data + b"\n\n"
 
 
-def text_events(*texts: str, usage: bool = True) -> list[bytes]:
-    """Return the events of a completion stream as vLLM writes them, the usage it was forced to report included."""
-    events = [event({"id": "cmpl-1", "choices": [{"index": 0, "text": text, "finish_reason": None}]}) for text in texts]
-    if usage:
-        events.append(event({"id": "cmpl-1", "choices": [], "usage": USAGE}))
-    return [*events, event(b"[DONE]")]
+def text_events(*texts: str, at_end: bool = True, always: bool = True, compact: bool = True) -> list[bytes]:
+    """Return the events of a completion stream as vLLM writes them when it is told to report usage: on every one, and at the end."""
+    nested = {**USAGE, "prompt_tokens_details": {"cached_tokens": 0}, "completion_tokens_details": None}
+    chunks: list[dict[str, Any]] = [
+        {"id": "cmpl-1", "choices": [{"index": 0, "text": text, "finish_reason": None}], "usage": nested, "prompt_token_ids": None}
+        for text in texts
+    ]
+    if not always:
+        for one in chunks:
+            del one["usage"]
+    if at_end:
+        chunks.append({"id": "cmpl-1", "choices": [], "usage": nested, "system_fingerprint": "x"})
+    return [*(event(one, compact=compact) for one in chunks), event(b"[DONE]")]
 
 
 def streams(*events: bytes, pause_s: float = 0.0) -> Script:
@@ -174,7 +182,7 @@ class Engine:
         elif request.target == "/v1/models":
             self.requests.append(request)
             writer.write(http(b'{"object":"list","data":[{"id":"chat"}]}'))
-        elif b'"ping"' in request.body:
+        elif b"quick brown fox" in request.body:
             self.probes += 1
             writer.write(self.probe_answer)
         else:
