@@ -1,7 +1,7 @@
 # Every command of the project. `make help` lists them; `make demo` and `make test` are the two that matter first.
 SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit integration e2e soak lab-up lab-down lab-status images lint fmt generate golden verify clean
+.PHONY: help install demo test unit integration e2e soak lab-up lab-down lab-status images lint fmt generate golden verify dockerfiles set-up clean
 
 CLUSTER ?= lab
 REGISTRY ?=
@@ -89,6 +89,9 @@ verify: generate ## Fail when a generated file or the lock is not what its sourc
 	@git diff --exit-code --stat -- crds charts docs/reference || { echo 'generated files differ: commit what `make generate` wrote' >&2; exit 1; }
 	@test -z "$$(git ls-files --others --exclude-standard -- crds charts docs/reference)" || { echo 'generated files are not committed' >&2; exit 1; }
 	@$(UV) lock --check --quiet
+
+dockerfiles: .venv/synced ## Build the Dockerfiles with buildah and compare them with the lab's images (root)
+	@$(PY) -m tests.lab.images.buildah
 
 clean: ## Remove the environment and every cache
 	@rm -rf .venv .cache
