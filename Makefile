@@ -1,7 +1,7 @@
 # Every command of the project. `make help` lists them; `make demo` and `make test` are the two that matter first.
 SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit integration e2e soak lab-up lab-down lab-status images lint fmt generate golden verify dockerfiles set-up clean
+.PHONY: help install demo test unit integration e2e lab-up lab-down lab-status images lint fmt generate golden verify dockerfiles set-up clean
 
 CLUSTER ?= lab
 REGISTRY ?=
@@ -41,9 +41,6 @@ integration: .venv/synced ## Tests against a real API server (no root, no kubele
 e2e: set-up ## Tests on a real node with real pods (root)
 	@$(PYTEST) tests/e2e/test_lab.py
 	@hack/with-lab full $(PYTEST) tests/e2e --ignore tests/e2e/test_lab.py
-
-soak: .venv/synced ## The long tests, by hand; results are committed under bench/results/
-	@hack/with-lab full $(PYTEST) tests/e2e --ignore tests/e2e/test_lab.py -m soak
 
 ##@ Lab
 lab-up: .venv/synced ## Start the cluster alone
