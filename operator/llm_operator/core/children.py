@@ -55,7 +55,7 @@ def _deployment(world: World, target: Target, roles: Roles, engine: Engine) -> O
 
 def _history(world: World, roles: Roles) -> list[Obj]:
     """Return the ControllerRevisions to have: those in use, and the newest of the rest with the engines they run on."""
-    revisions = {each.revision.id: each.revision for each in (roles.target, roles.stable) if each is not None}
+    revisions = {each.revision.id: each.revision for each in (roles.stable, roles.target) if each is not None}
     rest = [each for each in world.stored.revisions if each.id not in revisions]
     revisions |= {each.id: each for each in rest[:HISTORY]}
     engines: dict[str, Engine] = {each.id: each for each in roles.engines}

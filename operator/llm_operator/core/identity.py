@@ -49,12 +49,6 @@ def make_revision(engine: str, bundle: Bundle, resolutions: Sequence[Mapping[str
     return Revision(identity({"engine": engine, "bundle": encode(bundle).decode()}), engine, bundle, inputs)
 
 
-def canonical_spec(spec: LLMDeploymentSpec) -> LLMDeploymentSpec:
-    """Return a spec with quantities and durations in their one spelling, so that what is rendered does not depend on the user's."""
-    settings = spec.engine.model_copy(update={"resources": _resources(spec.engine.resources)})
-    return spec.model_copy(update={"engine": settings, "drain": _drain(spec.drain)})
-
-
 def _dump(model: Any) -> dict[str, Any]:
     dumped: dict[str, Any] = model.model_dump(by_alias=True, exclude_defaults=True)
     return dumped
@@ -65,10 +59,9 @@ def _unless(value: int | None, default: int) -> int | None:
 
 
 def _resources(resources: EngineResources) -> EngineResources:
-    return EngineResources(
-        cpu=canonical_quantity(resources.cpu), memory=canonical_quantity(resources.memory), shm=canonical_quantity(resources.shm)
-    )
+    """The canonical text may be one a user could not write, so it is not validated again."""
+    return resources.model_copy(update={name: canonical_quantity(getattr(resources, name)) for name in ("cpu", "memory", "shm")})
 
 
 def _drain(drain: Drain) -> Drain:
-    return Drain(minimum=render_ms(parse_ms(drain.minimum)), max_stream=render_ms(parse_ms(drain.max_stream)))
+    return drain.model_copy(update={name: render_ms(parse_ms(getattr(drain, name))) for name in ("minimum", "max_stream")})

@@ -9,7 +9,7 @@ from llm_operator.api.sources import parse_source
 from llm_operator.core import profiles, prompts
 from llm_operator.core.engine_args import vllm_argv
 from llm_operator.core.errors import UserError
-from llm_operator.core.identity import canonical_spec, engine_inputs, make_engine, make_revision
+from llm_operator.core.identity import engine_inputs, make_engine, make_revision
 from llm_operator.core.observed import Obj, Observed
 from llm_operator.core.prompts import Check
 from llm_operator.core.references import References
@@ -76,12 +76,12 @@ def find_target(world: World, observed: Observed, config: OperatorConfig, now: d
     inputs = engine_inputs(name, spec, engine, accelerator, digest)
     made = world.stored.engine_from(inputs)
     if made is None:
-        spelt = canonical_spec(spec)
-        argv = vllm_argv(spelt, spec.model.served_name or name, engine)
+        argv = vllm_argv(spec, spec.model.served_name or name, engine)
         source = parse_source(spec.model.source)
-        made = make_engine(inputs, pod_template(name, spelt, engine, accelerator, source, digest, argv, config))
+        made = make_engine(inputs, pod_template(name, spec, engine, accelerator, source, digest, argv, config))
     revision = make_revision(made.id, bundle, references.entries())
-    version = Version(world.stored.engine(made.id) or made, world.stored.revision(revision.id) or revision)
+    known = world.stored.revision(revision.id)
+    version = Version(world.stored.engine(made.id) or made, known if known and known.inputs.get("resolutions") else revision)
     return Target(references, version, spec, model.jobs)
 
 

@@ -234,10 +234,10 @@ class Sim:
             pod["status"]["containerStatuses"] = [{"name": "engine", "image": "x", "state": {"waiting": waiting}}]
         elif pod["status"]["phase"] == "Pending" and self.unschedulable:
             pod["status"]["conditions"] = [{"type": "PodScheduled", "status": "False", "message": self.unschedulable}]
-        elif pod["status"]["phase"] == "Pending":
+        elif pod["status"]["phase"] == "Pending" and (CONFIG_MAP, "chat-snapshot") in self.objects:
             pod["status"] |= {"phase": "Running", "conditions": [], "containerStatuses": [{"name": "engine", "state": {"running": {}}}]}
             self._sync(name)
-        elif not self._is_ready(pod) and self.ready_pods() < self.max_ready:
+        elif pod["status"]["phase"] == "Running" and not self._is_ready(pod) and self.ready_pods() < self.max_ready:
             pod["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
 
     def _resolver(self, pod: Obj) -> None:
@@ -256,7 +256,7 @@ class Sim:
         job["status"] = {"conditions": [{"type": kind, "status": "True", "lastTransitionTime": stamp}]}
 
     def _sync(self, name: str) -> None:
-        if name in self.deaf | self.refusing.keys():
+        if name in self.deaf | self.refusing.keys() or (CONFIG_MAP, "chat-snapshot") not in self.objects:
             return
         data = self.objects[CONFIG_MAP, "chat-snapshot"]["data"]
         self.mounted[name] = decode(data[TABLE_KEY].encode()).generation

@@ -60,6 +60,13 @@ def test_what_is_default_or_only_spelt_differently_or_no_part_of_the_pod_changes
     assert inputs(**written) == inputs()
 
 
+def test_an_amount_whose_canonical_spelling_no_user_could_write_is_still_rendered() -> None:
+    sim = Sim()
+    sim.deployment["spec"]["engine"] = {"resources": {"cpu": "1.000000001", "memory": "63.999999999Ti"}}
+    sim.settle()
+    assert sim.deployment["status"]["phase"] == "Ready"
+
+
 @pytest.mark.parametrize(
     "written",
     [

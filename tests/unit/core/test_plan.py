@@ -739,10 +739,8 @@ def test_lost_controller_revisions_are_made_again_from_what_runs_even_after_an_u
     sim.settle()
     assert (sim.engines(), set(sim.pods)) == (engines, pods)
     assert sim.deployment["status"]["stable"] == status["stable"]
-    again = {key: each["data"]["inputs"] for key, each in sim.objects.items() if key[0] == CONTROLLER_REVISION}
-    assert {key: each for key, each in again.items() if "model" in each} == {
-        key: each["data"]["inputs"] for key, each in lost.items() if each["data"]["kind"] == "engine"
-    }
+    again = {key: each["data"] for key, each in sim.objects.items() if key[0] == CONTROLLER_REVISION}
+    assert again == {key: each["data"] for key, each in lost.items()}
 
 
 def test_a_lost_status_is_rebuilt_from_what_serves() -> None:
