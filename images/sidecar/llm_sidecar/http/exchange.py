@@ -20,6 +20,16 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _TRACE = re.compile(rb"[\x21-\x7e][\x20-\x7e]{0,511}")
 
 
+def new_id() -> str:
+    """Return a fresh request id."""
+    return os.urandom(16).hex()
+
+
+def revision_of(live: Live | None) -> bytes:
+    """Return the revision as answers name it."""
+    return live.revision.encode() if live is not None else b"none"
+
+
 class ClientGoneError(Exception):
     """The client left; nobody waits for an answer any more."""
 
@@ -72,7 +82,7 @@ class Exchange:
         self.content_type = b""
         self.encoded = False
         self.trace: tuple[tuple[str, str], ...] = ()
-        self.upstream_id = os.urandom(16).hex()
+        self.upstream_id = new_id()
         self.request_id = self.upstream_id.encode()
         self._read_headers(scope["headers"])
         self._client: _Client | None = scope.get(CLIENT)
@@ -106,6 +116,8 @@ class Exchange:
                 await last
         except TimeoutError:
             await self.cut()
+        except asyncio.CancelledError as cancelled:
+            self.reason_for(cancelled)
 
     async def cut(self) -> None:
         """Drop the connection in the middle of an answer that cannot be completed."""
@@ -147,7 +159,7 @@ class Exchange:
         headers = [
             (b"content-type", content_type),
             (b"x-request-id", self.request_id),
-            (b"x-llm-revision", self.live.revision.encode() if self.live is not None else b"none"),
+            (b"x-llm-revision", revision_of(self.live)),
             *extra,
         ]
         if length is not None:

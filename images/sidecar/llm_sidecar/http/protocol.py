@@ -92,7 +92,7 @@ class BoundedProtocol(HttpToolsProtocol):
         refusal = self._judge()
         if refusal is not None:
             self.url = b"/"
-            self.app = _answer_with(refusal)
+            self.app = _answer_with(refusal, self._stamp())
         cast("dict[str, Any]", self.scope)[CLIENT] = self
         super().on_headers_complete()
 
@@ -123,11 +123,22 @@ class BoundedProtocol(HttpToolsProtocol):
             return Refusal(400, "upgrade_not_supported", "this server speaks HTTP/1.1 only; send the request without Upgrade")
         return None
 
+    def _stamp(self) -> list[tuple[bytes, bytes]]:
+        # An app that marks its own answers marks those given in its place too.
+        stamp = getattr(self._own_app, "stamp", None)
+        return stamp() if stamp is not None else []
+
     def _refuse(self, status: int, code: str, message: str) -> None:
         body = Refusal(status, code, message).body()
-        head = f"HTTP/1.1 {status} {_REASONS[status]}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(body)).encode()),
+            (b"connection", b"close"),
+            *self._stamp(),
+        ]
+        head = f"HTTP/1.1 {status} {_REASONS[status]}\r\n".encode() + b"".join(b"%s: %s\r\n" % header for header in headers) + b"\r\n"
         if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:  # never into the middle of an answer
-            self.transport.write(head.encode() + b"connection: close\r\n\r\n" + body)
+            self.transport.write(head + body)
         self.transport.close()
 
     def _arm(self, seconds: float) -> None:
@@ -149,10 +160,12 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.close()
 
 
-def _answer_with(refusal: Refusal) -> Callable[[Any, Any, Callable[[Any], Awaitable[None]]], Awaitable[None]]:
+def _answer_with(
+    refusal: Refusal, stamp: list[tuple[bytes, bytes]]
+) -> Callable[[Any, Any, Callable[[Any], Awaitable[None]]], Awaitable[None]]:
     async def answer(_scope: Any, _receive: Any, send: Callable[[Any], Awaitable[None]]) -> None:
         body = refusal.body()
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), (b"connection", b"close")]
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), (b"connection", b"close"), *stamp]
         await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 

@@ -8,7 +8,7 @@ from llm_sidecar.engine.client import request_head
 from llm_sidecar.engine.errors import EngineError, EngineUnreachableError
 from llm_sidecar.errors import Refusal
 from llm_sidecar.http.call import Call
-from llm_sidecar.http.exchange import ClientGoneError, Exchange, Receive, Scope, Send
+from llm_sidecar.http.exchange import ClientGoneError, Exchange, Receive, Scope, Send, new_id, revision_of
 from llm_sidecar.http.routes import ROUTES, Route
 from llm_sidecar.http.services import Services
 
@@ -36,6 +36,10 @@ class PublicApp:
         """End what is still open: the process is about to go."""
         for exchange in tuple(self._open):
             exchange.end(Refusal(503, "shutting_down", "this server is shutting down", retry_after_s=1))
+
+    def stamp(self) -> list[tuple[bytes, bytes]]:
+        """Return what marks an answer to bytes that never became a request."""
+        return [(b"x-request-id", new_id().encode()), (b"x-llm-revision", revision_of(self._services.snapshot.live))]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""

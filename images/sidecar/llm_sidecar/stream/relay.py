@@ -21,7 +21,7 @@ _DONE = b"[DONE]"
 _USAGE = b'"usage"'
 _ERROR = b'"error"'
 _ON_EVENT = b'],"usage":{'
-_OBJECT = re.compile(rb"\{(?:[^{}]|\{[^{}]*\})*\}")
+_OBJECT = re.compile(rb"\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}")
 _EMPTY_LIST = b"["
 
 

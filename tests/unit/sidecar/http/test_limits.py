@@ -1,12 +1,13 @@
 """Limits of size, time and number, and what a client is told."""
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Iterable
 
 import pytest
 
 from llm_sidecar.bundle import Bundle, Limits
-from llm_sidecar.http import call
+from llm_sidecar.http import call, exchange
 from tests.unit.sidecar.conftest import MakePod
 from tests.unit.sidecar.support.client import Answer, connect, post
 from tests.unit.sidecar.support.engine import Request, Script, answers, completion, http
@@ -175,3 +176,45 @@ async def test_an_engine_that_is_gone_gets_503_and_makes_the_pod_unready(pod: Po
     status = await pod.until(lambda status: not status["ready"])
     assert status["reason"] == "EngineUnreachable"
     assert (await pod.get("/v1/models")).status == 503
+
+
+async def test_models_say_what_is_wrong_with_the_engine(pod: Pod) -> None:
+    for raw, status, code in [
+        (http(b"", "500 x"), 500, "engine_error"),
+        (b"garbage\r\n\r\n", 502, "engine_broken"),
+    ]:
+        pod.engine.models_answer = raw
+        answer = await pod.get("/v1/models")
+        assert (answer.status, answer.error["code"]) == (status, code)
+
+
+async def test_a_bug_of_ours_is_one_json_error_and_a_traceback_in_the_log(
+    pod: Pod, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def explode(*_arguments: object) -> None:
+        raise RuntimeError("a secret inside")
+
+    monkeypatch.setattr(call, "prepare", explode)
+    answer = await pod.post("/v1/completions", {"prompt": "x"})
+    assert (answer.status, answer.error["code"]) == (500, "internal_error")
+    assert b"secret" not in answer.body
+    assert "a secret inside" in caplog.text
+    monkeypatch.undo()
+    assert (await pod.post("/v1/completions", {"prompt": "x"})).status == 200
+
+
+async def test_a_large_answer_nobody_reads_is_dropped_at_the_total_time(
+    make_pod: MakePod, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pod = await make_pod(Bundle(limits=Limits(total_timeout_ms=400)))
+    pod.engine.script = answers(http(b"[" + b"1," * 8_000_000 + b"1]"))
+    monkeypatch.setattr(exchange, "_LAST_WORDS_S", 0.2)
+    raw = socket.create_connection(("127.0.0.1", pod.port))
+    raw.setblocking(False)  # noqa: FBT003  # the socket's own signature
+    try:
+        await asyncio.get_running_loop().sock_sendall(raw, post("/v1/completions", {"prompt": "x"}))
+        await pod.until(lambda status: status["inflight"] == 1)
+        await pod.until(lambda status: status["inflight"] == 0)
+        assert not caplog.records
+    finally:
+        raw.close()

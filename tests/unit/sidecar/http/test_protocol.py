@@ -43,6 +43,7 @@ async def test_a_request_whose_end_is_ambiguous_is_refused(pod: Pod) -> None:
             client.send(HEAD + head.encode() + b"\r\n" + BODY)
             answer = await client.answer()
             assert (answer.status, answer.error["code"]) == (400, "invalid_http"), head
+            assert answer.headers["x-llm-revision"] == "r1"
             assert not await client.closed()
     assert not pod.engine.requests
 
@@ -105,6 +106,7 @@ async def test_large_heads_get_431(pod: Pod, headers: list[str]) -> None:
         client.send(get("/v1/models", *headers))
         answer = await client.answer()
         assert (answer.status, answer.error["code"]) == (431, "headers_too_large")
+        assert (answer.headers["x-llm-revision"], len(answer.headers["x-request-id"])) == ("r1", 32)
     assert not pod.engine.requests
 
 

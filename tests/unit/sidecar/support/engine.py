@@ -103,6 +103,7 @@ class Engine:
     health_delay_s: float = 0.0
     probe_answer: bytes = field(default_factory=lambda: http(completion()))
     probes: int = 0
+    models_answer: bytes = http(b'{"object":"list","data":[{"id":"chat"}]}')
     metrics: bytes = b"engine_up 1\n"
     aborted: asyncio.Event = field(default_factory=asyncio.Event)
     connections: int = 0
@@ -181,7 +182,7 @@ class Engine:
             writer.write(http(self.metrics, content_type="text/plain"))
         elif request.target == "/v1/models":
             self.requests.append(request)
-            writer.write(http(b'{"object":"list","data":[{"id":"chat"}]}'))
+            writer.write(self.models_answer)
         elif b"quick brown fox" in request.body:
             self.probes += 1
             writer.write(self.probe_answer)
