@@ -183,6 +183,18 @@ def test_deleting_a_deployment_with_an_open_stream_lets_the_stream_end() -> None
     until(lambda: kit.get("pod", pod, NS) is None, timeout_s=60, what="the pod gone after its stream")
 
 
+def test_a_stream_that_goes_on_longer_than_max_stream_is_cut_and_the_pod_goes() -> None:
+    kit.apply(deployment("endless", drain={"maxStream": "5s"}), namespace=NS)
+    kit.wait_settled("endless", NS)
+    stream = kit.Stream(kit.address("endless", NS), tokens=2000, model="endless").start()
+    pod = kit.pods_of("endless", NS)[0]["metadata"]["name"]
+    kit.kubectl("-n", NS, "delete", "llm", "endless", "--wait=false")
+    # minimum 1 s + maxStream 5 s + 15 s for the engine to leave; a stream of 2,000 tokens would take 50 s.
+    took = kit.seconds_until(lambda: kit.get("pod", pod, NS) is None, timeout_s=40, what="pod with an endless stream gone")
+    assert took >= 5
+    assert stream.finish().error
+
+
 def test_the_drain_call_blocks_until_the_stream_has_ended() -> None:
     """Deleting the pod must wait for the preStop call: a kubelet that got an error would go on to SIGTERM at once."""
     kit.apply(deployment("drains"), namespace=NS)
