@@ -13,6 +13,7 @@ from llm_operator.api.llmprompt import PromptSpec
 from llm_operator.api.llmprompt import Sampling as SamplingSpec
 from llm_operator.api.quantities import parse_bytes
 from llm_operator.core.canonical import decimal_text, digest
+from llm_operator.core.depth import MAX_DEPTH, is_too_deep
 from llm_operator.core.errors import UserError
 from llm_operator.core.observed import Obj
 from llm_sidecar.bundle import Bundle, BundleError, Limits, Message, Prompt, Sampling, encode
@@ -31,6 +32,10 @@ def prompt_digest(spec: PromptSpec) -> str:
 
 def read_prompt(prompt: Obj) -> PromptSpec:
     """Return the spec of an LLMPrompt, or raise UserError when it is not one."""
+    if is_too_deep(prompt.get("spec")):
+        raise UserError(
+            "PromptInvalid", f"{reference(prompt['metadata']['name'])} spec", f"nested deeper than {MAX_DEPTH} levels; shorten inputs"
+        )
     try:
         return PromptSpec.model_validate(prompt.get("spec") or {})
     except ValidationError as error:

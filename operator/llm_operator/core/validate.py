@@ -9,6 +9,7 @@ from llm_operator.api.config import OperatorConfig
 from llm_operator.api.llmdeployment import LLMDeploymentSpec
 from llm_operator.api.sources import parse_source
 from llm_operator.core import engine_args
+from llm_operator.core.depth import MAX_DEPTH, is_too_deep
 from llm_operator.core.errors import UserError
 from llm_operator.core.observed import Obj
 
@@ -17,6 +18,8 @@ Check = Callable[[LLMDeploymentSpec, OperatorConfig], None]
 
 def read_spec(deployment: Obj) -> LLMDeploymentSpec:
     """Return the spec of an LLMDeployment; the CRD has checked it, but perhaps an older one than ours."""
+    if is_too_deep(deployment.get("spec")):
+        raise UserError("SpecInvalid", "spec", f"nested deeper than {MAX_DEPTH} levels; nothing that can be served is")
     try:
         return LLMDeploymentSpec.model_validate(deployment.get("spec") or {})
     except ValidationError as error:

@@ -1,0 +1,91 @@
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llm_operator.api.llmdeployment import LLMDeploymentSpec
+from llm_operator.core.errors import UserError
+from llm_operator.core.observed import Observed
+from llm_operator.core.plan import plan
+from llm_operator.core.plan_prompt import plan_prompt
+from llm_operator.core.validate import read_spec, validate
+from tests.unit.core.builders import NOW, make_config, make_deployment, make_prompt, make_spec
+
+WORDS = st.sampled_from(["", "vllm", "l4", "s3://models/tiny", "pvc://c/p", "10s", "4Gi", "true", "{{ prompt }}", "{{ x }", "ü" * 40])
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | WORDS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=3),
+    max_leaves=8,
+)
+PROMPT = st.fixed_dictionaries(
+    {},
+    optional={
+        "system": JSON,
+        "template": JSON,
+        "messages": st.lists(st.fixed_dictionaries({}, optional={"role": JSON, "content": JSON}), max_size=2) | JSON,
+        "inputs": st.fixed_dictionaries({}, optional={"type": JSON, "properties": JSON, "required": JSON}) | JSON,
+        "sampling": st.dictionaries(st.sampled_from(["temperature", "topP", "seed", "stop"]), JSON, max_size=2) | JSON,
+    },
+)
+SPEC = st.fixed_dictionaries(
+    {},
+    optional={
+        "model": st.fixed_dictionaries({}, optional={"source": JSON, "servedName": JSON, "credentials": JSON}) | JSON,
+        "engine": st.dictionaries(st.sampled_from(["profile", "args", "resources", "startup", "maxModelLen"]), JSON, max_size=3) | JSON,
+        "accelerator": st.fixed_dictionaries({}, optional={"profile": JSON, "count": JSON}) | JSON,
+        "prompt": st.fixed_dictionaries({}, optional={"ref": JSON, "inline": PROMPT | JSON, "updatePolicy": JSON}) | JSON,
+        "limits": st.dictionaries(st.sampled_from(["maxBodyBytes", "queue", "totalTimeout"]), JSON, max_size=2) | JSON,
+        "drain": JSON,
+        "replicas": JSON,
+    },
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(SPEC)
+def test_no_spec_whatever_is_in_it_ends_in_anything_but_a_status(spec: dict[str, Any]) -> None:
+    deployment = make_deployment(spec={**make_spec(), **spec})
+    made = plan(Observed(deployment), make_config(), NOW)
+    assert made.status["observedGeneration"] == 1
+    assert all(each.kind.kind == "Job" for each in made.applies)
+    assert all(each["message"] and each["reason"].isalnum() for each in made.status["conditions"])
+
+
+@settings(max_examples=150, deadline=None)
+@given(PROMPT)
+def test_no_prompt_whatever_is_in_it_ends_in_anything_but_a_verdict(spec: dict[str, Any]) -> None:
+    (valid,) = plan_prompt({**make_prompt(), "spec": spec}, [], NOW)["conditions"]
+    assert valid["status"] in {"True", "False"}
+
+
+def test_what_is_asked_for_may_be_asked_for() -> None:
+    validate(LLMDeploymentSpec.model_validate(make_spec()), make_config())
+
+
+@pytest.mark.parametrize(
+    ("source", "allowed", "words"),
+    [
+        ("s3://models/a", {"schemes": ["pvc"]}, "allowed are pvc://"),
+        ("pvc://claim/a", {"schemes": []}, "allowed are none"),
+        ("s3://models/a", {"s3Buckets": ["b", "a"]}, "allowed are a, b"),
+    ],
+)
+def test_a_source_that_is_not_allowed_is_told_what_is_and_who_can_help(source: str, allowed: dict[str, Any], words: str) -> None:
+    spec = LLMDeploymentSpec.model_validate(make_spec(model={"source": source}))
+    with pytest.raises(UserError) as caught:
+        validate(spec, make_config(sources=allowed))
+    assert caught.value.reason == "SourceNotAllowed"
+    assert source in caught.value.message
+    assert words in caught.value.message
+    assert "ask the administrator" in caught.value.message
+
+
+def test_buckets_do_not_limit_volumes() -> None:
+    spec = LLMDeploymentSpec.model_validate(make_spec(model={"source": "pvc://claim/a"}))
+    validate(spec, make_config(sources={"s3Buckets": ["a"]}))
+
+
+def test_a_deployment_without_a_spec_is_the_users_error() -> None:
+    with pytest.raises(UserError, match=r"spec\.model"):
+        read_spec({"metadata": {"name": "x"}})
