@@ -27,6 +27,8 @@ def _prompt_tokens(host: str) -> int:
 
 
 def test_a_prompt_edit_restarts_nothing_and_moves_the_prompt_tokens(chat: str) -> None:
+    kit.apply(deployment("words", replicas=2, prompt={"inline": {"system": SHORT}}), namespace=NS)
+    kit.wait_settled("words", NS, replicas=2)
     before, tokens_before = kit.pods_of("words", NS), _prompt_tokens(chat)
     revision = kit.llm("words", NS)["status"]["stable"]["revision"]
     with kit.Load(chat, every_s=0.05, model="words") as load:
