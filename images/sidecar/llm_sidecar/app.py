@@ -61,7 +61,7 @@ class Sidecar:
             await self._services.drain.run()
             self._public.end_all()
             for server in self._servers:
-                server.should_exit = True
+                server.leave()
             for watcher in watchers:
                 watcher.cancel()
         self._services.engine.close()
