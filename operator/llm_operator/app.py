@@ -97,7 +97,7 @@ async def main() -> int:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
         config = read_config(os.environ)
-        cluster = await connect(f"llm-operator/{__version__} ({socket.gethostname()})")
+        cluster = await connect(f"llm-operator/{__version__} ({socket.gethostname()})", os.environ.get("KUBECONFIG"))
         try:
             await operate(config, cluster, stop)
         finally:

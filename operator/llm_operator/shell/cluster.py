@@ -1,7 +1,7 @@
 """The Cluster port on a real API server: plain dicts over ``kubernetes.aio``'s transport, no typed models."""
 
+import asyncio
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +18,7 @@ from llm_operator.shell import errors
 from llm_operator.shell.ports import Manifest, Manifests
 
 _TIMEOUT = aiohttp.ClientTimeout(total=30, connect=10)
+GOODBYE_S = 0.25
 _PAGE = 500
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
@@ -47,8 +48,9 @@ class KubernetesCluster:
         self._api.user_agent = user_agent
 
     async def close(self) -> None:
-        """End all connections."""
+        """End all connections, and wait until TLS has said goodbye on them: it does so after they count as closed."""
         await self._api.close()  # type: ignore[no-untyped-call]  # the client annotates this one in part
+        await asyncio.sleep(GOODBYE_S)
 
     async def credentials(self) -> Credentials:
         """Return the credentials in use now; a rotated service account token is read again at most a minute late."""
@@ -151,10 +153,9 @@ class KubernetesCluster:
             raise errors.TransientError(response.status, "BadAnswer", "the API server's answer is not JSON", what) from error
 
 
-async def connect(user_agent: str) -> KubernetesCluster:
-    """Return a cluster for ``$KUBECONFIG``, else for the service account of the pod this runs in."""
+async def connect(user_agent: str, kubeconfig: str | None) -> KubernetesCluster:
+    """Return a cluster for a kubeconfig, or without one for the service account of the pod this runs in."""
     configuration = Configuration()
-    kubeconfig = os.environ.get("KUBECONFIG")
     if kubeconfig:
         await load_kube_config(config_file=kubeconfig, client_configuration=configuration)  # type: ignore[no-untyped-call]  # same
     else:

@@ -13,7 +13,7 @@ import kopf
 
 from llm_operator.core import kinds, names
 from llm_operator.core.kinds import Kind
-from llm_operator.shell.cluster import Credentials
+from llm_operator.shell.cluster import GOODBYE_S, Credentials
 from llm_operator.shell.queue import Key
 
 Deliver = Callable[[Key, str | None], None]
@@ -40,8 +40,11 @@ class Watch:
             stop = asyncio.Event()
             ours.call_soon_threadsafe(theirs.set_result, (asyncio.get_running_loop(), stop))
             scope = {"namespaces": self._namespaces} if self._namespaces else {"clusterwide": True}
-            # Named by us: kopf would look up the user, and a container's user need not have an entry in passwd.
-            await kopf.operator(registry=self._registry(ours), settings=settings(), identity=_IDENTITY, stop_flag=stop, **scope)
+            try:
+                # Named by us: kopf would look up the user, and a container's user need not have an entry in passwd.
+                await kopf.operator(registry=self._registry(ours), settings=settings(), identity=_IDENTITY, stop_flag=stop, **scope)
+            finally:
+                await asyncio.sleep(GOODBYE_S)
 
         thread = asyncio.create_task(asyncio.to_thread(asyncio.run, host()))
         try:

@@ -49,30 +49,32 @@ class Server:
         self.answers.append(web.json_response({"message": message, "reason": reason}, status=status, headers=headers))
 
 
+def kubeconfig(folder: Path, server: str) -> str:
+    """Write a kubeconfig for a server and return its path."""
+    content = {
+        "current-context": "c",
+        "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
+        "clusters": [{"name": "k", "cluster": {"server": server}}],
+        "users": [{"name": "u", "user": {"token": "secret"}}],
+    }
+    path = folder / "kubeconfig"
+    path.write_text(json.dumps(content))
+    return str(path)
+
+
 @pytest.fixture
-async def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
-    recorder = Server()
+async def server() -> Server:
+    return Server()
+
+
+@pytest.fixture
+async def cluster(server: Server, tmp_path: Path) -> AsyncIterator[KubernetesCluster]:
     app = web.Application()
-    app.router.add_route("*", "/{tail:.*}", recorder.handle)
+    app.router.add_route("*", "/{tail:.*}", server.handle)
     async with TestServer(app) as running:
-        kubeconfig = {
-            "current-context": "c",
-            "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
-            "clusters": [{"name": "k", "cluster": {"server": str(running.make_url("")).rstrip("/")}}],
-            "users": [{"name": "u", "user": {"token": "secret"}}],
-        }
-        path = tmp_path / "kubeconfig"
-        path.write_text(json.dumps(kubeconfig))
-        monkeypatch.setenv("KUBECONFIG", str(path))
-        yield recorder
-
-
-@pytest.fixture
-async def cluster(server: Server) -> AsyncIterator[KubernetesCluster]:
-    assert server
-    connected = await connect("llm-operator/test")
-    yield connected
-    await connected.close()
+        connected = await connect("llm-operator/test", kubeconfig(tmp_path, str(running.make_url("")).rstrip("/")))
+        yield connected
+        await connected.close()
 
 
 async def test_a_request_says_who_it_comes_from(server: Server, cluster: KubernetesCluster) -> None:
@@ -191,16 +193,8 @@ async def test_a_server_that_does_not_answer_is_given_up_on(
         await cluster.get(kinds.POD, "ns", "p")
 
 
-async def test_a_server_that_is_not_there_is_trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kubeconfig = {
-        "current-context": "c",
-        "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
-        "clusters": [{"name": "k", "cluster": {"server": "http://127.0.0.1:1"}}],
-        "users": [{"name": "u", "user": {"token": "secret"}}],
-    }
-    (tmp_path / "kubeconfig").write_text(json.dumps(kubeconfig))
-    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
-    nowhere = await connect("test")
+async def test_a_server_that_is_not_there_is_trouble(tmp_path: Path) -> None:
+    nowhere = await connect("test", kubeconfig(tmp_path, "http://127.0.0.1:1"))
     with pytest.raises(errors.TransientError, match="cannot be reached"):
         await nowhere.get(kinds.POD, "ns", "p")
     await nowhere.close()
@@ -215,12 +209,11 @@ async def test_the_credentials_in_use_can_be_lent_to_the_watch(cluster: Kubernet
 async def test_a_rotated_service_account_token_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     token = tmp_path / "token"
     token.write_text("first\n")
-    monkeypatch.delenv("KUBECONFIG", raising=False)
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
     monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(token))
     monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", certifi.where())
-    inside = await connect("test")
+    inside = await connect("test", None)
     assert (await inside.credentials()).token == "first"
     token.write_text("second\n")
     assert (await inside.credentials()).token == "first", "the file is not read for each request"

@@ -1,0 +1,192 @@
+"""What a node would do, without one: places the operator's pods, answers for their resolvers and sidecars, and lets them go.
+
+Pods are bound to a node that no kubelet stands behind; their addresses lie in the range the lab routes to whoever listens, and one server
+tells by the address it was reached at which sidecar it has to be.
+"""
+
+import asyncio
+import contextlib
+import threading
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from aiohttp import web
+
+from llm_operator.core import kinds, names
+from llm_operator.shell.cluster import KubernetesCluster, connect
+from llm_operator.shell.errors import ApiError
+from llm_sidecar import table
+from tests.fakes.objects import ended, resolver_answer
+from tests.lab.addresses import KWOK_POD_CIDR
+
+Object = dict[str, Any]
+
+NODE = "stage"
+_TICK_S = 0.1
+_BEAT_S = 5.0
+_PREFIX = KWOK_POD_CIDR.split("/")[0].rsplit(".", 2)[0]
+_MERGE = "application/merge-patch+json"
+
+
+@dataclass
+class Sidecar:
+    """What the pretended sidecar of one pod has seen."""
+
+    pod: Object
+    data: dict[str, str] = field(default_factory=dict)
+    nudge: str | None = None
+
+
+@dataclass
+class Stage:
+    """Runs in a thread of its own between ``start`` and ``stop``; tests turn its knobs.
+
+    ``answers`` maps a model source to the termination message and exit code of its resolver; ``held`` names namespaces whose engines do not
+    get ready; ``deaf`` ones whose kubelet never notices a nudge.
+    """
+
+    kubeconfig: str
+    answers: dict[str, tuple[str, int]] = field(default_factory=dict)
+    held: set[str] = field(default_factory=set)
+    deaf: set[str] = field(default_factory=set)
+    _sidecars: dict[str, Sidecar] = field(default_factory=dict)
+    _bound: dict[str, str] = field(default_factory=dict)
+    _thread: threading.Thread | None = None
+    _ending: threading.Event = field(default_factory=threading.Event)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), name="stage")
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, and wait for it."""
+        self._ending.set()
+        if self._thread:
+            self._thread.join(30)
+
+    async def _main(self) -> None:
+        cluster = await connect("stage", self.kubeconfig)
+        app = web.Application()
+        app.router.add_get("/status", self._status)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, "0.0.0.0", names.ADMIN_PORT).start()
+        await self._register(cluster)
+        beats = asyncio.create_task(self._beat(cluster))
+        while not self._ending.is_set():
+            with contextlib.suppress(ApiError):  # the API server may be away: a test takes it away
+                await asyncio.wait_for(self._tick(cluster), 5)
+            await asyncio.sleep(_TICK_S)
+        beats.cancel()
+        await runner.cleanup()
+        await cluster.close()
+
+    async def _register(self, cluster: KubernetesCluster) -> None:
+        size = {"cpu": "1k", "memory": "10Ti", "pods": "10k", "nvidia.com/gpu": "1k"}
+        taint = {"key": "stage", "value": "only", "effect": "NoSchedule"}
+        node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}, "spec": {"taints": [taint]}}
+        with contextlib.suppress(ApiError):  # there since an earlier run
+            await cluster._call("POST", "/api/v1/nodes", body=node)
+        await self._patch(cluster, f"/api/v1/nodes/{NODE}/status", {"status": {"capacity": size, "allocatable": size}})
+
+    async def _beat(self, cluster: KubernetesCluster) -> None:
+        while True:
+            now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")  # the time is the heartbeat: without it the node counts as lost
+            ready = {"type": "Ready", "status": "True", "reason": "Stage", "message": "pretends", "lastHeartbeatTime": now}
+            with contextlib.suppress(ApiError):
+                await self._patch(cluster, f"/api/v1/nodes/{NODE}/status", {"status": {"conditions": [ready]}})
+            await asyncio.sleep(_BEAT_S)
+
+    async def _tick(self, cluster: KubernetesCluster) -> None:
+        managed = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
+        pods = await cluster.list(kinds.POD, None, labels=managed)
+        alive = {pod["metadata"]["uid"] for pod in pods}
+        self._sidecars = {address: each for address, each in self._sidecars.items() if each.pod["metadata"]["uid"] in alive}
+        await asyncio.gather(*(self._look(cluster, pod) for pod in pods))
+
+    async def _look(self, cluster: KubernetesCluster, pod: Object) -> None:
+        metadata, status = pod["metadata"], pod.get("status", {})
+        path = kinds.POD.path(metadata["namespace"], metadata["name"])
+        with contextlib.suppress(ApiError):  # gone or changed meanwhile: the next tick sees what is then there
+            if "deletionTimestamp" in metadata:
+                await cluster._call("DELETE", path, body={"gracePeriodSeconds": 0})
+            elif not pod["spec"].get("nodeName"):
+                target = {"apiVersion": "v1", "kind": "Node", "name": NODE}
+                body = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": metadata["name"]}, "target": target}
+                await cluster._call("POST", f"{path}/binding", body=body)
+            elif names.LABEL_ENGINE not in metadata["labels"]:
+                if status.get("phase") == "Pending":
+                    await self._patch(cluster, f"{path}/status", {"status": self._resolved(pod)})
+            elif status.get("phase") == "Pending" and metadata["namespace"] not in self.held:
+                await self._patch(cluster, f"{path}/status", {"status": self._running(pod)})
+            elif status.get("phase") == "Running":
+                await self._sync(cluster, pod)
+
+    def _resolved(self, pod: Object) -> Object:
+        container = pod["spec"]["containers"][0]
+        words = [*container.get("command", []), *container.get("args", [])]
+        source = words[words.index("--source") + 1]
+        message, code = self.answers.get(source, (resolver_answer(), 0))
+        return ended(container["name"], message, code)
+
+    def _running(self, pod: Object) -> Object:
+        number = uuid.UUID(pod["metadata"]["uid"]).int
+        address = f"{_PREFIX}.{128 + number % 127}.{1 + number // 127 % 250}"  # from the uid: pods of an earlier run may still be going
+        conditions = [{"type": kind, "status": "True"} for kind in ("PodScheduled", "Initialized", "ContainersReady", "Ready")]
+        running = {"ready": True, "restartCount": 0, "image": "i", "imageID": "", "started": True, "state": {"running": {}}}
+        done = {**running, "started": False, "state": {"terminated": {"exitCode": 0, "reason": "Completed"}}}
+        initial = [{**(running if "restartPolicy" in each else done), "name": each["name"]} for each in pod["spec"]["initContainers"]]
+        engines = [{**running, "name": each["name"]} for each in pod["spec"]["containers"]]
+        return {
+            "phase": "Running",
+            "podIP": address,
+            "podIPs": [{"ip": address}],
+            "conditions": conditions,
+            "initContainerStatuses": initial,
+            "containerStatuses": engines,
+        }
+
+    async def _sync(self, cluster: KubernetesCluster, pod: Object) -> None:
+        """Give a pod the snapshot as a kubelet does: when it starts, and when the pod was touched."""
+        metadata = pod["metadata"]
+        address = pod["status"]["podIP"]
+        nudge = metadata.get("annotations", {}).get(names.ANNOTATION_GENERATION)
+        known = self._sidecars.get(address)
+        if known and (known.nudge == nudge or metadata["namespace"] in self.deaf):
+            return
+        deployment = metadata["labels"][names.LABEL_DEPLOYMENT]
+        snapshot = await cluster.get(kinds.CONFIG_MAP, metadata["namespace"], names.snapshot(deployment))
+        self._sidecars[address] = Sidecar(pod, snapshot["data"], nudge)
+
+    async def _status(self, request: web.Request) -> web.Response:
+        transport = request.transport
+        address = transport.get_extra_info("sockname")[0] if transport else ""
+        sidecar = self._sidecars.get(address)
+        if sidecar is None:
+            return web.Response(status=503)
+        live = table.decode(sidecar.data[table.TABLE_KEY].encode())
+        labels = sidecar.pod["metadata"]["labels"]
+        route = live.for_engine(labels[names.LABEL_ENGINE])
+        return web.json_response(
+            {
+                "schemaVersion": 1,
+                "deployment": labels[names.LABEL_DEPLOYMENT],
+                "engine": labels[names.LABEL_ENGINE],
+                "revision": route.revision if route else None,
+                "generation": live.generation,
+                "ready": True,
+                "reason": "Serving",
+                "draining": False,
+                "inflight": 0,
+                "queued": 0,
+                "error": "",
+                "errorGeneration": None,
+                "bundleSchema": 1,
+            }
+        )
+
+    async def _patch(self, cluster: KubernetesCluster, path: str, body: Object) -> None:
+        await cluster._call("PATCH", path, body=body, content_type=_MERGE)
