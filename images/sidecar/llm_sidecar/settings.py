@@ -14,22 +14,18 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The environment, read once at start."""
+    """The environment, read once at start. The pod sets more than this: what is not used yet is not read."""
 
-    namespace: str
     deployment: str
     engine: str
-    pod_name: str
     pod_token: str
     served_name: str
     engine_kind: str
     engine_host: str
     engine_port: int
     snapshot_dir: Path
-    secrets_dir: Path
     drain_minimum_s: float
     drain_max_stream_s: float
-    max_model_len: int | None
     host: str
     port: int
     admin_port: int
@@ -41,20 +37,16 @@ def read(environment: Mapping[str, str]) -> Settings:
     if url.scheme != "http" or not url.hostname:
         raise SettingsError(f"LLM_ENGINE_URL: {url.geturl()!r} is not an http:// address")
     return Settings(
-        namespace=environment.get("LLM_NAMESPACE", "default"),
         deployment=_required(environment, "LLM_DEPLOYMENT"),
         engine=_required(environment, "LLM_ENGINE"),
-        pod_name=environment.get("LLM_POD_NAME", ""),
         pod_token=_required(environment, "LLM_POD_TOKEN"),
         served_name=_required(environment, "LLM_SERVED_NAME"),
         engine_kind=environment.get("LLM_ENGINE_KIND", "vllm"),
         engine_host=url.hostname,
         engine_port=url.port or 80,
         snapshot_dir=Path(environment.get("LLM_SNAPSHOT_DIR", "/etc/llm/snapshot")),
-        secrets_dir=Path(environment.get("LLM_SECRETS_DIR", "/etc/llm/secrets")),
         drain_minimum_s=_number(environment, "LLM_DRAIN_MINIMUM_S", 10),
         drain_max_stream_s=_number(environment, "LLM_DRAIN_MAX_STREAM_S", 600),
-        max_model_len=int(_number(environment, "LLM_MAX_MODEL_LEN", 0)) or None,
         host=environment.get("LLM_LISTEN_HOST", "0.0.0.0"),
         port=int(_number(environment, "LLM_PORT", 8080)),
         admin_port=int(_number(environment, "LLM_ADMIN_PORT", 9090)),

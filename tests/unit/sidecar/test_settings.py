@@ -11,17 +11,17 @@ ENVIRONMENT = environment(8000, Path("/etc/llm/snapshot"))
 
 
 def test_what_the_pod_says_is_read() -> None:
-    read = settings.read({**ENVIRONMENT, "LLM_MAX_MODEL_LEN": "4096", "LLM_DRAIN_MINIMUM_S": "2.5"})
-    assert (read.deployment, read.engine, read.pod_name, read.served_name) == ("chat", "e1", "chat-0", "chat")
+    read = settings.read({**ENVIRONMENT, "LLM_DRAIN_MINIMUM_S": "2.5"})
+    assert (read.deployment, read.engine, read.served_name) == ("chat", "e1", "chat")
     assert (read.engine_host, read.engine_port) == ("127.0.0.1", 8000)
-    assert (read.max_model_len, read.drain_minimum_s) == (4096, 2.5)
+    assert read.drain_minimum_s == 2.5
 
 
 def test_the_rest_has_defaults() -> None:
     needed = ("LLM_DEPLOYMENT", "LLM_ENGINE", "LLM_POD_TOKEN", "LLM_SERVED_NAME")
     read = settings.read(dict.fromkeys(needed, "x"))
     assert (read.port, read.admin_port, read.engine_port, read.engine_kind) == (8080, 9090, 8000, "vllm")
-    assert (read.drain_minimum_s, read.drain_max_stream_s, read.max_model_len) == (10, 600, None)
+    assert (read.drain_minimum_s, read.drain_max_stream_s) == (10, 600)
     assert read.snapshot_dir == Path("/etc/llm/snapshot")
 
 
@@ -36,7 +36,6 @@ def test_the_rest_has_defaults() -> None:
         ("LLM_DRAIN_MAX_STREAM_S", "-1"),
         ("LLM_DRAIN_MAX_STREAM_S", "nan"),
         ("LLM_PORT", "http"),
-        ("LLM_MAX_MODEL_LEN", "long"),
     ],
 )
 def test_a_wrong_variable_is_named(name: str, value: str) -> None:
