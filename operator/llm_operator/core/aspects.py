@@ -2,7 +2,8 @@
 
 from llm_operator.core.conditions import Condition, condition
 from llm_operator.core.errors import UNRESOLVED
-from llm_operator.core.resolver import RESOLVING, Waiting
+from llm_operator.core.reasons import Reason
+from llm_operator.core.resolver import Waiting
 from llm_operator.core.roles import ready_of
 from llm_operator.core.summary import Findings, Summary
 from llm_operator.core.target import Version
@@ -15,11 +16,13 @@ def conditions_of(found: Findings, summary: Summary) -> list[Condition]:
     """Return every condition."""
     return [
         condition(
-            "Stalled", *_when(summary.stalled, summary, "NotStalled", "nothing keeps the operator from its work"), holds=summary.stalled
+            "Stalled",
+            *_when(summary.stalled, summary, Reason.NOT_STALLED, "nothing keeps the operator from its work"),
+            holds=summary.stalled,
         ),
         condition(
             "Reconciling",
-            *_when(not summary.settled, summary, "Settled", "what is asked for is there"),
+            *_when(not summary.settled, summary, Reason.SETTLED, "what is asked for is there"),
             holds=not (summary.stalled or summary.settled),
         ),
         _ready(found, summary),
@@ -41,7 +44,7 @@ def _ready(found: Findings, summary: Summary) -> Condition:
     count = ready_of(found.world, stable.engine.id) if stable else 0
     if stable is not None and count:
         return condition(
-            "Ready", "Serving", f"revision {stable.revision.id} serves from {count} {'pod' if count == 1 else 'pods'}", holds=True
+            "Ready", Reason.SERVING, f"revision {stable.revision.id} serves from {count} {'pod' if count == 1 else 'pods'}", holds=True
         )
     return condition("Ready", summary.reason, summary.message, holds=False)
 
@@ -50,52 +53,54 @@ def _progressing(found: Findings, summary: Summary) -> Condition:
     if summary.stalled:
         return condition("Progressing", summary.reason, summary.message, holds=False)
     if found.roles.canary is None and found.target.waiting is None and found.roles.stable is not None:
-        return condition("Progressing", "Complete", f"revision {found.roles.stable.revision.id} is stable", holds=True)
+        return condition("Progressing", Reason.COMPLETE, f"revision {found.roles.stable.revision.id} is stable", holds=True)
     return condition("Progressing", summary.reason, summary.message, holds=True)
 
 
 def _resolved(found: Findings) -> Condition:
     outcome = found.target.outcome
     if isinstance(outcome, Version):
-        return condition("Resolved", "Resolved", "every reference of the spec is resolved", holds=True)
+        return condition("Resolved", Reason.RESOLVED, "every reference of the spec is resolved", holds=True)
     if isinstance(outcome, Waiting):
-        return condition("Resolved", outcome.reason, outcome.message, holds=None if outcome.reason == RESOLVING else False)
+        return condition("Resolved", outcome.reason, outcome.message, holds=None if outcome.reason == Reason.RESOLVING else False)
     return condition("Resolved", outcome.reason, outcome.sentence, holds=False if outcome.reason in UNRESOLVED else None)
 
 
 def _capacity(found: Findings) -> Condition:
     diagnosis = found.of_target
     if not diagnosis.pods:
-        return condition("CapacityAvailable", "NoPods", "there are no pods to place", holds=None)
+        return condition("CapacityAvailable", Reason.NO_PODS, "there are no pods to place", holds=None)
     if diagnosis.unschedulable:
-        return condition("CapacityAvailable", "Unschedulable", diagnosis.unschedulable, holds=False)
-    return condition("CapacityAvailable", "Scheduled", "every pod has a node", holds=True)
+        return condition("CapacityAvailable", Reason.UNSCHEDULABLE, diagnosis.unschedulable, holds=False)
+    return condition("CapacityAvailable", Reason.SCHEDULED, "every pod has a node", holds=True)
 
 
 def _programmed(found: Findings) -> Condition:
     delivery = found.delivery
     if not delivery.generation:
-        return condition("TableProgrammed", "NoTable", "there is no revision to serve yet", holds=None)
+        return condition("TableProgrammed", Reason.NO_TABLE, "there is no revision to serve yet", holds=None)
     if delivery.refused:
-        return condition("TableProgrammed", "BundleRefused", f"table {delivery.generation} is not run by {delivery.refused}", holds=False)
+        return condition(
+            "TableProgrammed", Reason.BUNDLE_REFUSED, f"table {delivery.generation} is not run by {delivery.refused}", holds=False
+        )
     words = f"{delivery.acked} of {delivery.of} ready pods run table {delivery.generation}"
     if delivery.late:
         silent = {pod["metadata"]["name"] for pod in found.world.pods if found.world.report(pod) is None}
         missing = [f"{name}, which cannot be asked" if name in silent else name for name, _ in delivery.late]
         words += f"; missing {'; '.join(missing[:NAMED])}{' and others' if len(missing) > NAMED else ''}"
-    return condition("TableProgrammed", "Delivered" if delivery.complete else "Delivering", words, holds=delivery.complete)
+    return condition("TableProgrammed", Reason.DELIVERED if delivery.complete else Reason.DELIVERING, words, holds=delivery.complete)
 
 
 def _refresh(found: Findings) -> Condition:
     outdated = found.target.references.outdated
     if outdated:
         words = f"{', '.join(outdated)} has changed since it was first used; engines keep what they were made with"
-        return condition("RefreshAvailable", "ProfileChanged", words, holds=True)
-    return condition("RefreshAvailable", "UpToDate", "no profile in use has changed", holds=False)
+        return condition("RefreshAvailable", Reason.PROFILE_CHANGED, words, holds=True)
+    return condition("RefreshAvailable", Reason.UP_TO_DATE, "no profile in use has changed", holds=False)
 
 
 def _update(found: Findings) -> Condition:
     newer = found.target.references.newer_prompt
     if newer:
-        return condition("UpdateAvailable", "PromptChanged", newer, holds=True)
-    return condition("UpdateAvailable", "UpToDate", "no newer prompt is waiting", holds=False)
+        return condition("UpdateAvailable", Reason.PROMPT_CHANGED, newer, holds=True)
+    return condition("UpdateAvailable", Reason.UP_TO_DATE, "no newer prompt is waiting", holds=False)

@@ -7,6 +7,7 @@ from llm_operator.core.diff import differs
 from llm_operator.core.kinds import BY_KIND, DEPLOYMENT, JOB, SERVICE, Kind
 from llm_operator.core.names import FIELD_MANAGER
 from llm_operator.core.observed import Obj
+from llm_operator.core.reasons import Reason
 from llm_operator.core.world import Key, World
 
 _ENGINE_KINDS = frozenset({DEPLOYMENT, SERVICE})
@@ -44,8 +45,8 @@ def key(manifest: Obj) -> Key:
 
 def decisions(found: Changes) -> tuple[Decision, ...]:
     """Return what the writes are, in words for the log."""
-    applied = [Decision("Created" if each.first else "Updated", f"{each.kind.kind} {each.name}") for each in found.applies]
-    deleted = [Decision("Deleted", f"{each.kind.kind} {each.name}: {each.reason}") for each in found.deletes]
+    applied = [Decision(Reason.CREATED if each.first else Reason.UPDATED, f"{each.kind.kind} {each.name}") for each in found.applies]
+    deleted = [Decision(Reason.DELETED, f"{each.kind.kind} {each.name}: {each.reason}") for each in found.deletes]
     return (*applied, *deleted)
 
 

@@ -39,7 +39,7 @@ class Condition:
 
 def condition(kind: str, reason: str, message: str, *, holds: bool | None) -> Condition:
     """Return a condition; None is unknown."""
-    return Condition(kind, "Unknown" if holds is None else str(holds), reason, message[:MAX_MESSAGE])
+    return Condition(kind, "Unknown" if holds is None else str(holds), str(reason), message[:MAX_MESSAGE])
 
 
 def merge(

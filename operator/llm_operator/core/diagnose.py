@@ -6,11 +6,21 @@ from typing import Any
 from llm_operator.core import names
 from llm_operator.core.kinds import DEPLOYMENT
 from llm_operator.core.observed import Obj
-from llm_operator.core.podstate import WAITING, State, blocked, containers, last_crash
+from llm_operator.core.podstate import State, blocked, containers, last_crash
+from llm_operator.core.reasons import Phase, Reason
 from llm_operator.core.world import World, ready
 
-_WORST_FIRST = ("Crashing", "PullingImage", "Unschedulable", WAITING, "Pending", "Fetching", "Starting", "Loading")
-_UNPLACED = frozenset({"Unschedulable", WAITING})
+_WORST_FIRST = (
+    Phase.CRASHING,
+    Phase.PULLING_IMAGE,
+    Phase.UNSCHEDULABLE,
+    Phase.WAITING_FOR_ACCELERATORS,
+    Phase.NOT_READY,
+    Phase.FETCHING,
+    Phase.STARTING,
+    Phase.LOADING,
+)
+_UNPLACED = frozenset({Phase.UNSCHEDULABLE, Phase.WAITING_FOR_ACCELERATORS})
 _NO_MATCH = "node affinity/selector"
 """The scheduler's words for a pod whose node labels no node has; only accelerator profiles set any."""
 
@@ -19,7 +29,7 @@ _NO_MATCH = "node affinity/selector"
 class Diagnosis:
     """One engine: how many pods it has, how many are ready, and what the others are at."""
 
-    phase: str
+    phase: Phase
     reason: str
     message: str
     pods: int
@@ -28,7 +38,7 @@ class Diagnosis:
     overdue: bool
 
 
-NOTHING = Diagnosis("Pending", "Starting", "nothing is there yet", pods=0, ready=0, unschedulable="", overdue=False)
+NOTHING = Diagnosis(Phase.PENDING, Reason.STARTING, "nothing is there yet", pods=0, ready=0, unschedulable="", overdue=False)
 """Before there is any engine."""
 
 
@@ -49,9 +59,9 @@ def _overall(world: World, engine: str, replicas: int, pods: int, states: list[t
     if not pods:
         return _without_pods(world, engine, replicas)
     if not states and count >= replicas:
-        return State("Ready", "Ready", f"{count} of {replicas} pods ready")
+        return State(Phase.READY, Reason.READY, f"{count} of {replicas} pods ready")
     if not states:
-        return State("Pending", "CreatingPods", f"{count} of {replicas} pods ready; more are being created")
+        return State(Phase.PENDING, Reason.CREATING_PODS, f"{count} of {replicas} pods ready; more are being created")
     pod, state = min(states, key=lambda pair: _WORST_FIRST.index(pair[1].phase))
     words = stuck if state.phase in _UNPLACED else f"pod {pod['metadata']['name']}: {state.message}"
     return State(state.phase, state.reason, f"{count} of {replicas} pods ready; {words}")
@@ -59,37 +69,46 @@ def _overall(world: World, engine: str, replicas: int, pods: int, states: list[t
 
 def _without_pods(world: World, engine: str, replicas: int) -> State:
     if replicas == 0:
-        return State("ScaledToZero", "ScaledToZero", "no replicas are asked for")
+        return State(Phase.SCALED_TO_ZERO, Reason.SCALED_TO_ZERO, "no replicas are asked for")
     failure = _condition(world, engine, "ReplicaFailure", "True")
     if failure is not None:
-        return State("Pending", failure.get("reason") or "FailedCreate", f"pods cannot be created: {failure.get('message') or ''}")
-    return State("Pending", "CreatingPods", f"0 of {replicas} pods ready; they are being created")
+        return State(
+            Phase.PENDING, failure.get("reason") or Reason.FAILED_CREATE, f"pods cannot be created: {failure.get('message') or ''}"
+        )
+    return State(Phase.PENDING, Reason.CREATING_PODS, f"0 of {replicas} pods ready; they are being created")
 
 
 def _state(world: World, pod: Obj) -> State:
     """Return what a pod that is not ready is at."""
     state = blocked(pod)
     if state is not None:
-        return _capacity(pod, state) if state.phase == WAITING else state
+        return _capacity(pod, state) if state.phase == Phase.WAITING_FOR_ACCELERATORS else state
     statuses = {each["name"]: each.get("state", {}) for each in containers(pod)}
     if "running" in statuses.get("fetch", {}):
-        return State("Fetching", "Fetching", "the weights are being fetched")
+        return State(Phase.FETCHING, Reason.FETCHING, "the weights are being fetched")
     if "running" in statuses.get("engine", {}):
-        return _loading(world, pod)
+        return _not_ready(world, pod)
     waiting: dict[str, Any] = next((each["waiting"] for each in statuses.values() if "waiting" in each), {})
-    return State("Starting", waiting.get("reason") or "Scheduled", "images are being pulled, volumes mounted and containers started")
+    return State(
+        Phase.STARTING, waiting.get("reason") or Reason.SCHEDULED, "images are being pulled, volumes mounted and containers started"
+    )
 
 
-def _loading(world: World, pod: Obj) -> State:
+def _not_ready(world: World, pod: Obj) -> State:
+    """Return what a running engine is at: a pod whose readiness ended after its engine had started was ready in between."""
     report = world.report(pod)
     if report is None:
-        words = "its sidecar does not answer yet"
+        words = "its sidecar does not answer"
     elif report.ready:
         words = "its sidecar is ready, and the kubelet has not asked it yet"
     else:
         words = ": ".join(filter(None, (report.reason, report.error))) or "loading"
+    started = next((each["state"]["running"].get("startedAt", "") for each in containers(pod) if each["name"] == "engine"), "")
+    turned = next((each.get("lastTransitionTime", "") for each in pod["status"].get("conditions", []) if each["type"] == "Ready"), "")
+    if started and turned > started:
+        return State(Phase.NOT_READY, Reason.NOT_READY, f"the engine was ready and is not any more: {words}")
     crash = last_crash(pod)
-    return State("Loading", "Loading", f"the engine is not ready: {words}{f'; before that, {crash}' if crash else ''}")
+    return State(Phase.LOADING, Reason.LOADING, f"the engine is not ready: {words}{f'; before that, {crash}' if crash else ''}")
 
 
 def _capacity(pod: Obj, state: State) -> State:
@@ -97,7 +116,7 @@ def _capacity(pod: Obj, state: State) -> State:
     resource, _ = accelerators(pod)
     if resource and (resource in state.message or _NO_MATCH in state.message):
         return state
-    return State("Unschedulable", state.reason, state.message)
+    return State(Phase.UNSCHEDULABLE, state.reason, state.message)
 
 
 def _unschedulable(states: list[tuple[Obj, State]]) -> str:
@@ -106,7 +125,7 @@ def _unschedulable(states: list[tuple[Obj, State]]) -> str:
         return ""
     pod, state = states[0]
     resource, each = accelerators(pod)
-    missing = f"{each * len(states)} more {resource}" if resource and state.phase == WAITING else "a node with room"
+    missing = f"{each * len(states)} more {resource}" if resource and state.phase == Phase.WAITING_FOR_ACCELERATORS else "a node with room"
     return f"{len(states)} {'pod waits' if len(states) == 1 else 'pods wait'} for {missing}: {state.message}"
 
 

@@ -1,6 +1,8 @@
 """Errors only a user can repair: they stop a change until the spec, or the thing it waits for, changes."""
 
-UNRESOLVED = frozenset({"AcceleratorProfileUnknown", "EngineProfileUnknown", "PromptMissing"})
+from llm_operator.core.reasons import Reason
+
+UNRESOLVED = frozenset({Reason.ACCELERATOR_PROFILE_UNKNOWN, Reason.ENGINE_PROFILE_UNKNOWN, Reason.PROMPT_MISSING})
 """Reasons of a reference that stands for nothing."""
 
 

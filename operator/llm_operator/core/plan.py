@@ -16,6 +16,7 @@ from llm_operator.core.diagnose import diagnose
 from llm_operator.core.kinds import CHILDREN, JOB, Kind
 from llm_operator.core.observed import Observed
 from llm_operator.core.prompts import Check
+from llm_operator.core.reasons import Reason
 from llm_operator.core.roles import can_take_over, cast
 from llm_operator.core.status import status_of
 from llm_operator.core.summary import Findings, Summary, summarize
@@ -76,7 +77,7 @@ def _promotion(found: Findings) -> tuple[Decision, ...]:
     stable = found.roles.stable
     if not found.promotes or stable is None:
         return ()
-    return (Decision("Promoted", f"revision {stable.revision.id} is stable now, on engine {stable.engine.id}"),)
+    return (Decision(Reason.PROMOTED, f"revision {stable.revision.id} is stable now, on engine {stable.engine.id}"),)
 
 
 def _next_look_s(found: Findings, summary: Summary) -> float | None:

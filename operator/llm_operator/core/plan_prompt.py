@@ -8,6 +8,7 @@ from llm_operator.core.conditions import condition, merge
 from llm_operator.core.errors import UserError
 from llm_operator.core.observed import Obj
 from llm_operator.core.prompts import Check, bundle_prompt, bundle_sampling, checked, read_prompt
+from llm_operator.core.reasons import Reason
 from llm_sidecar.bundle import Bundle
 from llm_sidecar.compile import check as check_bundle
 
@@ -24,7 +25,7 @@ def plan_prompt(prompt: Obj, used_by: Sequence[str], now: datetime, check: Check
         valid = condition("Valid", problem.reason, problem.sentence, holds=False)
     else:
         status["digest"] = made.digest
-        valid = condition("Valid", "Valid", "the prompt compiles", holds=True)
+        valid = condition("Valid", Reason.VALID, "the prompt compiles", holds=True)
     previous = {each["type"]: each for each in (prompt.get("status") or {}).get("conditions", [])}
     status["conditions"] = merge([valid], previous, generation, now)
     if used_by:

@@ -5,19 +5,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from llm_operator.core.observed import Obj
+from llm_operator.core.reasons import Phase, Reason
 
 _CONFIG = frozenset({"CreateContainerConfigError", "CreateContainerError", "InvalidImageName", "RunContainerError"})
 _PULL = frozenset({"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "ImageInspectError", "RegistryUnavailable"})
 _LAST_LINE_MAX = 300
-
-WAITING = "WaitingForAccelerators"
 
 
 @dataclass(frozen=True)
 class State:
     """What a pod is at: the phase it puts the deployment in, a reason for machines and a sentence."""
 
-    phase: str
+    phase: Phase
     reason: str
     message: str
 
@@ -36,15 +35,19 @@ def _unschedulable(pod: Obj) -> State | None:
     told = next((each for each in conditions if each["type"] == "PodScheduled" and each["status"] == "False"), None)
     if told is None:
         return None
-    return State(WAITING, told.get("reason") or "Unschedulable", told.get("message") or "the scheduler has found no node yet")
+    return State(
+        Phase.WAITING_FOR_ACCELERATORS,
+        told.get("reason") or Reason.UNSCHEDULABLE,
+        told.get("message") or "the scheduler has found no node yet",
+    )
 
 
 def _crashed(pod: Obj) -> State | None:
     for status in containers(pod):
         state, last = status.get("state", {}), status.get("lastState", {})
-        ended = _failed(status, state) or (_failed(status, last) if "running" not in state else None)
+        ended = _failed(status, state) or (_failed(status, last) if "waiting" in state else None)
         if ended is not None:
-            return State("Crashing", ended.get("reason") or "Error", _end_of(status["name"], ended, status.get("restartCount", 0)))
+            return State(Phase.CRASHING, ended.get("reason") or "Error", _end_of(status["name"], ended, status.get("restartCount", 0)))
     return None
 
 
@@ -54,9 +57,11 @@ def _waiting(pod: Obj) -> State | None:
         reason = waiting.get("reason", "") if waiting else ""
         words = (waiting or {}).get("message") or ""
         if reason in _PULL:
-            return State("PullingImage", reason, f"image {status.get('image', '')} of container {status['name']} cannot be pulled: {words}")
+            return State(
+                Phase.PULLING_IMAGE, reason, f"image {status.get('image', '')} of container {status['name']} cannot be pulled: {words}"
+            )
         if reason in _CONFIG:
-            return State("Crashing", reason, f"container {status['name']} cannot be created: {words}")
+            return State(Phase.CRASHING, reason, f"container {status['name']} cannot be created: {words}")
     return None
 
 

@@ -7,6 +7,7 @@ from llm_operator.api.config import AcceleratorProfile, EngineProfile, OperatorC
 from llm_operator.api.llmdeployment import LLMDeploymentSpec
 from llm_operator.core.canonical import digest
 from llm_operator.core.errors import UserError
+from llm_operator.core.reasons import Reason
 from llm_operator.core.references import References
 from llm_operator.core.stored import Stored
 
@@ -45,7 +46,7 @@ def _resolve(field: str, name: str, offered: Mapping[str, Profile], frozen: Mapp
         valid = ", ".join(sorted(offered))
         what = "engine" if field == ENGINE_FIELD else "accelerator"
         raise UserError(
-            f"{what.capitalize()}ProfileUnknown",
+            Reason.ENGINE_PROFILE_UNKNOWN if field == ENGINE_FIELD else Reason.ACCELERATOR_PROFILE_UNKNOWN,
             field,
             f'"{name}" is not an {what} profile of this cluster; valid names are {valid}; use one, or ask the administrator to add it',
         )

@@ -16,6 +16,7 @@ from llm_operator.core.canonical import decimal_text, digest
 from llm_operator.core.depth import MAX_DEPTH, is_too_deep
 from llm_operator.core.errors import UserError
 from llm_operator.core.observed import Obj
+from llm_operator.core.reasons import Reason
 from llm_sidecar.bundle import Bundle, BundleError, Limits, Message, Prompt, Sampling, encode
 
 MAX_BUNDLE_BYTES = 128 * 1024
@@ -34,13 +35,13 @@ def read_prompt(prompt: Obj) -> PromptSpec:
     """Return the spec of an LLMPrompt, or raise UserError when it is not one."""
     if is_too_deep(prompt.get("spec")):
         raise UserError(
-            "PromptInvalid", f"{reference(prompt['metadata']['name'])} spec", f"nested deeper than {MAX_DEPTH} levels; shorten inputs"
+            Reason.PROMPT_INVALID, f"{reference(prompt['metadata']['name'])} spec", f"nested deeper than {MAX_DEPTH} levels; shorten inputs"
         )
     try:
         return PromptSpec.model_validate(prompt.get("spec") or {})
     except ValidationError as error:
         field, message = problems(error)[0]
-        raise UserError("PromptInvalid", f"{reference(prompt['metadata']['name'])} spec.{field}", message) from error
+        raise UserError(Reason.PROMPT_INVALID, f"{reference(prompt['metadata']['name'])} spec.{field}", message) from error
 
 
 def reference(name: str) -> str:
@@ -86,14 +87,14 @@ def checked(bundle: Bundle, origin: str, check: Check) -> Bundle:
     size = len(encode(bundle))
     if size > MAX_BUNDLE_BYTES:
         raise UserError(
-            "BundleTooLarge",
+            Reason.BUNDLE_TOO_LARGE,
             origin,
             f"prompt and limits are {size} bytes together, at most {MAX_BUNDLE_BYTES} are delivered; shorten messages or inputs",
         )
     try:
         check(bundle)
     except BundleError as error:
-        raise UserError("PromptInvalid", written_at(error.field, origin), error.message) from error
+        raise UserError(Reason.PROMPT_INVALID, written_at(error.field, origin), error.message) from error
     return bundle
 
 

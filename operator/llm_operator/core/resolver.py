@@ -16,13 +16,13 @@ from llm_operator.core.errors import UNRESOLVED
 from llm_operator.core.kinds import JOB
 from llm_operator.core.observed import Obj
 from llm_operator.core.podstate import blocked
+from llm_operator.core.reasons import Reason
 from llm_operator.core.references import References, Resolution
 from llm_operator.core.render.fetcher import resolver_job
 from llm_operator.core.world import World, controller
 
 FIELD = "spec.model.source"
-RESOLVING = "Resolving"
-TRANSIENT = frozenset({"FetcherFailed", "ResolverFailed", "SourceChanged", "SourceUnreachable"})
+TRANSIENT = frozenset({Reason.RESOLVER_FAILED, "FetcherFailed", "SourceChanged", "SourceUnreachable"})
 """Failures that may go by themselves; every other one needs somebody to change something."""
 
 _FIRST_RETRY_S = 10.0
@@ -82,7 +82,7 @@ def resolve_model(world: World, spec: LLMDeploymentSpec, config: OperatorConfig,
         return _failed(world, wanted, answer, now)
     stuck = blocked(pod) if pod else None
     words = f"asking what {requested} holds{f': {stuck.message}' if stuck else ''}"
-    return Model(_carried_failure(world) or Waiting(RESOLVING, words, stalled=False, next_look_s=_LOOK_S), (wanted,))
+    return Model(_carried_failure(world) or Waiting(Reason.RESOLVING, words, stalled=False, next_look_s=_LOOK_S), (wanted,))
 
 
 def _failed(world: World, wanted: Obj, failure: Failure, now: datetime) -> Model:
@@ -124,7 +124,7 @@ def _answer(job: Obj, pod: Obj | None, requested: str) -> Resolution | Failure |
     if condition is None or (pod is not None and condition["type"] == "Complete"):
         return None  # still running, or its end has not reached the list of pods yet
     words = condition.get("message") or condition.get("reason") or "its pod is gone"
-    return Failure("ResolverFailed", f"the resolver Job left no answer: {words}", at)
+    return Failure(Reason.RESOLVER_FAILED, f"the resolver Job left no answer: {words}", at)
 
 
 def _read(ended: dict[str, Any], requested: str, at: str | None) -> Resolution | Failure:
@@ -140,12 +140,12 @@ def _read(ended: dict[str, Any], requested: str, at: str | None) -> Resolution |
     if ended.get("exitCode") == 0 and isinstance(digest, str) and _DIGEST.fullmatch(digest):
         return Resolution(FIELD, requested, digest, _count(body.get("bytes")), _count(body.get("files")))
     said = (ended.get("message") or ended.get("reason") or "nothing").strip()[-_MESSAGE_MAX:]
-    return Failure("ResolverFailed", f"the resolver ended with exit code {ended.get('exitCode')} and said: {said}", at)
+    return Failure(Reason.RESOLVER_FAILED, f"the resolver ended with exit code {ended.get('exitCode')} and said: {said}", at)
 
 
 def _word(reason: str) -> str:
     """Return a reason a condition can have: what a pod writes is not to be trusted with the form of one."""
-    return reason if _REASON.fullmatch(reason) else "ResolverFailed"
+    return reason if _REASON.fullmatch(reason) else Reason.RESOLVER_FAILED
 
 
 def _count(value: Any) -> int | None:

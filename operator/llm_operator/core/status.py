@@ -15,8 +15,8 @@ def status_of(found: Findings, summary: Summary, conditions: Sequence[Condition]
     pods = [pod for engine in roles.engines for pod in world.pods_of(engine.id)]
     status: dict[str, Any] = {
         "observedGeneration": world.generation,
-        "phase": summary.phase,
-        "reason": summary.reason,
+        "phase": str(summary.phase),
+        "reason": str(summary.reason),
         "message": summary.message[:MAX_MESSAGE],
         "replicas": len(pods),
         "readyReplicas": sum(ready_of(world, engine.id) for engine in roles.engines),

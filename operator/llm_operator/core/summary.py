@@ -6,6 +6,7 @@ from datetime import datetime
 from llm_operator.core.changes import Changes
 from llm_operator.core.delivery import Delivery
 from llm_operator.core.diagnose import Diagnosis
+from llm_operator.core.reasons import Phase, Reason
 from llm_operator.core.roles import Roles, ready_of
 from llm_operator.core.target import Target
 from llm_operator.core.world import Key, World
@@ -29,7 +30,7 @@ class Findings:
 class Summary:
     """The state in one word, with why."""
 
-    phase: str
+    phase: Phase
     reason: str
     message: str
     stalled: bool = False
@@ -44,12 +45,14 @@ def summarize(found: Findings) -> Summary:
         return summary
     if found.changes.leaving:
         words = f"waiting until {_listed(found.changes.leaving)} of an earlier LLMDeployment of this name is deleted"
-        return Summary("Pending", "NameInUse", words)
+        return Summary(Phase.PENDING, Reason.NAME_IN_USE, words)
     if target.waiting is not None:
-        return Summary("Updating" if _serves(found) else "Resolving", target.waiting.reason, target.waiting.message)
+        return Summary(Phase.UPDATING if _serves(found) else Phase.RESOLVING, target.waiting.reason, target.waiting.message)
     if roles.canary is not None and _serves(found):
-        return Summary("Updating", diagnosis.reason, f"revision {roles.canary.revision.id} is on its way: {_progress(found, diagnosis)}")
-    done = roles.canary is None and diagnosis.phase in {"Ready", "ScaledToZero"} and _at_rest(found)
+        return Summary(
+            Phase.UPDATING, diagnosis.reason, f"revision {roles.canary.revision.id} is on its way: {_progress(found, diagnosis)}"
+        )
+    done = roles.canary is None and diagnosis.phase in {Phase.READY, Phase.SCALED_TO_ZERO} and _at_rest(found)
     return Summary(diagnosis.phase, diagnosis.reason, diagnosis.message, settled=done)
 
 
@@ -60,11 +63,11 @@ def _obstacle(found: Findings) -> Summary | None:
         return _stalled(target.problem.reason, target.problem.sentence)
     if found.changes.conflicts:
         words = f"{_listed(found.changes.conflicts)} belongs to somebody else; rename this LLMDeployment or delete what is in its way"
-        return _stalled("NameConflict", words)
+        return _stalled(Reason.NAME_CONFLICT, words)
     if target.waiting is not None and target.waiting.stalled:
         return _stalled(target.waiting.reason, target.waiting.message)
     if found.delivery.refused:
-        return _stalled("BundleRefused", f"table {found.delivery.generation} is not run by {found.delivery.refused}")
+        return _stalled(Reason.BUNDLE_REFUSED, f"table {found.delivery.generation} is not run by {found.delivery.refused}")
     if diagnosis.overdue:
         words = f"not ready within spec.engine.startup.timeout: {diagnosis.message}"
         return Summary(diagnosis.phase, "ProgressDeadlineExceeded", words, stalled=True)
@@ -76,7 +79,7 @@ def _listed(keys: tuple[Key, ...]) -> str:
 
 
 def _stalled(reason: str, message: str) -> Summary:
-    return Summary("Stalled", reason, message, stalled=True)
+    return Summary(Phase.STALLED, reason, message, stalled=True)
 
 
 def _at_rest(found: Findings) -> bool:

@@ -12,6 +12,7 @@ from llm_operator.core.errors import UserError
 from llm_operator.core.identity import engine_inputs, make_engine, make_revision
 from llm_operator.core.observed import Obj, Observed
 from llm_operator.core.prompts import Check
+from llm_operator.core.reasons import Reason
 from llm_operator.core.references import References
 from llm_operator.core.render.pod import pod_template
 from llm_operator.core.resolver import Waiting, resolve_model
@@ -124,7 +125,7 @@ def _frozen(ref: PromptRef, world: World, references: References) -> Bundle | No
 def _current(ref: PromptRef, live: Obj | None, references: References) -> tuple[Prompt, Sampling]:
     if live is None:
         raise UserError(
-            "PromptMissing",
+            Reason.PROMPT_MISSING,
             "spec.prompt.ref.name",
             f'there is no LLMPrompt "{ref.name}" in this namespace; create it, refer to another one, or use spec.prompt.inline',
         )

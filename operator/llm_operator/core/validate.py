@@ -12,6 +12,7 @@ from llm_operator.core import engine_args
 from llm_operator.core.depth import MAX_DEPTH, is_too_deep
 from llm_operator.core.errors import UserError
 from llm_operator.core.observed import Obj
+from llm_operator.core.reasons import Reason
 
 Check = Callable[[LLMDeploymentSpec, OperatorConfig], None]
 
@@ -19,12 +20,12 @@ Check = Callable[[LLMDeploymentSpec, OperatorConfig], None]
 def read_spec(deployment: Obj) -> LLMDeploymentSpec:
     """Return the spec of an LLMDeployment; the CRD has checked it, but perhaps an older one than ours."""
     if is_too_deep(deployment.get("spec")):
-        raise UserError("SpecInvalid", "spec", f"nested deeper than {MAX_DEPTH} levels; nothing that can be served is")
+        raise UserError(Reason.SPEC_INVALID, "spec", f"nested deeper than {MAX_DEPTH} levels; nothing that can be served is")
     try:
         return LLMDeploymentSpec.model_validate(deployment.get("spec") or {})
     except ValidationError as error:
         field, message = problems(error)[0]
-        raise UserError("SpecInvalid", f"spec.{field}", message) from error
+        raise UserError(Reason.SPEC_INVALID, f"spec.{field}", message) from error
 
 
 def validate(spec: LLMDeploymentSpec, config: OperatorConfig) -> None:
@@ -35,7 +36,7 @@ def validate(spec: LLMDeploymentSpec, config: OperatorConfig) -> None:
 
 def _arguments_are_allowed(spec: LLMDeploymentSpec, _config: OperatorConfig) -> None:
     if sentences := engine_args.check_all(spec.engine):
-        raise UserError("EngineArgumentInvalid", "", sentences[0])  # the sentence begins with the field
+        raise UserError(Reason.ENGINE_ARGUMENT_INVALID, "", sentences[0])  # the sentence begins with the field
 
 
 def _source_is_allowed(spec: LLMDeploymentSpec, config: OperatorConfig) -> None:
@@ -43,15 +44,19 @@ def _source_is_allowed(spec: LLMDeploymentSpec, config: OperatorConfig) -> None:
     try:
         source = parse_source(text)
     except ValueError as error:
-        raise UserError("SourceInvalid", field, f'"{text}" {error}') from error
+        raise UserError(Reason.SOURCE_INVALID, field, f'"{text}" {error}') from error
     allowed = config.sources
     if source.scheme not in allowed.schemes:
         valid = ", ".join(f"{scheme}://" for scheme in sorted(allowed.schemes)) or "none"
-        raise UserError("SourceNotAllowed", field, f'"{text}" has a scheme this cluster does not allow; allowed are {valid}; {_ADMIN}')
+        raise UserError(
+            Reason.SOURCE_NOT_ALLOWED, field, f'"{text}" has a scheme this cluster does not allow; allowed are {valid}; {_ADMIN}'
+        )
     if source.scheme == "s3" and allowed.s3_buckets and source.container not in allowed.s3_buckets:
         valid = ", ".join(sorted(allowed.s3_buckets))
         raise UserError(
-            "SourceNotAllowed", field, f'"{text}" is in bucket {source.container}, which is not allowed; allowed are {valid}; {_ADMIN}'
+            Reason.SOURCE_NOT_ALLOWED,
+            field,
+            f'"{text}" is in bucket {source.container}, which is not allowed; allowed are {valid}; {_ADMIN}',
         )
 
 

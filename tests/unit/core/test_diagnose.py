@@ -94,7 +94,7 @@ CRASHED = "container engine ended with exit code 1 (Error)"
         ({"containerStatuses": [container(terminated={"exitCode": 0, "reason": "Completed"})]}, "Crashing", "Completed", "exit code 0"),
         ({"initContainerStatuses": [container("fetch", terminated=CRASH)]}, "Crashing", "Error", "container fetch"),
         ({"initContainerStatuses": [container("fetch", terminated={"exitCode": 0})]}, "Starting", "Scheduled", "started"),
-        ({"phase": "Running", "containerStatuses": [container(running={})]}, "Loading", "Loading", "its sidecar does not answer yet"),
+        ({"phase": "Running", "containerStatuses": [container(running={})]}, "Loading", "Loading", "its sidecar does not answer"),
         ({"phase": "Running", "containerStatuses": [container(running={}, last=CRASH)]}, "Loading", "Loading", f"before that, {CRASHED}"),
     ],
 )
@@ -103,6 +103,21 @@ def test_a_pod_that_is_not_ready_says_what_it_is_at(status: Obj, phase: str, rea
     assert (found.phase, found.reason, found.pods, found.ready) == (phase, reason, 1, 0)
     assert found.message.startswith("0 of 1 pods ready; ")
     assert words in found.message
+
+
+def test_an_init_container_that_failed_before_it_succeeded_is_no_crash() -> None:
+    fetched = container("fetch", terminated={"exitCode": 0}, last=CRASH)
+    assert look(make_pod(initContainerStatuses=[fetched])).phase == "Starting"
+
+
+@pytest.mark.parametrize(("turned", "phase"), [("2026-11-22T12:00:05Z", "NotReady"), ("2026-11-22T11:59:00Z", "Loading")])
+def test_an_engine_that_has_been_ready_is_not_said_to_load(turned: str, phase: str) -> None:
+    engine = container(running={"startedAt": "2026-11-22T12:00:00Z"})
+    unready = {"type": "Ready", "status": "False", "lastTransitionTime": turned}
+    pod = make_pod(phase="Running", containerStatuses=[engine], conditions=[unready])
+    found = look(pod, report=SidecarReport(reason="EngineUnreachable", error="connection refused"))
+    assert found.phase == phase
+    assert "EngineUnreachable: connection refused" in found.message
 
 
 @pytest.mark.parametrize(
