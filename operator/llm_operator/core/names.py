@@ -15,7 +15,7 @@ LABEL_SERVING = f"{GROUP}/serving"
 ANNOTATION_INPUTS = f"{GROUP}/inputs"
 """Set on Deployments of engines; what the engine was made from, so that a lost ControllerRevision can be made again."""
 ANNOTATION_GENERATION = f"{GROUP}/table-generation"
-"""Set on pods to make the kubelet sync the snapshot at once; its value is the table generation."""
+"""Set on pods to make the kubelet sync the snapshot at once; its value is the table generation, with .2 or .3 the second and third time."""
 
 MANAGED_BY = "llm-operator"
 PUBLIC_PORT = 8080
