@@ -78,7 +78,7 @@ def read_call(path: str, raw: bytes, options: Options) -> Call:
         stops=(stop,) if isinstance(stop, str) else tuple(stop),
         stream=bool(body.get("stream")),
         usage=force or bool(stream_options.get("include_usage")),
-        usage_on_every_chunk=(force or bool(stream_options.get("include_usage"))) and bool(stream_options.get("continuous_usage_stats")),
+        usage_on_every_chunk=force or bool(stream_options.get("include_usage") and stream_options.get("continuous_usage_stats")),
         echo=bool(body.get("echo")),
     )
 
