@@ -17,6 +17,7 @@ from tests.lab.s3 import S3Client
 from tests.lab.state import Settings
 from tests.lab.wait import until
 
+PROGRAMS = ("cp", "containerd", "coredns", "helm", "pause")
 IMAGES = ("operator", "sidecar", "fetcher", "vllm-cpu")
 S3_IMAGE = "seaweedfs"
 KIND_CLUSTER = "llm-operator"
@@ -32,7 +33,7 @@ def in_lab(screen: Screen) -> None:
     if os.geteuid():
         raise SystemExit(NO_ROOT)
     with screen.step("build the programs and images that are not built yet (minutes the first time, seconds later)"):
-        build_everything(images=[*IMAGES, "pause"])
+        build_everything(PROGRAMS, [*IMAGES, "pause"])
     lab = Lab.current()
     with screen.step("start a real single-node Kubernetes in a network of its own"):
         if not up.up(lab.state, Settings(s3=True)):
