@@ -76,6 +76,10 @@ class Server:
         """Return what any path of the API answers."""
         return self._api.json(path)
 
+    def ready(self) -> bool:
+        """Return whether the server says it is ready; one that is away raises OSError."""
+        return self._api.text("/readyz") == "ok"
+
     def children(self, namespace: str, deployment: str, kind: Kind) -> tuple[Object, ...]:
         """Return what carries the labels of one LLMDeployment."""
         labels = ",".join(f"{label}={value}" for label, value in names.managed_labels(deployment).items())
