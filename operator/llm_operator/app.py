@@ -91,7 +91,7 @@ async def operate(
 
 async def main() -> int:
     """Run the operator as a process: configuration, credentials, signals; return the exit code."""
-    shell_logging.configure(os.environ.get("LLM_OPERATOR_LOG_LEVEL", "INFO"))
+    shell_logging.configure(os.environ.get("LLM_OPERATOR_LOG_LEVEL", ""))
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

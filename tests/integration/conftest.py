@@ -15,9 +15,8 @@ from llm_operator.api.config import OperatorConfig
 from tests.fakes.objects import operator_config
 from tests.integration.chart.kit import install, kubectl, run
 from tests.integration.operating import RunningOperator
-from tests.integration.server import NAMESPACE, Server
+from tests.integration.server import Server
 from tests.integration.stage import Stage
-from tests.lab.api import ApiError
 from tests.lab.cluster import INSIDE, Lab
 from tests.lab.wait import until
 
@@ -59,7 +58,7 @@ def stage(server: Server) -> Iterator[Stage]:
 @pytest.fixture(scope="session")
 def account(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Install the chart for its account, rights and policies, and return a kubeconfig of that account."""
-    until(lambda: not _exists(server, SYSTEM), timeout_s=60, what=f"{SYSTEM} of an earlier run gone")
+    until(lambda: not server.has_namespace(SYSTEM), timeout_s=60, what=f"{SYSTEM} of an earlier run gone")
     server.create_namespace(SYSTEM)
     install(RELEASE, SYSTEM, {"clusterWide": True, "admissionPolicy": {"extraImages": IMAGES}})
     name = kubectl("--namespace", SYSTEM, "get", "serviceaccount", "--selector=app.kubernetes.io/name=llm-operator", "--output=name")
@@ -88,7 +87,7 @@ def spaces(server: Server) -> Iterator[Callable[[], str]]:
         return name
 
     yield make
-    for name in made:
+    for name in filter(server.has_namespace, made):
         server.delete_namespace(name)
 
 
@@ -111,11 +110,3 @@ def namespace(spaces: Callable[[], str], operators: Callable[[OperatorConfig], R
 def manifests(path: Path) -> list[dict[str, Any]]:
     """Return the manifests of a file."""
     return [each for each in yaml.safe_load_all(path.read_text()) if each]
-
-
-def _exists(server: Server, namespace: str) -> bool:
-    try:
-        server.raw(NAMESPACE.path(None, namespace))
-    except ApiError:
-        return False
-    return True

@@ -31,6 +31,10 @@ class Server:
         """Create a namespace that admits only pods under the Pod Security Standard `restricted`."""
         self._api.json(NAMESPACE.path(None), method="POST", body=restricted(name))
 
+    def has_namespace(self, name: str) -> bool:
+        """Return whether a namespace is there, on its way out included."""
+        return self.get(NAMESPACE, "", name) is not None
+
     def delete_namespace(self, name: str) -> None:
         """Ask for a namespace to go."""
         self._api.json(NAMESPACE.path(None, name), method="DELETE")

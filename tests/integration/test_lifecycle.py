@@ -269,6 +269,8 @@ def test_a_refusal_of_the_server_is_shown_and_overcome_without_a_change_of_the_s
     until(lambda: server.status(namespace, "refused").get("reason") == "Refused", timeout_s=30, what="the refusal shown")
     stalled = condition(server.status(namespace, "refused"), "Stalled")
     assert stalled["status"] == "True"
+    engine = server.status(namespace, "refused")["canary"]["engine"]
+    assert stalled["message"].startswith(f"the API server refused Deployment refused-{engine}: ")
     assert "exceeded quota" in stalled["message"]
     server._api.json(f"{path}/none", method="DELETE")
     wait_settled(server, namespace, "refused", timeout_s=60)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,23 @@ def test_an_api_server_that_goes_and_comes_back_finds_the_operator_at_work(serve
         until(server.ready, timeout_s=60, what="the API server back")
         break_and_wait(server, namespace, timeout_s=60)
         wait_settled(server, namespace, "chat", timeout_s=60)
+
+
+@pytest.mark.parametrize("present", [True, False], ids=["operator at work", "operator gone"])
+def test_a_namespace_goes_within_a_minute_whether_the_operator_is_there_or_not(
+    server: Server, place: tuple[str, OperatorConfig, str], caplog: pytest.LogCaptureFixture, present: bool
+) -> None:
+    namespace, config, account = place
+    with ExitStack() as running:
+        operator = running.enter_context(RunningOperator(config, account))
+        server.create(llm_deployment("chat", namespace), namespace)
+        wait_settled(server, namespace, "chat")
+        server.create(llm_deployment("begun", namespace), namespace)
+        if not present:
+            operator.stop()
+        server.delete_namespace(namespace)
+        until(lambda: not server.has_namespace(namespace), timeout_s=60, what="the namespace gone")
+    assert not [record for record in caplog.records if record.name == "llm_operator" and record.levelname == "ERROR"]
 
 
 def test_a_kubelet_that_notices_no_nudge_is_waited_for_and_nudged_three_times_at_most(

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from llm_operator.core import kinds, names
 from llm_operator.core.actions import Plan
@@ -13,20 +14,28 @@ Wrote = Callable[[str, str], None]
 """Called with kind and verb after each write that went through."""
 
 
-async def execute(cluster: Cluster, plan: Plan, namespace: str, wrote: Wrote) -> RejectedError | None:
+@dataclass(frozen=True)
+class Refusal:
+    """What the API server would not take, and why in its own words."""
+
+    what: str
+    message: str
+
+
+async def execute(cluster: Cluster, plan: Plan, namespace: str, wrote: Wrote) -> Refusal | None:
     """Apply, delete and nudge; return the first refusal of the server.
 
     A refused object does not keep the others from being applied, but nothing is deleted then: what is there may have to go on
     in place of what was refused. Any other error ends the pass; the next one starts from what is then there.
     """
-    refusal: RejectedError | None = None
+    refusal: Refusal | None = None
     for apply in plan.applies:
         try:
             await cluster.apply(apply.object, force=apply.force)
         except TerminatingError:
             raise
         except RejectedError as error:
-            refusal = refusal or error
+            refusal = refusal or Refusal(f"{apply.kind.kind} {apply.name}", error.message)
         else:
             wrote(apply.kind.kind, "apply")
     if refusal:

@@ -27,11 +27,11 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, default=str)
 
 
-def configure(level: str = "INFO") -> None:
-    """Send every log line of the process to standard output as JSON."""
+def configure(level: str = "") -> None:
+    """Send every log line of the process to standard output as JSON; a level that does not exist counts as INFO."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonFormatter())
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.basicConfig(level=logging.getLevelNamesMapping().get(level.upper(), logging.INFO), handlers=[handler], force=True)
     # kopf tells of every watch event at INFO; what the operator decides from it is logged by the operator.
     logging.getLogger("kopf").setLevel(logging.WARNING)
     # It warns that it cannot take signals in its thread, which is why it is in one.

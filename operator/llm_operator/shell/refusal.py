@@ -7,13 +7,13 @@ from typing import Any
 
 from llm_operator.core.actions import Plan
 from llm_operator.core.conditions import Condition, condition, merge, transitions
-from llm_operator.shell.errors import RejectedError
+from llm_operator.shell.execute import Refusal
 
 REASON = "Refused"
 _STALLED = "Stalled"
 
 
-def refused(plan: Plan, observed: Mapping[str, Any], refusal: RejectedError, now: datetime) -> Plan:
+def refused(plan: Plan, observed: Mapping[str, Any], refusal: Refusal, now: datetime) -> Plan:
     """Return the plan with a status that is stalled for as long as the server refuses, in the server's own words.
 
     The operator cannot clear it, but a quota, a policy or a right may change without the spec, so it tries again and again. What the
@@ -21,7 +21,7 @@ def refused(plan: Plan, observed: Mapping[str, Any], refusal: RejectedError, now
     """
     if plan.status.get("phase") == _STALLED:
         return plan
-    message = f"the API server refused {refusal.what}: {refusal.message}; it is tried again at least every 5 minutes"
+    message = f"the API server refused {refusal.what}: {refusal.message}; it is tried again, at least every 5 minutes"
     overruled = {
         _STALLED: condition(_STALLED, REASON, message, holds=True),
         "Reconciling": condition("Reconciling", REASON, message, holds=False),

@@ -3,7 +3,7 @@ import pytest
 from llm_operator.core import kinds
 from llm_operator.core.actions import Apply, Delete, Nudge, Plan
 from llm_operator.shell import errors
-from llm_operator.shell.execute import execute, write_status
+from llm_operator.shell.execute import Refusal, execute, write_status
 from llm_operator.shell.ports import Manifest
 from tests.fakes.cluster import Call, FakeCluster, Fault
 from tests.fakes.objects import llm_deployment
@@ -57,7 +57,7 @@ async def test_after_a_refusal_the_other_objects_are_applied_but_nothing_is_dele
         applies=(Apply(config_map("a"), force=False), Apply(config_map("b"), force=False)),
         deletes=(Delete(kinds.CONFIG_MAP, "old", old["metadata"]["uid"], "surplus"),),
     )
-    assert await execute(cluster, plan, "ns", lambda *_: None) is NO
+    assert await execute(cluster, plan, "ns", lambda *_: None) == Refusal("ConfigMap a", "denied by policy")
     assert cluster.find(kinds.CONFIG_MAP, "b") is not None
     assert cluster.find(kinds.CONFIG_MAP, "old") is not None
 

@@ -3,11 +3,11 @@ from typing import Any
 
 from llm_operator.core.actions import EventDraft, Plan
 from llm_operator.core.conditions import Condition, merge
-from llm_operator.shell.errors import ForbiddenError
+from llm_operator.shell.execute import Refusal
 from llm_operator.shell.refusal import refused
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-QUOTA = ForbiddenError(403, "Forbidden", "exceeded quota: gpus", "PATCH /apis/apps/v1/namespaces/ns/deployments/chat-x")
+QUOTA = Refusal("Deployment chat-x", "exceeded quota: gpus")
 
 
 def observed(status: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -32,9 +32,7 @@ def test_a_refusal_stalls_in_the_servers_words_and_leaves_what_serves() -> None:
     result = refused(plan(), observed(), QUOTA, NOW)
     conditions = by_type(result.status)
     assert (conditions["Stalled"]["status"], conditions["Stalled"]["reason"]) == ("True", "Refused")
-    assert conditions["Stalled"]["message"].startswith(
-        "the API server refused PATCH /apis/apps/v1/namespaces/ns/deployments/chat-x: exceeded quota"
-    )
+    assert conditions["Stalled"]["message"].startswith("the API server refused Deployment chat-x: exceeded quota: gpus; it is tried again")
     assert conditions["Reconciling"]["status"] == "False"
     assert conditions["Ready"] == by_type(plan().status)["Ready"]
     assert (result.status["phase"], result.status["reason"]) == ("Stalled", "Refused")
