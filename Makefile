@@ -32,11 +32,12 @@ set-up: .venv/synced
 	@$(PY) -m tests.lab.prepare
 
 unit: .venv/synced ## Tests without a cluster; core covered by branch
-	@$(PYTEST) tests/unit -n 2 --cov --cov-report=term
+	@$(PYTEST) tests/unit/core -q -n 2 --cov --cov-report=term
+	@$(PYTEST) tests/unit --ignore tests/unit/core -q -n 4
 
 integration: .venv/synced ## Tests against a real API server (no root, no kubelet)
 	@$(LAB) build cp kwok helm
-	@hack/with-lab control-plane $(PYTEST) tests/integration
+	@hack/with-lab control-plane $(PYTEST) tests/integration -p no:randomly
 
 e2e: set-up ## Tests on a real node with real pods (root)
 	@$(PYTEST) tests/e2e/test_lab.py

@@ -39,6 +39,15 @@ class Sidecar:
     nudge: str | None = None
 
 
+_SOURCE = "--source"
+"""In the arguments of a resolver: other tests make Jobs too, and those are not ours to end."""
+
+
+def _words(pod: Object) -> list[str]:
+    container = pod["spec"]["containers"][0]
+    return [*container.get("command", []), *container.get("args", [])]
+
+
 @dataclass
 class Stage:
     """Runs in a thread of its own between ``start`` and ``stop``; tests turn its knobs.
@@ -118,7 +127,7 @@ class Stage:
                 body = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": metadata["name"]}, "target": target}
                 await cluster._call("POST", f"{path}/binding", body=body)
             elif names.LABEL_ENGINE not in metadata["labels"]:
-                if status.get("phase") == "Pending":
+                if status.get("phase") == "Pending" and _SOURCE in _words(pod):
                     await self._patch(cluster, f"{path}/status", {"status": self._resolved(pod)})
             elif status.get("phase") == "Pending" and metadata["namespace"] not in self.held:
                 await self._patch(cluster, f"{path}/status", {"status": self._running(pod)})
@@ -126,9 +135,8 @@ class Stage:
                 await self._sync(cluster, pod)
 
     def _resolved(self, pod: Object) -> Object:
-        container = pod["spec"]["containers"][0]
-        words = [*container.get("command", []), *container.get("args", [])]
-        source = words[words.index("--source") + 1]
+        container, words = pod["spec"]["containers"][0], _words(pod)
+        source = words[words.index(_SOURCE) + 1]
         message, code = self.answers.get(source, (resolver_answer(), 0))
         return ended(container["name"], message, code)
 
