@@ -16,7 +16,7 @@ from tests.fakes.objects import operator_config
 from tests.integration.chart.kit import install, kubectl, run
 from tests.integration.operating import RunningOperator
 from tests.integration.server import Server
-from tests.integration.stage import Stage
+from tests.integration.stage import PLACES, Stage
 from tests.lab.cluster import INSIDE, Lab
 from tests.lab.wait import until
 
@@ -79,7 +79,7 @@ def spaces(server: Server) -> Iterator[Callable[[], str]]:
     made = []
 
     def make() -> str:
-        name = f"it-{os.getpid()}-{next(_numbers)}"
+        name = f"{PLACES}{os.getpid()}-{next(_numbers)}"
         server.create_namespace(name)
         path = f"/api/v1/namespaces/{name}/serviceaccounts/default"
         until(lambda: server.raw(path), timeout_s=30, what=f"the service account of {name}")

@@ -24,6 +24,8 @@ from tests.lab.addresses import KWOK_POD_CIDR
 Object = dict[str, Any]
 
 NODE = "stage"
+PLACES = "it-"
+"""What names of namespaces begin with whose pods it plays; other tests have pods of their own."""
 _TICK_S = 0.1
 _BEAT_S = 5.0
 _PREFIX = KWOK_POD_CIDR.split("/")[0].rsplit(".", 2)[0]
@@ -111,7 +113,7 @@ class Stage:
 
     async def _tick(self, cluster: KubernetesCluster) -> None:
         managed = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
-        pods = await cluster.list(kinds.POD, None, labels=managed)
+        pods = [pod for pod in await cluster.list(kinds.POD, None, labels=managed) if pod["metadata"]["namespace"].startswith(PLACES)]
         alive = {pod["metadata"]["uid"] for pod in pods}
         self._sidecars = {address: each for address, each in self._sidecars.items() if each.pod["metadata"]["uid"] in alive}
         await asyncio.gather(*(self._look(cluster, pod) for pod in pods))

@@ -9,8 +9,10 @@ import yaml
 
 from hack import generate_rbac
 from llm_operator.core import kinds
-from tests.integration.chart.as_operator import ACCOUNT, RELEASE, SERVED, SYSTEM, UNSERVED
+from tests.integration.chart.as_operator import ACCOUNT, RELEASE, SERVED, SYSTEM, UNSERVED, apply
 from tests.integration.chart.kit import CHART, helm, install, kubectl, render, run, with_registry
+from tests.integration.chart.objects import deployment
+from tests.lab.wait import until
 
 Object = dict[str, Any]
 
@@ -141,6 +143,8 @@ def test_a_namespace_that_is_taken_off_the_list_loses_its_role_and_gets_it_back(
         f"role.rbac.authorization.k8s.io/{RELEASE}\n",
     )
     install(RELEASE, SYSTEM, {"namespaces": [SERVED]})
+    # A changed policy acts about half a second later, and the tests after this one need it in force.
+    until(lambda: apply(deployment()).code == 0, timeout_s=30, what="the namespace served again")
     assert kubectl("-n", UNSERVED, "get", *name) == ""
     assert set(generate_rbac.grants()) <= {
         (group, resource)
