@@ -21,9 +21,9 @@ from llm_operator.shell.execute import execute, write_events, write_status
 from llm_operator.shell.logging import log
 from llm_operator.shell.metrics import Metrics
 from llm_operator.shell.observe import observe, prompt_name, taken
-from llm_operator.shell.ports import Cluster, Telemetry
+from llm_operator.shell.ports import Cluster, Manifest, Telemetry
 from llm_operator.shell.queue import Key, Result
-from llm_operator.shell.refusal import refused
+from llm_operator.shell.refusal import REASON, refused
 
 
 @dataclass
@@ -80,6 +80,7 @@ class Reconciler:
         self._say(key, decided)
         refusal = await execute(self.cluster, decided, key.namespace, self.metrics.wrote)
         if refusal:
+            log(logging.WARNING, f"{refusal.what} refused: {refusal.message}", deployment=str(key), reason=REASON)
             decided = refused(decided, observed.deployment, refusal, self.now())
         await self._report(observed, decided)
         return Result(next_look_s=decided.next_look_s, failed=refusal is not None)
@@ -94,6 +95,7 @@ class Reconciler:
         if await write_status(self.cluster, about, decided.status, self.metrics.wrote):
             said = [event(about, draft, self.instance, self.now()) for draft in decided.events]
             await write_events(self.cluster, said, self.metrics.wrote)
+            _tell(about, decided.status)
         if about["metadata"]["generation"] != about.get("status", {}).get("observedGeneration"):
             metadata = about["metadata"]
             await self._tell_prompts(Key(about["kind"], metadata["namespace"], metadata["name"]), prompt_name(about))
@@ -130,3 +132,12 @@ class Reconciler:
             revision = decided.status.get("latestRevision")
             log(level, decision.message, deployment=str(key), revision=revision, reason=decision.reason)
         self._said[key] = decided.decisions
+
+
+def _tell(about: Manifest, status: Manifest) -> None:
+    """Log that a deployment has come into another state."""
+    before = about.get("status", {})
+    if any(status.get(name) != before.get(name) for name in ("phase", "reason")):
+        metadata = about["metadata"]
+        name, revision = f"{metadata['namespace']}/{metadata['name']}", status.get("latestRevision")
+        log(logging.INFO, f"{status['phase']}: {status['message']}", deployment=name, revision=revision, reason=status["reason"])

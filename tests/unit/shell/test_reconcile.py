@@ -1,6 +1,7 @@
 """One look at a time over a cluster in memory, with the real plan."""
 
 import dataclasses
+import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -318,6 +319,35 @@ async def test_a_missing_prompt_is_named_and_found_once_it_is_there(world: World
     world.cluster.put(llm_prompt())
     await world.settle()
     assert world.status()["phase"] == "Ready"
+
+
+def told(caplog: pytest.LogCaptureFixture, level: int = logging.INFO) -> list[tuple[str, str]]:
+    """Return reason and message of what was logged about the deployment."""
+    lines = [record for record in caplog.records if record.name == "llm_operator" and record.levelno >= level]
+    assert all(record.__dict__["fields"]["deployment"] == "ns/chat" for record in lines)
+    return [(record.__dict__["fields"]["reason"], record.getMessage()) for record in lines]
+
+
+async def test_each_decision_and_each_state_is_logged_once(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    world.cluster.put(llm_deployment())
+    await world.settle()
+    lines = told(caplog)
+    assert len(lines) == len(set(lines))
+    assert ("Created", "Service chat") in lines
+    assert any(reason == "Promoted" for reason, _ in lines)
+    assert lines[-1][1].startswith("Ready: ")
+    caplog.clear()
+    await world.settle(3)
+    assert told(caplog) == []
+
+
+async def test_a_refusal_is_logged_with_each_try(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    world.cluster.faults.append(Fault(errors.ForbiddenError(403, "Forbidden", "exceeded quota"), refusing("Service"), times=1_000))
+    world.cluster.put(llm_deployment())
+    await world.settle(4)
+    warnings = told(caplog, logging.WARNING)
+    assert set(warnings) == {("Refused", "Service chat refused: exceeded quota")}
 
 
 async def test_figures_count_looks_by_how_they_ended(world: World) -> None:
