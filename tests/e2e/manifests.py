@@ -29,7 +29,7 @@ def deployment(name: str = "chat", *, profile: str = "stub", **change: Any) -> O
         "replicas": 1,
         "prompt": {"inline": {"system": SYSTEM}},
         "limits": {"totalTimeout": "2m"},
-        "drain": {"minimum": "1s", "maxStream": "2m"},
+        "drain": {"minimum": "3s", "maxStream": "2m"},
     }
     if profile == "vllm":
         spec["engine"]["resources"] = {"cpu": "500m", "memory": "3Gi", "shm": "256Mi"}

@@ -7,6 +7,7 @@ from tests.lab import product, s3_component
 from tests.lab.cluster import Lab
 from tests.lab.images import build
 from tests.lab.s3 import S3Client
+from tests.lab.wait import until
 
 MAIN = "llm-e2e"
 GONE = "llm-gone"
@@ -31,6 +32,8 @@ def scale_operator(replicas: int) -> None:
     """Take the operator away or bring it back, and wait until it is so."""
     kit.kubectl("-n", product.SYSTEM_NAMESPACE, "scale", "deployment", product.RELEASE, f"--replicas={replicas}")
     kit.kubectl("-n", product.SYSTEM_NAMESPACE, "rollout", "status", f"deployment/{product.RELEASE}", "--timeout=120s")
+    # A rollout is done before the last pod has ended, and an operator on its way out still repairs what it sees.
+    until(lambda: len(kit.items("pods", product.SYSTEM_NAMESPACE)) == replicas, timeout_s=60, what=f"{replicas} operator pods")
 
 
 def uninstall() -> None:

@@ -193,7 +193,7 @@ def test_a_stream_that_goes_on_longer_than_max_stream_is_cut_and_the_pod_goes() 
     stream = kit.Stream(kit.address("endless", NS), tokens=2000, model="endless").start()
     pod = kit.pods_of("endless", NS)[0]["metadata"]["name"]
     kit.kubectl("-n", NS, "delete", "llm", "endless", "--wait=false")
-    # minimum 1 s + maxStream 5 s + 15 s for the engine to leave; a stream of 2,000 tokens would take 50 s.
+    # minimum 3 s + maxStream 5 s + 15 s for the engine to leave; a stream of 2,000 tokens would take 50 s.
     took = kit.seconds_until(lambda: kit.get("pod", pod, NS) is None, timeout_s=40, what="pod with an endless stream gone")
     assert took >= 5
     assert stream.finish().error
