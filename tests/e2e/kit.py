@@ -17,7 +17,7 @@ Object = dict[str, Any]
 
 def kubectl(*args: str, stdin: str | None = None, check: bool = True) -> str:
     """Run kubectl against the lab and return what it printed; a failure raises with its own words."""
-    done = subprocess.run(["kubectl", *args], input=stdin, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(["kubectl", *args], input=stdin, capture_output=True, text=True, check=False, timeout=300)
     if check and done.returncode:
         raise AssertionError(f"kubectl {' '.join(args)}: {done.stderr.strip() or done.stdout.strip()}")
     return done.stdout

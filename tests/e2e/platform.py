@@ -31,9 +31,11 @@ def install() -> None:
 def scale_operator(replicas: int) -> None:
     """Take the operator away or bring it back, and wait until it is so."""
     kit.kubectl("-n", product.SYSTEM_NAMESPACE, "scale", "deployment", product.RELEASE, f"--replicas={replicas}")
-    kit.kubectl("-n", product.SYSTEM_NAMESPACE, "rollout", "status", f"deployment/{product.RELEASE}", "--timeout=120s")
+    kit.kubectl("-n", product.SYSTEM_NAMESPACE, "rollout", "status", f"deployment/{product.RELEASE}", "--timeout=270s")
     # A rollout is done before the last pod has ended, and an operator on its way out still repairs what it sees.
     until(lambda: len(kit.items("pods", product.SYSTEM_NAMESPACE)) == replicas, timeout_s=60, what=f"{replicas} operator pods")
+    for pod in kit.items("pods", product.SYSTEM_NAMESPACE):
+        print(f"{pod['metadata']['name']}: restarts {list(kit.each_restart([pod]))}")  # noqa: T201  # says why a start was slow
 
 
 def uninstall() -> None:

@@ -18,6 +18,7 @@ def test_a_namespace_is_deleted_within_a_minute() -> None:
     )
 
 
+@pytest.mark.timeout(600)
 def test_without_the_nudge_a_snapshot_takes_the_kubelet_s_minute() -> None:
     """The control run: what the annotation is for. The operator is scaled away so that nobody nudges."""
     kit.apply(deployment("slow"), namespace=platform.MAIN)

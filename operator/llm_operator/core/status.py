@@ -31,8 +31,10 @@ def status_of(found: Findings, summary: Summary, conditions: Sequence[Condition]
         status["stable"] = _role(found, roles.stable)
     if roles.canary is not None:
         status["canary"] = {**_role(found, roles.canary), "diffClass": roles.diff_class}
-    if found.delivery.generation:
+    if found.delivery.is_live:
         status["table"] = {"generation": found.delivery.generation, "acked": found.delivery.acked, "of": found.delivery.of}
+    elif "table" in world.status:
+        status["table"] = world.status["table"]  # a number counts once the ConfigMap has it: else each look would count it up
     return {name: value for name, value in status.items() if value != []}
 
 

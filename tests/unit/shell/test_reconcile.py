@@ -162,6 +162,29 @@ async def test_a_foreign_object_under_our_name_is_left_alone_and_named(world: Wo
     assert world.status()["phase"] == "Ready"
 
 
+@pytest.mark.parametrize(("kind", "name"), [("Service", "chat"), ("ConfigMap", "chat-snapshot"), ("NetworkPolicy", "chat")])
+async def test_while_a_name_is_taken_nothing_is_written(world: World, kind: str, name: str) -> None:
+    api_version = kinds.BY_KIND[kind].api_version
+    world.cluster.put({"apiVersion": api_version, "kind": kind, "metadata": {"name": name}, "spec": {}})
+    world.cluster.put(llm_deployment())
+    await world.settle()
+    assert world.status()["reason"] == "NameConflict"
+    world.cluster.calls.clear()
+    await world.settle(3)
+    assert world.cluster.writes == []
+
+
+@pytest.mark.parametrize("kind", [kind.kind for kind in kinds.CHILDREN if kind != kinds.JOB])
+async def test_a_refusal_that_lasts_leads_to_no_write_but_the_next_try(world: World, kind: str) -> None:
+    world.cluster.faults.append(Fault(errors.ForbiddenError(403, "Forbidden", "exceeded quota"), refusing(kind), times=1_000))
+    world.cluster.put(llm_deployment())
+    await world.settle()
+    assert world.status()["reason"] == "Refused"
+    world.cluster.calls.clear()
+    await world.settle(3)
+    assert {(call.verb, call.kind) for call in world.cluster.writes} == {("apply", kind)}
+
+
 async def test_a_refusal_of_the_server_is_shown_in_its_words_and_tried_again(world: World) -> None:
     refusal = errors.ForbiddenError(403, "Forbidden", "exceeded quota: gpus", "PATCH /apis/apps/v1/namespaces/ns/deployments/chat-x")
     fault = Fault(refusal, refusing("Deployment"), times=100)
