@@ -38,11 +38,6 @@ def scale_operator(replicas: int) -> None:
         print(f"{pod['metadata']['name']}: restarts {list(kit.each_restart([pod]))}")  # noqa: T201  # says why a start was slow
 
 
-def uninstall() -> None:
-    """Uninstall the chart as its users do."""
-    product.uninstall()
-
-
 def merge_data(key: str, value: str) -> str:
     """Return a merge patch that sets one key of a ConfigMap."""
     return json.dumps({"data": {key: value}})

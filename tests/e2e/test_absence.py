@@ -4,6 +4,7 @@ import pytest
 
 from tests.e2e import kit, platform
 from tests.e2e.manifests import deployment
+from tests.lab import product
 from tests.lab.wait import until
 
 pytestmark = [pytest.mark.usefixtures("platform"), pytest.mark.order_last]
@@ -48,7 +49,7 @@ def test_requests_go_on_when_the_operator_is_uninstalled_and_the_namespace_can_s
     kit.apply(deployment("orphan"), namespace=platform.MAIN)
     kit.wait_settled("orphan", platform.MAIN)
     with kit.Load(kit.address("orphan", platform.MAIN), every_s=0.05, model="orphan") as load:
-        platform.uninstall()
+        product.uninstall()
         until(lambda: load.sent > 100, timeout_s=60, what="a hundred requests without an operator")
     assert load.failures == []
     kit.kubectl("delete", "namespace", platform.MAIN, "--wait=false")
