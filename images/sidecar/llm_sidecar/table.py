@@ -1,5 +1,6 @@
-"""The table: which revisions are live and on which engine each runs. One key of the snapshot, beside the bundles."""
+"""The table: which revisions are live, on which engine each runs, and who gets which unit. One key of the snapshot, beside the bundles."""
 
+import hashlib
 from pathlib import Path
 
 import msgspec
@@ -7,7 +8,13 @@ import msgspec
 TABLE_KEY = "table.json"
 """Key of the table in the snapshot ConfigMap, and its file name in the mounted directory."""
 
+PEERS_KEY = "peers.json"
+"""Key of the addresses of ready pods. It changes with pods, not with revisions, so it has a counter of its own."""
+
 SCHEMA_VERSION = 1
+
+WHOLE = 10_000
+"""The weight of all units together."""
 
 
 class TableError(ValueError):
@@ -19,12 +26,17 @@ class _Part(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Route(_Part, frozen=True, kw_only=True):
-    """One live revision: the engine that runs it and the snapshot key of its bundle. Weight in 1/10000 of all units."""
+    """One live revision: the engine that runs it and the snapshot key of its bundle. Weight in 1/10000 of all units.
+
+    A challenger of stable has a ``slot``, its home in the assignment, which it keeps for as long as it is one. A route without a slot
+    that is not stable is on its way out: it is served to those who ask for it and assigned to nobody.
+    """
 
     revision: str
     engine: str
     bundle: str
     weight: int = 0
+    slot: int | None = None
 
 
 class Engine(_Part, frozen=True, kw_only=True):
@@ -35,12 +47,18 @@ class Engine(_Part, frozen=True, kw_only=True):
 
 
 class Table(_Part, frozen=True, kw_only=True):
-    """All live revisions of one deployment. A higher ``generation`` always replaces a lower one."""
+    """All live revisions of one deployment. A higher ``generation`` always replaces a lower one.
+
+    ``salt`` and the number of ``slots`` stay the same from the first to the last step of a change: then a unit never moves between
+    challengers, and raising a weight takes units from stable alone.
+    """
 
     generation: int
     stable: str
     routes: tuple[Route, ...]
     engines: dict[str, Engine] = {}
+    salt: str = ""
+    slots: int = 1
     schema_version: int = SCHEMA_VERSION
 
     def for_engine(self, engine: str) -> Route | None:
@@ -49,13 +67,34 @@ class Table(_Part, frozen=True, kw_only=True):
         return next((route for route in mine if route.revision == self.stable), mine[0] if mine else None)
 
 
+class Peers(_Part, frozen=True, kw_only=True):
+    """Ready pods per engine as ``address:port``. A hint: an address may be dead by the time it is read."""
+
+    counter: int = 0
+    engines: dict[str, tuple[str, ...]] = {}
+
+
+def assign(table: Table, unit: bytes) -> str:
+    """Return the revision a unit belongs to: the challenger whose share of its home slot the unit falls into, else stable.
+
+    Integers only, so that every sidecar gives the same answer: the hash times the number of slots has the slot in its high bits and the
+    place within the slot in its low 64.
+    """
+    digest = hashlib.sha256(table.salt.encode() + b":" + unit).digest()
+    slot, place = divmod(int.from_bytes(digest[:8], "big") * table.slots, 1 << 64)
+    for route in table.routes:
+        if route.slot == slot and place * WHOLE < (route.weight * table.slots) << 64:
+            return route.revision
+    return table.stable
+
+
 def bundle_key(revision: str) -> str:
     """Return the snapshot key of a revision's bundle."""
     return f"bundle-{revision}.json"
 
 
-def encode(table: Table) -> bytes:
-    """Return the table as JSON with sorted keys: the same table is always the same bytes."""
+def encode(table: Table | Peers) -> bytes:
+    """Return the table or the peers as JSON with sorted keys: the same table is always the same bytes."""
     return msgspec.json.encode(table, order="sorted")
 
 
@@ -68,6 +107,14 @@ def decode(data: bytes) -> Table:
     if table.schema_version > SCHEMA_VERSION:
         raise TableError(f"table schema {table.schema_version} is newer than {SCHEMA_VERSION}, the newest this sidecar knows")
     return table
+
+
+def decode_peers(data: bytes) -> Peers:
+    """Read the peers; what cannot be read names nobody, since every engine has a Service too."""
+    try:
+        return msgspec.json.decode(data, type=Peers)
+    except msgspec.DecodeError:
+        return Peers()
 
 
 def read(directory: Path) -> Table:

@@ -13,7 +13,11 @@ Obj = dict[str, Any]
 
 @dataclass(frozen=True)
 class SidecarReport:
-    """What one sidecar said about itself on its admin port."""
+    """What one sidecar said about itself on its admin port.
+
+    ``reaches`` names the other engines it has reached a ready pod of within the last seconds, ``revisions`` what it can serve itself,
+    ``held`` how many requests wait in it for an engine.
+    """
 
     engine: str = ""
     revision: str = ""
@@ -25,6 +29,9 @@ class SidecarReport:
     error: str = ""
     error_generation: int | None = None
     bundle_schema: int = 1
+    reaches: frozenset[str] = frozenset()
+    revisions: frozenset[str] = frozenset()
+    held: int = 0
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,9 @@ from llm_operator.core.roles import Roles
 from llm_operator.core.target import Version
 from llm_operator.core.world import World, engine_of
 from llm_sidecar.bundle import encode
-from llm_sidecar.table import TABLE_KEY, Engine, Route, Table, bundle_key
+from llm_sidecar.table import TABLE_KEY, WHOLE, Engine, Route, Table, bundle_key
 from llm_sidecar.table import encode as encode_table
 
-WHOLE = 10_000
 _BELIEVED = 2**53
 """Pods write their reports themselves: a generation beyond this is not one that was ever given out."""
 
