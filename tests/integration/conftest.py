@@ -61,16 +61,37 @@ def account(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     until(lambda: not server.has_namespace(SYSTEM), timeout_s=60, what=f"{SYSTEM} of an earlier run gone")
     server.create_namespace(SYSTEM)
     install(RELEASE, SYSTEM, {"clusterWide": True, "admissionPolicy": {"extraImages": IMAGES}})
-    name = kubectl("--namespace", SYSTEM, "get", "serviceaccount", "--selector=app.kubernetes.io/name=llm-operator", "--output=name")
-    token = kubectl("--namespace", SYSTEM, "create", "token", name.strip().removeprefix("serviceaccount/"), "--duration=12h").strip()
+    yield str(kubeconfig_of(server, RELEASE, SYSTEM, tmp_path_factory.mktemp("account") / "kubeconfig"))
+    run(["helm", "uninstall", RELEASE, "--namespace", SYSTEM])
+    server.delete_namespace(SYSTEM)
+
+
+@pytest.fixture
+def own_roles(server: Server, account: str, tmp_path: Path) -> Iterator[Callable[[list[str]], str]]:
+    """Return a maker of an account that has a Role in each of the given namespaces and no other rights."""
+    assert account  # its release brings the CRDs
+    release = system = f"{RELEASE}-roles"
+    server.create_namespace(system)
+
+    def make(namespaces: list[str]) -> str:
+        install(release, system, {"namespaces": namespaces, "admissionPolicy": {"enabled": False}})
+        return str(kubeconfig_of(server, release, system, tmp_path / "kubeconfig"))
+
+    yield make
+    run(["helm", "uninstall", release, "--namespace", system])
+    server.delete_namespace(system)
+
+
+def kubeconfig_of(server: Server, release: str, system: str, path: Path) -> Path:
+    """Write a kubeconfig that speaks as the operator of a release."""
+    labels = f"app.kubernetes.io/name=llm-operator,app.kubernetes.io/instance={release}"
+    name = kubectl("--namespace", system, "get", "serviceaccount", f"--selector={labels}", "--output=name")
+    token = kubectl("--namespace", system, "create", "token", name.strip().removeprefix("serviceaccount/"), "--duration=12h").strip()
     config: dict[str, Any] = json.loads(server.lab.kubeconfig.read_text())
     for user in config["users"]:
         user["user"] = {"token": token}
-    path = tmp_path_factory.mktemp("account") / "kubeconfig"
     path.write_text(json.dumps(config))
-    yield str(path)
-    run(["helm", "uninstall", RELEASE, "--namespace", SYSTEM])
-    server.delete_namespace(SYSTEM)
+    return path
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -124,6 +124,24 @@ def test_an_api_server_that_goes_and_comes_back_finds_the_operator_at_work(serve
         wait_settled(server, namespace, "chat", timeout_s=60)
 
 
+def test_a_served_namespace_that_is_deleted_stops_nothing_in_the_others(
+    server: Server, stage: Stage, spaces: Callable[[], str], own_roles: Callable[[list[str]], str], tmp_path: Path
+) -> None:
+    """Also for an operator that starts after the deletion: the Role that let it read there is gone with the namespace."""
+    assert stage
+    stays, goes = spaces(), spaces()
+    config, account = operator_config(namespaces=[stays, goes], nudge=False), own_roles([stays, goes])
+    with RunningOperator(config, account):
+        server.create(llm_deployment("chat", stays), stays)
+        wait_settled(server, stays, "chat")
+        server.delete_namespace(goes)
+        until(lambda: not server.has_namespace(goes), timeout_s=60, what="the namespace gone")
+        break_and_wait(server, stays)
+    with process_of(config, account, tmp_path):
+        until(lambda: answer("/readyz")[0] == 200, timeout_s=60, what="the operator ready")
+        break_and_wait(server, stays)
+
+
 @pytest.mark.parametrize("present", [True, False], ids=["operator at work", "operator gone"])
 def test_a_namespace_goes_within_a_minute_whether_the_operator_is_there_or_not(
     server: Server, place: tuple[str, OperatorConfig, str], caplog: pytest.LogCaptureFixture, present: bool
@@ -168,25 +186,36 @@ def test_a_kubelet_that_notices_no_nudge_is_waited_for_and_nudged_three_times_at
         wait_settled(server, namespace, "chat", timeout_s=30)
 
 
+@contextmanager
+def process_of(config: OperatorConfig, account: str, directory: Path) -> Iterator[subprocess.Popen[str]]:
+    """Run the operator as a process of its own."""
+    path = directory / "config.yaml"
+    path.write_text(yaml.safe_dump(config.model_dump(by_alias=True, mode="json", exclude_none=True)))
+    environment = {**os.environ, "KUBECONFIG": account, "LLM_OPERATOR_CONFIG": str(path)}
+    with subprocess.Popen([sys.executable, "-m", "llm_operator"], env=environment, stdout=subprocess.PIPE, text=True) as running:
+        try:
+            yield running
+        finally:
+            running.kill()
+
+
 @pytest.fixture
 def process(place: tuple[str, OperatorConfig, str], tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """Return a namespace and the operator as a process of its own that looks after it."""
     namespace, config, account = place
-    path = tmp_path / "config.yaml"
-    path.write_text(yaml.safe_dump(config.model_dump(by_alias=True, mode="json", exclude_none=True)))
-    environment = {**os.environ, "KUBECONFIG": account, "LLM_OPERATOR_CONFIG": str(path)}
-    with subprocess.Popen([sys.executable, "-m", "llm_operator"], env=environment, stdout=subprocess.PIPE, text=True) as running:
+    with process_of(config, account, tmp_path) as running:
         yield namespace, running
-        running.kill()
 
 
 def answer(path: str) -> tuple[int, str]:
-    """Return what the operator's own server answers."""
+    """Return what the operator's own server answers; nothing at all counts as 0."""
     connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=5)
     try:
         connection.request("GET", path)
         response = connection.getresponse()
         return response.status, response.read().decode()
+    except OSError as error:
+        return 0, str(error)
     finally:
         connection.close()
 

@@ -36,6 +36,12 @@ def configure(level: str = "") -> None:
     logging.getLogger("kopf").setLevel(logging.WARNING)
     # It warns that it cannot take signals in its thread, which is why it is in one.
     logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
+    logging.getLogger("kopf._cogs.clients.watching").addFilter(_not_an_attempt)
+
+
+def _not_an_attempt(record: logging.LogRecord) -> bool:
+    """Leave out what kopf says of each failed attempt of each watch: the resync tells once what cannot be read."""
+    return "will retry" not in record.msg
 
 
 def log(level: int, message: str, **fields: object) -> None:

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 
 from llm_operator.core import kinds
-from llm_operator.shell.errors import ApiError
+from llm_operator.shell.errors import ApiError, ForbiddenError
 from llm_operator.shell.logging import log
 from llm_operator.shell.ports import Cluster
 from llm_operator.shell.progress import Progress
@@ -39,6 +39,7 @@ class Resync:
         self._spread = spread
         self._clock = clock
         self._spread_s = _FIRST_SPREAD_S
+        self._closed: frozenset[str] = frozenset()
 
     async def run(self) -> None:
         """Resync until cancelled; a failure is tried again sooner than the next turn."""
@@ -47,10 +48,10 @@ class Resync:
             await asyncio.sleep(pause_s)
 
     async def once(self) -> bool:
-        """List and enqueue everything; return whether the server let us."""
+        """List and enqueue everything there is a right to read; return whether that was everything."""
         self._progress.resync_began()
         try:
-            versions = await self._versions()
+            versions, closed = await self._versions()
         except ApiError as error:
             log(logging.WARNING, f"resync failed: {error}")
             self._progress.resync_failed(self._clock())
@@ -59,13 +60,36 @@ class Resync:
             self._add(key, self._spread() * self._spread_s)
         self._spread_s = self._interval_s * _SPREAD
         self._progress.resynced(versions, self._clock())
-        return True
+        self._tell(closed)
+        return not closed
 
-    async def _versions(self) -> dict[Key, str]:
+    async def _versions(self) -> tuple[dict[Key, str], frozenset[str]]:
+        """Return the version of everything, and the namespaces that may not be read; raises when that is all of them.
+
+        A namespace that is deleted takes its Role along. The others must be served on, also by an operator that starts after that.
+        """
+        found: dict[Key, str] = {}
+        closed: set[str] = set()
+        for namespace in self._namespaces:
+            try:
+                found |= await self._versions_in(namespace)
+            except ForbiddenError:
+                if namespace is None or len(closed) + 1 == len(self._namespaces):
+                    raise
+                closed.add(namespace)
+        return found, frozenset(closed)
+
+    async def _versions_in(self, namespace: str | None) -> dict[Key, str]:
         found = {}
         for kind in kinds.CUSTOM:
-            for namespace in self._namespaces:
-                for each in await self._cluster.list(kind, namespace, metadata_only=True):
-                    metadata = each["metadata"]
-                    found[Key(kind.kind, metadata["namespace"], metadata["name"])] = metadata["resourceVersion"]
+            for each in await self._cluster.list(kind, namespace, metadata_only=True):
+                metadata = each["metadata"]
+                found[Key(kind.kind, metadata["namespace"], metadata["name"])] = metadata["resourceVersion"]
         return found
+
+    def _tell(self, closed: frozenset[str]) -> None:
+        for namespace in sorted(closed - self._closed):
+            log(logging.WARNING, "the namespace may not be read: it or the operator's Role in it is gone", namespace=namespace)
+        for namespace in sorted(self._closed - closed):
+            log(logging.INFO, "the namespace may be read again", namespace=namespace)
+        self._closed = closed

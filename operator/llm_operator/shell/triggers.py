@@ -5,7 +5,8 @@ there at its start, and ours must not be among them. Only ``on.event`` handlers 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+import itertools
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,6 +22,18 @@ Deliver = Callable[[Key, str | None], None]
 
 _RELOGIN = timedelta(minutes=10)
 _IDENTITY: Any = "llm-operator"
+
+
+class Patience:
+    """Pauses between kopf's attempts, without end. With a list of pauses kopf gives up after it, and its process with it.
+
+    It asks again after a refusal too: a namespace that is deleted takes the right to watch it along, which is no reason to stop watching
+    the others, and comes back with the next ``helm upgrade``.
+    """
+
+    def __iter__(self) -> Iterator[float]:
+        """Return the pauses in seconds."""
+        return itertools.chain((1.0, 2.0, 4.0, 8.0), itertools.repeat(15.0))
 
 
 class Watch:
@@ -97,6 +110,7 @@ def settings() -> kopf.OperatorSettings:
     chosen.watching.connect_timeout = 10
     chosen.networking.request_timeout = 30
     chosen.networking.connect_timeout = 10
+    chosen.networking.error_backoffs = Patience()
     chosen.queueing.exit_timeout = 1
     for kind in kinds.WATCHED:
         chosen.watching.label_selectors[_selector(kind)] = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"

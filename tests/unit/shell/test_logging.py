@@ -53,5 +53,6 @@ def test_what_kopf_says_of_every_event_is_left_out(capsys: pytest.CaptureFixture
     shell_logging.configure("DEBUG")
     logging.getLogger("kopf.objects").info("Handler succeeded")
     logging.getLogger("kopf._core.reactor.running").warning("OS signals are ignored")
+    logging.getLogger("kopf._cogs.clients.watching").error("Request attempt #3 failed; will retry: GET /api -> 403")
     logging.getLogger("kopf.activities").warning("something")
     assert [line["message"] for line in lines(capsys)] == ["something"]

@@ -1,13 +1,18 @@
 import asyncio
+from typing import TypeVar
 
 import pytest
 
-from llm_operator.shell.errors import TransientError
+from llm_operator.core.kinds import Kind
+from llm_operator.shell.errors import ForbiddenError, TransientError
+from llm_operator.shell.ports import Manifests
 from llm_operator.shell.progress import Progress
 from llm_operator.shell.queue import Key
 from llm_operator.shell.resync import Resync
 from tests.fakes.cluster import Call, FakeCluster, Fault
 from tests.fakes.objects import llm_deployment, llm_prompt
+
+Made = TypeVar("Made", bound=FakeCluster)
 
 
 def resync(cluster: FakeCluster, added: list[tuple[Key, float]], *, namespaces: tuple[str, ...] = (), interval_s: float = 600) -> Resync:
@@ -24,7 +29,10 @@ def resync(cluster: FakeCluster, added: list[tuple[Key, float]], *, namespaces: 
 
 @pytest.fixture
 def cluster() -> FakeCluster:
-    made = FakeCluster()
+    return filled(FakeCluster())
+
+
+def filled(made: Made) -> Made:
     made.put(llm_deployment("a", "one"))
     made.put(llm_deployment("b", "two"))
     made.put(llm_prompt("p", "one"))
@@ -62,6 +70,42 @@ async def test_a_failed_resync_is_noted_and_enqueues_nothing(cluster: FakeCluste
     assert ticker._progress.unready(0) != []
     assert await ticker.once()
     assert ticker._progress.unready(0) == []
+
+
+class ClosedHere(FakeCluster):
+    """A cluster that lets some namespaces not be read."""
+
+    closed: frozenset[str | None] = frozenset()
+
+    async def list(self, kind: Kind, namespace: str | None, *, labels: str = "", metadata_only: bool = False) -> Manifests:
+        if namespace in self.closed:
+            raise ForbiddenError(403, "Forbidden", "no")
+        return await super().list(kind, namespace, labels=labels, metadata_only=metadata_only)
+
+
+async def test_a_namespace_that_may_not_be_read_keeps_none_of_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    cluster = filled(ClosedHere())
+    added: list[tuple[Key, float]] = []
+    ticker = resync(cluster, added, namespaces=("two", "one"))
+    cluster.closed = frozenset({"two"})
+    assert not await ticker.once()
+    assert ticker._progress.unready(0) == []
+    assert not await ticker.once()
+    assert {key.name for key, _ in added} == {"a", "p"}
+    cluster.closed = frozenset()
+    assert await ticker.once()
+    assert {key.name for key, _ in added} == {"a", "b", "p"}
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+
+
+@pytest.mark.parametrize("namespaces", [(), ("one", "two")])
+async def test_an_operator_that_may_read_nothing_is_not_ready(namespaces: tuple[str, ...]) -> None:
+    cluster = ClosedHere()
+    cluster.closed = frozenset({None, "one", "two"})
+    ticker = resync(cluster, [], namespaces=namespaces)
+    assert not await ticker.once()
+    assert ticker._progress.unready(0) != []
 
 
 async def test_it_goes_on_until_it_is_cancelled(cluster: FakeCluster) -> None:

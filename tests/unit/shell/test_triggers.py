@@ -1,3 +1,5 @@
+import itertools
+from collections.abc import Sized
 from datetime import UTC, datetime, timedelta
 
 import kopf
@@ -6,7 +8,7 @@ import pytest
 from llm_operator.core import kinds
 from llm_operator.shell.cluster import Credentials
 from llm_operator.shell.queue import Key
-from llm_operator.shell.triggers import connection_info, key_of, settings
+from llm_operator.shell.triggers import Patience, connection_info, key_of, settings
 
 
 def body(name: str, labels: dict[str, str] | None = None) -> kopf.Body:
@@ -55,3 +57,11 @@ def test_a_certificate_does_not_expire_by_the_minute() -> None:
     lent = Credentials("https://api", "/ca", None, None, "/cert", "/key", verify=False)
     info = connection_info(lent, datetime(2026, 1, 1, tzinfo=UTC))
     assert (info.certificate_path, info.private_key_path, info.insecure, info.expiration) == ("/cert", "/key", True, None)
+
+
+def test_kopf_never_gives_up_asking() -> None:
+    pauses = settings().networking.error_backoffs
+    assert isinstance(pauses, Patience)
+    assert not isinstance(pauses, Sized)  # kopf counts the pauses of anything that has a length
+    for _ in range(2):
+        assert list(itertools.islice(pauses, 6)) == [1, 2, 4, 8, 15, 15]
