@@ -10,6 +10,9 @@ from tests.lab.state import Settings, State
 
 Locate = Callable[[str], Path]
 
+OWN_STAGES = Path(__file__).with_name("kwok-stages.yaml")
+"""What simulated pods do beyond KWOK's own stages."""
+
 
 @dataclass(frozen=True)
 class Extra:
@@ -147,6 +150,7 @@ def _kwok(state: State, settings: Settings, stages: Path) -> list[str]:
     return [
         f"--kubeconfig={state.kubeconfig('kwok')}",
         f"--config={stages}",
+        f"--config={OWN_STAGES}",
         "--manage-all-nodes=false",
         "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake",
         f"--cidr={addresses.KWOK_POD_CIDR}",

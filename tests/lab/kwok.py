@@ -28,6 +28,11 @@ def node(name: str, *, gpus: int = GPUS, labels: dict[str, str] | None = None) -
     }
 
 
+def open_node(name: str) -> dict[str, Any]:
+    """Return a simulated node that takes any pod, where there is no real one to take it: resolvers tolerate no taint."""
+    return {**node(name), "spec": {}}
+
+
 def nodes(count: int) -> Iterator[dict[str, Any]]:
     """Return so many simulated nodes."""
     return (node(f"sim-{index}") for index in range(1, count + 1))
