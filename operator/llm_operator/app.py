@@ -99,7 +99,7 @@ async def main() -> int:
         config = read_config(os.environ)
         cluster = await connect(f"llm-operator/{__version__} ({socket.gethostname()})", os.environ.get("KUBECONFIG"))
         try:
-            await operate(config, cluster, stop)
+            await operate(config, cluster, stop, port=http.port_of(os.environ))
         finally:
             await cluster.close()
     except (ConfigError, StartError) as error:

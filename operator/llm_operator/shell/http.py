@@ -1,6 +1,6 @@
 """The operator's own HTTP server: health by progress, readiness, figures."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 from aiohttp import web
@@ -9,6 +9,13 @@ from llm_operator.shell.metrics import CONTENT_TYPE, Metrics
 from llm_operator.shell.progress import Progress
 
 PORT = 8081
+PORT_VARIABLE = "LLM_OPERATOR_PORT"
+
+
+def port_of(environ: Mapping[str, str]) -> int:
+    """Return the port to serve on: on a host's own network, or beside another operator, 8081 may be taken."""
+    given = environ.get(PORT_VARIABLE, "")
+    return int(given) if given.isdecimal() else PORT
 
 
 @asynccontextmanager

@@ -1,6 +1,6 @@
 import aiohttp
 
-from llm_operator.shell.http import serve
+from llm_operator.shell.http import port_of, serve
 from llm_operator.shell.metrics import Metrics
 from llm_operator.shell.progress import Progress
 
@@ -38,3 +38,8 @@ async def test_figures_are_served_as_prometheus_reads_them() -> None:
     assert "llm_operator_watch_age_seconds 1.5" in text
     assert 'llm_operator_writes_total{kind="Deployment",verb="apply"} 1.0' in text
     assert 'llm_operator_reconcile_seconds_bucket{kind="LLMDeployment",le="0.025",result="ok"} 1.0' in text
+
+
+def test_the_port_is_ours_unless_another_one_is_named() -> None:
+    assert port_of({}) == port_of({"LLM_OPERATOR_PORT": ""}) == 8081
+    assert port_of({"LLM_OPERATOR_PORT": "0"}) == 0
