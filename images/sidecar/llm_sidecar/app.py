@@ -13,7 +13,7 @@ from llm_sidecar.http.admin import AdminApp
 from llm_sidecar.http.engine_metrics import EngineMetrics
 from llm_sidecar.http.public import PublicApp
 from llm_sidecar.http.server import create, listen
-from llm_sidecar.http.services import Services
+from llm_sidecar.http.services import Own, Services
 from llm_sidecar.metrics import Metrics
 from llm_sidecar.settings import Settings
 from llm_sidecar.snapshot import Snapshot
@@ -25,18 +25,17 @@ class Sidecar:
     """One sidecar process."""
 
     def __init__(self, settings: Settings) -> None:
-        engine = EngineClient(settings.engine_host, settings.engine_port)
+        own = self._own(settings) if settings.engine else None
         self._services = Services(
             served_name=settings.served_name,
             snapshot=Snapshot(settings.snapshot_dir, settings.engine, self._snapshot_changed),
-            admission=Admission(Limits()),
-            engine=engine,
-            health=Health(engine, settings.served_name, self._inflight),
+            own=own,
             drain=Drain(self._inflight, settings.drain_minimum_s, settings.drain_max_stream_s),
             metrics=Metrics(settings.deployment, settings.engine, settings.engine_kind, settings.served_name),
         )
         self._public = PublicApp(self._services)
-        admin = AdminApp(self._services, EngineMetrics(engine), settings.deployment, settings.engine, settings.pod_token, self._inflight)
+        engine_metrics = EngineMetrics(own.engine) if own is not None else None
+        admin = AdminApp(self._services, engine_metrics, settings.deployment, settings.engine, settings.pod_token, self._inflight)
         self._sockets = (listen(settings.host, settings.port), listen(settings.host, settings.admin_port))
         self._servers = (create(self._public), create(admin))
         self._leaving = asyncio.Event()
@@ -54,7 +53,9 @@ class Sidecar:
     async def run(self) -> None:
         """Run until ``leave`` was called and everything is closed; raises when a part ends on its own."""
         async with asyncio.TaskGroup() as group:
-            watchers = (group.create_task(self._services.snapshot.watch()), group.create_task(self._services.health.watch()))
+            watchers = [group.create_task(self._services.snapshot.watch())]
+            if self._services.own is not None:
+                watchers.append(group.create_task(self._services.own.health.watch()))
             for server, bound in zip(self._servers, self._sockets, strict=True):
                 group.create_task(server.serve([bound]))
             await self._leaving.wait()
@@ -64,16 +65,23 @@ class Sidecar:
                 server.leave()
             for watcher in watchers:
                 watcher.cancel()
-        self._services.engine.close()
+        if self._services.own is not None:
+            self._services.own.engine.close()
+
+    def _own(self, settings: Settings) -> Own:
+        engine = EngineClient(settings.engine_host, settings.engine_port)
+        return Own(engine, Health(engine, settings.served_name, self._inflight), Admission(Limits()))
 
     def _inflight(self) -> int:
         return self._public.inflight
 
     def _snapshot_changed(self) -> None:
-        live = self._services.snapshot.live
-        if live is not None:
-            self._services.admission.set_limits(live.compiled.limits)
-            self._services.metrics.programmed(live.revision, live.generation)
+        live, own = self._services.snapshot.live, self._services.own
+        if live is None:
+            return
+        if own is not None and live.revision:
+            own.admission.set_limits(live.limits[live.revision])
+        self._services.metrics.programmed(live.revision, live.generation, tuple(live.routes))
 
 
 def _port(bound: socket.socket) -> int:

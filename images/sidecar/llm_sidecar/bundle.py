@@ -63,13 +63,19 @@ class Sampling(_Part, frozen=True, kw_only=True):
 
 
 class Limits(_Part, frozen=True, kw_only=True):
-    """What one sidecar accepts. Sizes in bytes, times in milliseconds."""
+    """What one sidecar accepts. Sizes in bytes, times in milliseconds.
+
+    ``hold_*`` bound the requests that wait because no engine can be reached; with ``hold_requests`` 0 they are refused at once.
+    """
 
     max_body_bytes: int = 4 * 1024 * 1024
     max_concurrency: int = 256
     queue: int = 64
     queue_timeout_ms: int = 2_000
     total_timeout_ms: int = 600_000
+    hold_requests: int = 1024
+    hold_bytes: int = 64 * 1024 * 1024
+    hold_timeout_ms: int = 900_000
 
 
 class Bundle(_Part, frozen=True, kw_only=True):

@@ -29,6 +29,9 @@ _RANGES: Mapping[str, tuple[float, float, str]] = {
     "limits.queue": (0, 1_000_000, "at least 0"),
     "limits.queueTimeoutMs": (0, 2**40, "at least 0"),
     "limits.totalTimeoutMs": (1, 2**40, "at least 1"),
+    "limits.holdRequests": (0, 1_000_000, "at least 0"),
+    "limits.holdBytes": (0, 2**40, "at least 0"),
+    "limits.holdTimeoutMs": (0, 2**40, "at least 0"),
 }
 
 

@@ -1,5 +1,6 @@
 """Figures of the sidecar, all names in one place. Children are bound once per revision and operation, not per request."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import prometheus_client
@@ -108,13 +109,14 @@ class Metrics:
         """Count a request that ended with an error."""
         self._duration.labels(operation, *self._identity, revision, error).observe(duration_s)
 
-    def programmed(self, revision: str, generation: int) -> None:
+    def programmed(self, revision: str, generation: int, live: Sequence[str]) -> None:
         """Say what runs from now on, and forget the figures of revisions long gone."""
         self._config_info.clear()
         self._config_info.labels(*self._place, revision, str(generation)).set(1)
-        self._revisions.pop(revision, None)
-        self._revisions[revision] = None
-        while len(self._revisions) > _KEPT_REVISIONS:
+        for each in live:
+            self._revisions.pop(each, None)
+            self._revisions[each] = None
+        while len(self._revisions) > max(_KEPT_REVISIONS, len(live)):
             self._forget(next(iter(self._revisions)))
 
     def expose(self) -> bytes:

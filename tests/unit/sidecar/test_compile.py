@@ -107,6 +107,9 @@ def test_a_property_may_be_called_like_a_reference() -> None:
         (Bundle(limits=Limits(max_concurrency=0)), "limits.maxConcurrency"),
         (Bundle(limits=Limits(queue=-1)), "limits.queue"),
         (Bundle(limits=Limits(max_body_bytes=0)), "limits.maxBodyBytes"),
+        (Bundle(limits=Limits(hold_requests=-1)), "limits.holdRequests"),
+        (Bundle(limits=Limits(hold_bytes=-1)), "limits.holdBytes"),
+        (Bundle(limits=Limits(hold_timeout_ms=-1)), "limits.holdTimeoutMs"),
     ],
 )
 def test_values_out_of_range_are_refused(bundle: Bundle, field: str) -> None:

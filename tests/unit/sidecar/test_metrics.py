@@ -60,8 +60,8 @@ def test_errors_have_a_series_of_their_own() -> None:
 
 def test_only_what_runs_is_in_the_info() -> None:
     metrics = make()
-    metrics.programmed("r1", 1)
-    metrics.programmed("r2", 2)
+    metrics.programmed("r1", 1, ["r1"])
+    metrics.programmed("r2", 2, ["r2"])
     assert series(metrics, "llm_sidecar_config_info") == [
         ({"deployment": "chat", "engine": "e1", "generation": "2", "revision": "r2"}, 1),
     ]
@@ -70,7 +70,7 @@ def test_only_what_runs_is_in_the_info() -> None:
 def test_figures_of_revisions_long_gone_are_forgotten() -> None:
     metrics = make()
     for number in range(10):
-        metrics.programmed(f"r{number}", number)
+        metrics.programmed(f"r{number}", number, [f"r{number}"])
         metrics.bind("chat", f"r{number}").duration.observe(1)
     revisions = {labels["llm_revision"] for labels, _ in series(metrics, "gen_ai_server_request_duration_seconds_count")}
     assert revisions == {f"r{number}" for number in range(4, 10)}

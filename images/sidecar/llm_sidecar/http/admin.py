@@ -23,7 +23,13 @@ class AdminApp:
     """The ASGI application on the admin port."""
 
     def __init__(
-        self, services: Services, engine_metrics: EngineMetrics, deployment: str, engine: str, pod_token: str, inflight: Callable[[], int]
+        self,
+        services: Services,
+        engine_metrics: EngineMetrics | None,
+        deployment: str,
+        engine: str,
+        pod_token: str,
+        inflight: Callable[[], int],
     ) -> None:
         self._services = services
         self._engine_metrics = engine_metrics
@@ -52,35 +58,25 @@ class AdminApp:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    def readiness(self) -> tuple[bool, str, str]:
-        """Return whether requests should come here, the reason, and a sentence where there is more to say."""
-        snapshot, health = self._services.snapshot, self._services.health
-        if self._services.drain.draining:
-            return False, "Draining", ""
-        if snapshot.live is None:
-            return False, snapshot.reason, snapshot.error
-        if not health.ready:
-            return False, health.reason, health.message
-        return True, "Ready", ""
-
     async def _alive(self, _scope: Scope) -> _Answer:
         return 200, _TEXT, b"ok\n"
 
     async def _ready(self, _scope: Scope) -> _Answer:
-        ready, reason, message = self.readiness()
+        ready, reason, message = self._services.readiness()
         return 200 if ready else 503, _TEXT, f"{reason}{': ' if message else ''}{message}\n".encode()
 
     async def _metrics(self, _scope: Scope) -> _Answer:
-        metrics, snapshot = self._services.metrics, self._services.snapshot
-        engine = await self._engine_metrics.fetch()
+        metrics, snapshot, own = self._services.metrics, self._services.snapshot, self._services.own
+        engine = await self._engine_metrics.fetch() if self._engine_metrics is not None else b""
         metrics.engine_scrape_success.set(bool(engine))
-        metrics.engine_ready.set(self._services.health.ready)
+        metrics.engine_ready.set(own is not None and own.health.ready)
         metrics.config_reload_success.set(snapshot.live is not None and not snapshot.error)
         return 200, _METRICS, metrics.expose() + engine
 
     async def _status(self, _scope: Scope) -> _Answer:
-        snapshot = self._services.snapshot
-        ready, reason, message = self.readiness()
+        snapshot, own = self._services.snapshot, self._services.own
+        live = snapshot.live
+        ready, reason, message = self._services.readiness()
         deployment, engine = self._names
         return (
             200,
@@ -90,13 +86,14 @@ class AdminApp:
                     "schemaVersion": 1,
                     "deployment": deployment,
                     "engine": engine,
-                    "revision": snapshot.live.revision if snapshot.live is not None else None,
+                    "revision": live.revision or None if live is not None else None,
+                    "revisions": sorted(live.compiled) if live is not None else [],
                     "generation": snapshot.generation,
                     "ready": ready,
                     "reason": reason,
                     "draining": self._services.drain.draining,
                     "inflight": self._inflight(),
-                    "queued": self._services.admission.queued,
+                    "queued": own.admission.queued if own is not None else 0,
                     "error": snapshot.error or message,
                     "errorGeneration": snapshot.error_generation,
                     "bundleSchema": SCHEMA_VERSION,

@@ -4,6 +4,7 @@ import time
 
 import msgspec
 
+from llm_sidecar.compile import Compiled
 from llm_sidecar.engine import answers
 from llm_sidecar.engine.client import request_head
 from llm_sidecar.engine.connection import Connection
@@ -12,8 +13,7 @@ from llm_sidecar.errors import Refusal
 from llm_sidecar.http.exchange import Exchange
 from llm_sidecar.http.prepare import Prepared, prepare
 from llm_sidecar.http.routes import Route
-from llm_sidecar.http.services import Services
-from llm_sidecar.snapshot import Live
+from llm_sidecar.http.services import Own, Services
 from llm_sidecar.stream import classic
 from llm_sidecar.stream.answers import Usage, usage_of
 from llm_sidecar.stream.relay import Filter, aborted
@@ -27,15 +27,30 @@ _RETRY_STATUSES = frozenset({429, 503})
 
 
 class Call:
-    """A request for tokens. Created per request; knows at its end what there is to count."""
+    """A request for tokens that the own engine serves. Created per request; knows at its end what there is to count."""
 
-    __slots__ = ("_exchange", "_first_at", "_live", "_route", "_services", "_usage", "_waited_s", "error", "stream")
+    __slots__ = (
+        "_compiled",
+        "_exchange",
+        "_first_at",
+        "_own",
+        "_revision",
+        "_route",
+        "_services",
+        "_usage",
+        "_waited_s",
+        "error",
+        "stream",
+    )
 
-    def __init__(self, services: Services, exchange: Exchange, route: Route, live: Live) -> None:
+    def __init__(self, services: Services, own: Own, exchange: Exchange, route: Route, revision: str, compiled: Compiled) -> None:
         self._services = services
+        self._own = own
         self._exchange = exchange
         self._route = route
-        self._live = live
+        self._revision = revision
+        self._compiled = compiled
+        exchange.revision = revision.encode()
         self._usage: Usage | None = None
         self._first_at = 0.0
         self._waited_s = 0.0
@@ -44,12 +59,12 @@ class Call:
 
     async def serve(self) -> None:
         """Take the request through to the last byte of its answer, or raise Refusal."""
-        exchange, limits = self._exchange, self._live.compiled.limits
+        exchange, limits = self._exchange, self._compiled.limits
         self._check_headers(limits.max_body_bytes)
         total_s = limits.total_timeout_ms / 1000
         late = Refusal(504, "total_timeout", f"no complete answer within {total_s:g} s, this deployment's limits.totalTimeout")
         exchange.limit(total_s, late)
-        admission = self._services.admission
+        admission = self._own.admission
         began = time.perf_counter()
         await admission.acquire()
         try:
@@ -57,7 +72,7 @@ class Call:
             body = await exchange.body(limits.max_body_bytes)
             self._waited_s = time.perf_counter() - began
             exchange.limit(total_s, late)
-            prepared = prepare(self._route, self._live.compiled, self._services.served_name, body)
+            prepared = prepare(self._route, self._compiled, self._services.served_name, body)
             if prepared.unknown_keys:
                 self._services.metrics.unknown_keys.inc(prepared.unknown_keys)
             await self._forward(prepared)
@@ -68,7 +83,7 @@ class Call:
         """Add this request to the figures."""
         now = time.perf_counter()
         duration_s = now - self._exchange.started_at
-        metrics, operation, revision = self._services.metrics, self._route.operation, self._live.revision
+        metrics, operation, revision = self._services.metrics, self._route.operation, self._revision
         bound = metrics.bind(operation, revision)
         usage = self._usage if self.stream is None else self.stream.usage
         tokens = 0
@@ -101,12 +116,12 @@ class Call:
         head = request_head("POST", self._route.upstream, headers, len(prepared.body))
         asked = time.perf_counter()
         try:
-            connection = await self._services.engine.send(head, prepared.body)
+            connection = await self._own.engine.send(head, prepared.body)
         except EngineUnreachableError as error:
-            self._services.health.suspect()
+            self._own.health.suspect()
             raise answers.unreachable(str(error)) from error
         except EngineError as error:
-            self._services.health.suspect()
+            self._own.health.suspect()
             raise answers.broken(str(error)) from error
         try:
             if connection.status == _OK and connection.headers.get(b"content-type", b"").startswith(b"text/event-stream"):
@@ -117,10 +132,10 @@ class Call:
                 self._waited_s += time.perf_counter() - asked
                 await self._answer(connection, body, prepared.echo)
         except (EngineError, EventTooLargeError) as error:
-            self._services.health.suspect()
+            self._own.health.suspect()
             raise answers.broken(str(error)) from error
         finally:
-            self._services.engine.release(connection)
+            self._own.engine.release(connection)
 
     async def _answer(self, connection: Connection, body: bytes, echo: str | None) -> None:
         if connection.status != _OK:
@@ -137,7 +152,7 @@ class Call:
                 body, self._usage = classic.unary(echo, body)
             except msgspec.DecodeError as error:
                 raise answers.broken(f"the engine's answer is not a completion: {error}") from error
-        self._services.health.succeeded()
+        self._own.health.succeeded()
         await self._exchange.answer(_OK, body)
 
     async def _relay(self, connection: Connection, stream: Filter, *, classic_lines: bool) -> None:
@@ -163,4 +178,4 @@ class Call:
             self.error = "stream_error" if stream.error else "stream_truncated"
             self._services.metrics.stream_errors.labels(self.error).inc()
         else:
-            self._services.health.succeeded()
+            self._own.health.succeeded()

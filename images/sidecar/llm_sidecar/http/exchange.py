@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from llm_sidecar.errors import Refusal
 from llm_sidecar.http.protocol import CLIENT
-from llm_sidecar.snapshot import Live
+from llm_sidecar.live import Live
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -26,8 +26,8 @@ def new_id() -> str:
 
 
 def revision_of(live: Live | None) -> bytes:
-    """Return the revision as answers name it."""
-    return live.revision.encode() if live is not None else b"none"
+    """Return what answers name that no revision has given: the own engine's revision, or stable where there is none."""
+    return (live.revision or live.table.stable).encode() if live is not None else b"none"
 
 
 class ClientGoneError(Exception):
@@ -59,6 +59,7 @@ class Exchange:
         "method",
         "path",
         "request_id",
+        "revision",
         "started",
         "started_at",
         "trace",
@@ -76,6 +77,7 @@ class Exchange:
         self.started = False
         self.close = False
         self.live = live
+        self.revision = revision_of(live)
         self.method: str = scope["method"]
         self.path: bytes = scope["raw_path"]
         self.content_length: int | None = None
@@ -159,7 +161,7 @@ class Exchange:
         headers = [
             (b"content-type", content_type),
             (b"x-request-id", self.request_id),
-            (b"x-llm-revision", revision_of(self.live)),
+            (b"x-llm-revision", self.revision),
             *extra,
         ]
         if length is not None:

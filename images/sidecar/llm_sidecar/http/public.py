@@ -4,7 +4,7 @@ import asyncio
 import logging
 
 from llm_sidecar.engine import answers
-from llm_sidecar.engine.client import request_head
+from llm_sidecar.engine.client import EngineClient, request_head
 from llm_sidecar.engine.errors import EngineError, EngineUnreachableError
 from llm_sidecar.errors import Refusal
 from llm_sidecar.http.call import Call
@@ -25,7 +25,8 @@ class PublicApp:
         self._services = services
         self._open: set[Exchange] = set()
         services.metrics.inflight.set_function(lambda: len(self._open))
-        services.metrics.queue_depth.set_function(lambda: services.admission.queued)
+        own = services.own
+        services.metrics.queue_depth.set_function(lambda: own.admission.queued if own is not None else 0)
 
     @property
     def inflight(self) -> int:
@@ -50,8 +51,8 @@ class PublicApp:
             route = self._route(exchange)
             if route.kind == "health":
                 await exchange.answer(_OK, b"")
-            elif route.kind == "models":
-                await self._models(exchange, route)
+            elif route.kind == "models" and self._services.own is not None:
+                await self._models(exchange, route, self._services.own.engine)
             else:
                 call = self._call(exchange, route)
                 await call.serve()
@@ -79,14 +80,14 @@ class PublicApp:
         return route
 
     def _call(self, exchange: Exchange, route: Route) -> Call:
-        if exchange.live is None:
+        live, own = exchange.live, self._services.own
+        if live is None or own is None or not live.revision:
             snapshot = self._services.snapshot
             raise self._shed(Refusal(503, "no_revision", f"nothing to serve yet: {snapshot.error}", retry_after_s=1))
-        return Call(self._services, exchange, route, exchange.live)
+        return Call(self._services, own, exchange, route, live.revision, live.compiled[live.revision])
 
-    async def _models(self, exchange: Exchange, route: Route) -> None:
+    async def _models(self, exchange: Exchange, route: Route, engine: EngineClient) -> None:
         exchange.limit(_MODELS_TIMEOUT_S, Refusal(504, "engine_timeout", f"the engine did not answer within {_MODELS_TIMEOUT_S:g} s"))
-        engine = self._services.engine
         try:
             connection = await engine.send(request_head("GET", route.upstream, (("x-request-id", exchange.upstream_id),), 0))
             try:

@@ -11,13 +11,33 @@ from llm_sidecar.snapshot import Snapshot
 
 
 @dataclass(frozen=True, slots=True)
+class Own:
+    """The engine beside this sidecar."""
+
+    engine: EngineClient
+    health: Health
+    admission: Admission
+
+
+@dataclass(frozen=True, slots=True)
 class Services:
-    """The long-lived parts of a sidecar."""
+    """The long-lived parts of a sidecar. Without ``own`` it is an entry: it hands requests on, or holds them."""
 
     served_name: str
     snapshot: Snapshot
-    admission: Admission
-    engine: EngineClient
-    health: Health
+    own: Own | None
     drain: Drain
     metrics: Metrics
+
+    def readiness(self) -> tuple[bool, str, str]:
+        """Return whether requests should come here, the reason, and a sentence where there is more to say."""
+        snapshot = self.snapshot
+        if self.drain.draining:
+            return False, "Draining", ""
+        if snapshot.live is None:
+            return False, snapshot.reason, snapshot.error
+        if not snapshot.serves:
+            return False, "NoRoute", f"generation {snapshot.generation} gives this engine no revision"
+        if self.own is not None and not self.own.health.ready:
+            return False, self.own.health.reason, self.own.health.message
+        return True, "Ready", ""

@@ -26,6 +26,7 @@ async def test_status_is_what_the_operator_reads(pod: Pod) -> None:
         "deployment": "chat",
         "engine": "e1",
         "revision": "r1",
+        "revisions": ["r1"],
         "generation": 1,
         "ready": True,
         "reason": "Ready",

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,12 +29,19 @@ class SnapshotDir:
         self._number = itertools.count()
 
     def write(self, generation: int, revision: str, bundle: Bundle | bytes | None, engine: str = ENGINE) -> None:
-        """Publish a generation; bytes are written as they are, None leaves the bundle out."""
-        route = table.Route(revision=revision, engine=engine, bundle=table.bundle_key(revision), weight=10_000)
-        found = table.Table(generation=generation, stable=revision, routes=(route,), engines={engine: table.Engine(service=engine)})
+        """Publish a generation of one revision; bytes are written as they are, None leaves the bundle out."""
+        self.write_table(one_route(generation, revision, engine), {revision: bundle})
+
+    def write_table(
+        self, found: table.Table, of: Mapping[str, Bundle | bytes | None], peers: Mapping[str, tuple[str, ...]] | None = None
+    ) -> None:
+        """Publish a table, the bundles of its revisions, and who is ready."""
         files = {table.TABLE_KEY: table.encode(found)}
-        if bundle is not None:
-            files[route.bundle] = bundle if isinstance(bundle, bytes) else bundles.encode(bundle)
+        for revision, bundle in of.items():
+            if bundle is not None:
+                files[table.bundle_key(revision)] = bundle if isinstance(bundle, bytes) else bundles.encode(bundle)
+        if peers is not None:
+            files[table.PEERS_KEY] = table.encode(table.Peers(counter=1, engines=dict(peers)))
         self.publish(files)
 
     def publish(self, files: dict[str, bytes]) -> None:
@@ -46,6 +53,17 @@ class SnapshotDir:
         link = self.path / "..tmp"
         link.symlink_to(directory.name)
         link.rename(self.path / "..data")
+
+
+def route(revision: str, engine: str = ENGINE, weight: int = table.WHOLE, slot: int | None = None) -> table.Route:
+    """Return the route of a revision."""
+    return table.Route(revision=revision, engine=engine, bundle=table.bundle_key(revision), weight=weight, slot=slot)
+
+
+def one_route(generation: int, revision: str, engine: str = ENGINE) -> table.Table:
+    """Return a table of one revision whose engine's Service is not there."""
+    engines = {engine: table.Engine(service="service.invalid")}
+    return table.Table(generation=generation, stable=revision, routes=(route(revision, engine),), engines=engines)
 
 
 def environment(engine_port: int, snapshot: Path, **changes: str) -> dict[str, str]:
