@@ -89,6 +89,25 @@ class TableStatus(ApiModel):
     """Pods there are."""
 
 
+class ActionStatus(ApiModel):
+    """The answer to a verb that was asked for with the annotation `llmops.dev/action`."""
+
+    id: str = Field(min_length=1, max_length=64)
+    """Id under which it was asked for; the same id is never done twice."""
+    verb: str | None = Field(default=None, max_length=64)
+    """What was asked for, such as `refresh`."""
+    revision: str | None = Field(default=None, max_length=64)
+    """Revision that had to be the latest one for the verb to be meant."""
+    outcome: Literal["Running", "Done", "Failed", "Rejected", "Superseded"]
+    """What became of it; all but `Running` are final."""
+    message: str = Field(max_length=1024)
+    """What became of it, as a sentence for people."""
+    result: str | None = Field(default=None, max_length=64)
+    """Revision that is asked for since."""
+    at: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    """When this became its outcome."""
+
+
 class LLMDeploymentStatus(ApiModel):
     """What the operator has seen and done."""
 
@@ -121,6 +140,8 @@ class LLMDeploymentStatus(ApiModel):
     """What the references of the spec stand for."""
     table: TableStatus | None = None
     """The newest table of live revisions, and which pods run it."""
+    actions: Annotated[tuple[ActionStatus, ...], Field(max_length=10, json_schema_extra={"x-kubernetes-list-type": "atomic"})] = ()
+    """Answers to the last verbs, newest last."""
     conditions: Conditions = ()
     """Aspects of the state: Stalled, Reconciling and Ready first."""
 

@@ -92,11 +92,16 @@ def _programmed(found: Findings) -> Condition:
 
 
 def _refresh(found: Findings) -> Condition:
-    outdated = found.target.references.outdated
-    if outdated:
-        words = f"{', '.join(outdated)} has changed since it was first used; engines keep what they were made with"
-        return condition("RefreshAvailable", Reason.PROFILE_CHANGED, words, holds=True)
-    return condition("RefreshAvailable", Reason.UP_TO_DATE, "no profile in use has changed", holds=False)
+    outdated, rendering = found.target.references.outdated, found.target.rendering
+    words = [f"{', '.join(outdated)} has changed since it was first used"] if outdated else []
+    words += [f"this operator would make pods otherwise: {rendering}"] if rendering else []
+    if not words:
+        return condition(
+            "RefreshAvailable", Reason.UP_TO_DATE, "what serves is what its references and this operator would make", holds=False
+        )
+    reason = Reason.PROFILE_CHANGED if outdated else Reason.RENDERING_CHANGED
+    sentence = f"{'; '.join(words)}; engines keep what they were made with until `kubectl llm refresh {found.world.owner.name}`"
+    return condition("RefreshAvailable", reason, sentence, holds=True)
 
 
 def _update(found: Findings) -> Condition:

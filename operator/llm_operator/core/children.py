@@ -2,6 +2,7 @@
 
 from llm_operator.api.config import OperatorConfig
 from llm_operator.core import names
+from llm_operator.core.canonical import canonical
 from llm_operator.core.kinds import CONTROLLER_REVISION, DEPLOYMENT
 from llm_operator.core.observed import Obj
 from llm_operator.core.render import service
@@ -70,4 +71,6 @@ def _stored(world: World, content: Engine | Revision) -> Obj:
     """Return a ControllerRevision; the data of a live one never changes, so it is sent as it is."""
     live = world.live(CONTROLLER_REVISION, names.child(world.owner.name, content.id))
     data = (live or {}).get("data") or content.data
-    return controller_revision(world.owner, content.id, data)
+    newer = isinstance(content, Engine) and canonical(content.inputs) != canonical(data["inputs"])
+    annotations = {names.ANNOTATION_INPUTS: canonical(content.inputs).decode()} if newer else None
+    return controller_revision(world.owner, content.id, data, annotations)

@@ -13,7 +13,10 @@ LABEL_ENGINE = f"{GROUP}/engine"
 LABEL_REVISION = f"{GROUP}/revision"
 LABEL_SERVING = f"{GROUP}/serving"
 ANNOTATION_INPUTS = f"{GROUP}/inputs"
-"""Set on Deployments of engines; what the engine was made from, so that a lost ControllerRevision can be made again."""
+"""Set on Deployments of engines; what the engine was made from, so that a lost ControllerRevision can be made again. Set on the
+ControllerRevision of an engine too once other inputs have led to the same pods: its data cannot be changed."""
+ANNOTATION_ACTION = f"{GROUP}/action"
+"""Set on an LLMDeployment by whoever asks for a verb; answered in ``status.actions``."""
 ANNOTATION_GENERATION = f"{GROUP}/table-generation"
 """Set on pods to make the kubelet sync the snapshot at once; its value is the table generation, with .2 or .3 the second and third time."""
 

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from llm_operator.api.config import OperatorConfig
+from llm_operator.core import verbs
 from llm_operator.core.actions import Apply, Decision, Delete, EventDraft, Nudge, Plan
 from llm_operator.core.aspects import conditions_of
 from llm_operator.core.changes import changes, decisions
@@ -17,11 +18,12 @@ from llm_operator.core.kinds import CHILDREN, JOB, Kind
 from llm_operator.core.observed import Observed
 from llm_operator.core.prompts import Check
 from llm_operator.core.reasons import Reason
+from llm_operator.core.refresh import target_of
 from llm_operator.core.roles import can_take_over, cast
 from llm_operator.core.status import status_of
 from llm_operator.core.summary import Findings, Summary, summarize
 from llm_operator.core.tables import snapshot
-from llm_operator.core.target import Target, find_target
+from llm_operator.core.target import Target
 from llm_operator.core.world import World, sort
 from llm_sidecar.compile import check as check_bundle
 
@@ -39,7 +41,7 @@ def plan(observed: Observed, config: OperatorConfig, now: datetime, check: Check
     if "deletionTimestamp" in deployment["metadata"]:
         return Plan(status=deployment.get("status") or {})  # the garbage collector does the rest
     world = sort(observed)
-    target = find_target(world, observed, config, now, check)
+    target = target_of(world, observed, config, now, check)
     before = cast(world, target)
     content = snapshot(world, before)
     delivery = deliver(world, content.generation, now, is_live=content.is_live) if content else NO_DELIVERY
@@ -58,7 +60,11 @@ def plan(observed: Observed, config: OperatorConfig, now: datetime, check: Check
         status=status_of(findings, summary, conditions),
         events=tuple(
             dict.fromkeys(
-                (*(EventDraft("Normal", each.reason, each.message) for each in promoted), *transitions(conditions, world.previous))
+                (
+                    *(EventDraft("Normal", each.reason, each.message) for each in promoted),
+                    *verbs.events(target.actions, verbs.read(world.status)),
+                    *transitions(conditions, world.previous),
+                )
             )
         ),
         decisions=(*promoted, *decisions(found)),
@@ -87,6 +93,8 @@ def _next_look_s(found: Findings, summary: Summary) -> float | None:
     looks = []
     if found.changes.leaving or found.changes.going:
         looks.append(_COLLECTING_S)
+    if found.target.look_s is not None:
+        looks.append(found.target.look_s)
     if found.target.waiting is not None:
         looks.append(found.target.waiting.next_look_s)
     if found.delivery.late or found.changes.applies:

@@ -1,7 +1,9 @@
 """Engine and accelerator profiles: frozen when first used, so that an administrator's edit restarts nothing."""
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
 
 from llm_operator.api.config import AcceleratorProfile, EngineProfile, OperatorConfig
 from llm_operator.api.llmdeployment import LLMDeploymentSpec
@@ -56,5 +58,13 @@ def _resolve(field: str, name: str, offered: Mapping[str, Profile], frozen: Mapp
 
 def _frozen(model: type[Profile], part: str, stored: Stored) -> dict[str, Profile]:
     """Return the profiles that stored engines were made from, by digest."""
-    contents = [engine.inputs.get(part, {}).get("profile", {}) for engine in stored.engines]
-    return {digest(content): model.model_validate(content) for content in contents if content}
+    contents = [inputs.get(part, {}).get("profile") for engine in stored.engines for inputs in engine.made_from]
+    return {digest(content): read for content in contents if (read := _read(model, content)) is not None}
+
+
+def _read(model: type[Profile], content: Any) -> Profile | None:
+    """Return a profile as it was stored, unless this operator cannot read it any more."""
+    try:
+        return model.model_validate(content)
+    except ValidationError:
+        return None

@@ -42,6 +42,9 @@ class Reason(StrEnum):
     SPEC_INVALID = "SpecInvalid"
 
     # What has gone wrong on the way.
+    ACTION_FAILED = "ActionFailed"
+    ACTION_REJECTED = "ActionRejected"
+    ACTION_SUPERSEDED = "ActionSuperseded"
     BUNDLE_REFUSED = "BundleRefused"
     FAILED_CREATE = "FailedCreate"
     PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
@@ -62,9 +65,11 @@ class Reason(StrEnum):
     # What has been reached.
     COMPLETE = "Complete"
     DELIVERED = "Delivered"
+    NOTHING_TO_REFRESH = "NothingToRefresh"
     NOT_STALLED = "NotStalled"
     PROMOTED = "Promoted"
     READY = "Ready"
+    REFRESHED = "Refreshed"
     RESOLVED = "Resolved"
     SCALED_TO_ZERO = "ScaledToZero"
     SERVING = "Serving"
@@ -77,6 +82,7 @@ class Reason(StrEnum):
     NO_TABLE = "NoTable"
     PROFILE_CHANGED = "ProfileChanged"
     PROMPT_CHANGED = "PromptChanged"
+    RENDERING_CHANGED = "RenderingChanged"
 
     # What was done.
     CREATED = "Created"

@@ -61,8 +61,10 @@ class Failure:
     at: str | None
 
 
-def resolve_model(world: World, spec: LLMDeploymentSpec, config: OperatorConfig, references: References, now: datetime) -> Model:
-    """Return what ``spec.model.source`` stands for."""
+def resolve_model(
+    world: World, spec: LLMDeploymentSpec, config: OperatorConfig, references: References, now: datetime, anew: str = ""
+) -> Model:
+    """Return what ``spec.model.source`` stands for; ``anew`` names the request to ask again, with a Job of its own."""
     source = parse_source(spec.model.source)
     requested = str(source)
     known = references.carried(FIELD, requested)
@@ -70,7 +72,7 @@ def resolve_model(world: World, spec: LLMDeploymentSpec, config: OperatorConfig,
         references.keep(known)
         return Model(known.digest)
     secret = spec.model.credentials.secret_name if spec.model.credentials else None
-    name = names.resolve_job(world.owner.name, identity({"source": requested, "secret": secret}))
+    name = names.resolve_job(world.owner.name, identity({"source": requested, "secret": secret, "refresh": anew or None}))
     wanted = resolver_job(world.owner, config, source, spec.model.credentials, name)
     job = world.live(JOB, name)
     pod = _pod(world, job) if job else None
@@ -82,7 +84,8 @@ def resolve_model(world: World, spec: LLMDeploymentSpec, config: OperatorConfig,
         return _failed(world, wanted, answer, now)
     stuck = blocked(pod) if pod else None
     words = f"asking what {requested} holds{f': {stuck.message}' if stuck else ''}"
-    return Model(_carried_failure(world) or Waiting(Reason.RESOLVING, words, stalled=False, next_look_s=_LOOK_S), (wanted,))
+    failure = None if anew else _carried_failure(world)
+    return Model(failure or Waiting(Reason.RESOLVING, words, stalled=False, next_look_s=_LOOK_S), (wanted,))
 
 
 def _failed(world: World, wanted: Obj, failure: Failure, now: datetime) -> Model:

@@ -22,6 +22,7 @@ def status_of(found: Findings, summary: Summary, conditions: Sequence[Condition]
         "readyReplicas": sum(ready_of(world, engine.id) for engine in roles.engines),
         "selector": ",".join(f"{label}={value}" for label, value in world.owner.serving_labels.items()),
         "resolutions": references.entries() if found.target.version else references.all_entries(),
+        "actions": [each.entry() for each in found.target.actions],
         "conditions": merge(conditions, world.previous, world.generation, found.now),
     }
     if roles.target is not None:

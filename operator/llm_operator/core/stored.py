@@ -1,5 +1,6 @@
 """What ControllerRevisions hold: the engines and revisions there have been, as they were made."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,19 +12,37 @@ from llm_operator.core.observed import Obj
 from llm_operator.core.render.meta import Owner
 from llm_sidecar.bundle import Bundle, BundleError, decode, encode
 
+REFRESH = "refresh"
+"""In the inputs of an engine: how often the template for this spec has been rendered anew; absent is never."""
+
 
 @dataclass(frozen=True)
 class Engine:
-    """One engine: what it was made from and the pod template that came of it, nothing stamped in."""
+    """One engine: what it was made from and the pod template that came of it, nothing stamped in.
+
+    ``origin`` is what it was made from first, when other inputs have led to the same pods since.
+    """
 
     id: str
     inputs: Mapping[str, Any]
     template: dict[str, Any]
+    origin: Mapping[str, Any] | None = None
+
+    @property
+    def made_from(self) -> tuple[Mapping[str, Any], ...]:
+        """Return all inputs known to lead to this engine, the newest first."""
+        return (self.inputs,) if self.origin is None else (self.inputs, self.origin)
 
     @property
     def data(self) -> dict[str, Any]:
         """Return the data of its ControllerRevision."""
-        return {"hashVersion": HASH_VERSION, "kind": "engine", "inputs": dict(self.inputs), "template": self.template}
+        return {"hashVersion": HASH_VERSION, "kind": "engine", "inputs": dict(self.origin or self.inputs), "template": self.template}
+
+    def rendering(self, inputs: Mapping[str, Any]) -> int | None:
+        """Return which rendering for these inputs it is, counted from 0; None when they do not lead to it."""
+        wanted = canonical(inputs)
+        counts = [_count(each) for each in self.made_from if canonical({key: each[key] for key in each if key != REFRESH}) == wanted]
+        return max(counts, default=None)
 
 
 @dataclass(frozen=True)
@@ -59,21 +78,47 @@ class Stored:
         found = [(name, each) for (kind, name), each in owned.items() if kind == CONTROLLER_REVISION]
         found.sort(key=lambda pair: (pair[1]["metadata"].get("creationTimestamp", ""), pair[0]), reverse=True)
         pairs = [(name.removeprefix(names.child(owner.name, "")), each.get("data") or {}) for name, each in found]
-        engines = [Engine(identity, data["inputs"], data["template"]) for identity, data in pairs if _is(data, "engine", "template")]
-        return cls(tuple(engines), tuple(each for identity, data in pairs if (each := _revision(identity, data)) is not None))
+        engines = tuple(
+            _engine(identity, data, each["metadata"])
+            for (identity, data), (_, each) in zip(pairs, found, strict=True)
+            if _is(data, "engine", "template")
+        )
+        return cls(engines, tuple(each for identity, data in pairs if (each := _revision(identity, data)) is not None))
 
     def engine(self, identity: str) -> Engine | None:
         """Return an engine by id."""
         return next((each for each in self.engines if each.id == identity), None)
 
     def engine_from(self, inputs: Mapping[str, Any]) -> Engine | None:
-        """Return the newest engine made from the same inputs: its template is used again, so that an upgrade restarts nothing."""
-        wanted = canonical(inputs)
-        return next((each for each in self.engines if canonical(each.inputs) == wanted), None)
+        """Return the last engine rendered for these inputs: its template is used again, so that an upgrade restarts nothing.
+
+        Renderings are counted in what is stored. Times would not do: a ControllerRevision that was lost is made again later.
+        """
+        counted = [(count, each) for each in self.engines if (count := each.rendering(inputs)) is not None]
+        return max(counted, key=lambda pair: pair[0])[1] if counted else None
 
     def revision(self, identity: str) -> Revision | None:
         """Return a revision by id."""
         return next((each for each in self.revisions if each.id == identity), None)
+
+    def revision_of(self, engine: str, bundle: Bundle) -> Revision | None:
+        """Return the revision of an engine and a bundle under the id it was given, whatever their hash would be today."""
+        return next((each for each in self.revisions if (each.engine, each.bundle) == (engine, bundle)), None)
+
+
+def _count(inputs: Mapping[str, Any]) -> int:
+    count = inputs.get(REFRESH)
+    return count if isinstance(count, int) else 0
+
+
+def _engine(identity: str, data: Mapping[str, Any], metadata: Mapping[str, Any]) -> Engine:
+    try:
+        newer = json.loads((metadata.get("annotations") or {})[names.ANNOTATION_INPUTS])
+    except (KeyError, ValueError):
+        newer = None
+    if isinstance(newer, dict):
+        return Engine(identity, newer, data["template"], data["inputs"])
+    return Engine(identity, data["inputs"], data["template"])
 
 
 def _is(data: Mapping[str, Any], kind: str, content: str) -> bool:

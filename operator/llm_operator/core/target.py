@@ -1,15 +1,17 @@
 """What the spec asks for now: one engine and one bundle, or why that cannot be told (yet)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from llm_operator.api.config import OperatorConfig
 from llm_operator.api.llmdeployment import LLMDeploymentSpec, PromptRef
 from llm_operator.api.sources import parse_source
 from llm_operator.core import profiles, prompts
+from llm_operator.core.differences import differences, listed
 from llm_operator.core.engine_args import vllm_argv
+from llm_operator.core.engines import choose
 from llm_operator.core.errors import UserError
-from llm_operator.core.identity import engine_inputs, make_engine, make_revision
+from llm_operator.core.identity import engine_inputs, make_revision
 from llm_operator.core.observed import Obj, Observed
 from llm_operator.core.prompts import Check
 from llm_operator.core.reasons import Reason
@@ -18,6 +20,7 @@ from llm_operator.core.render.pod import pod_template
 from llm_operator.core.resolver import Waiting, resolve_model
 from llm_operator.core.stored import Engine, Revision
 from llm_operator.core.validate import read_spec, validate
+from llm_operator.core.verbs import Action
 from llm_operator.core.world import World
 from llm_sidecar.bundle import Bundle, Prompt, Sampling
 
@@ -34,12 +37,19 @@ class Version:
 
 @dataclass(frozen=True)
 class Target:
-    """What one spec asks for, or why that cannot be told: what is wrong with it, or what it waits for."""
+    """What one spec asks for, or why that cannot be told: what is wrong with it, or what it waits for.
+
+    ``rendering`` says what of the pods this operator would make otherwise, ``actions`` what became of the verbs, and ``look_s`` when
+    those need the next look.
+    """
 
     references: References
     outcome: Version | UserError | Waiting
     spec: LLMDeploymentSpec | None = None
     jobs: tuple[Obj, ...] = ()
+    rendering: str = ""
+    actions: tuple[Action, ...] = ()
+    look_s: float | None = None
 
     @property
     def version(self) -> Version | None:
@@ -57,9 +67,12 @@ class Target:
         return self.outcome if isinstance(self.outcome, Waiting) else None
 
 
-def find_target(world: World, observed: Observed, config: OperatorConfig, now: datetime, check: Check) -> Target:
-    """Validate a spec, resolve what it refers to, and return what it asks for."""
-    references = References.of(world.resolutions)
+def find_target(world: World, observed: Observed, config: OperatorConfig, now: datetime, check: Check, anew: str = "") -> Target:
+    """Validate a spec, resolve what it refers to, and return what it asks for.
+
+    ``anew`` is the id of a request to carry nothing forward: every reference is resolved again, and the pod template rendered again.
+    """
+    references = References.of(() if anew else world.resolutions)
     spec: LLMDeploymentSpec | None = None
     try:
         spec = read_spec(observed.deployment)
@@ -69,21 +82,25 @@ def find_target(world: World, observed: Observed, config: OperatorConfig, now: d
         bundle = _bundle(spec, observed.prompt, world, references, check)
     except UserError as problem:
         return Target(references, problem, spec)
-    model = resolve_model(world, spec, config, references, now)
+    model = resolve_model(world, spec, config, references, now, anew)
     if isinstance(model.outcome, Waiting):
         return Target(references, model.outcome, spec, model.jobs)
     digest = model.outcome
     name = world.owner.name
+    argv = vllm_argv(spec, spec.model.served_name or name, engine)
+    template = pod_template(name, spec, engine, accelerator, parse_source(spec.model.source), digest, argv, config)
     inputs = engine_inputs(name, spec, engine, accelerator, digest)
-    made = world.stored.engine_from(inputs)
-    if made is None:
-        argv = vllm_argv(spec, spec.model.served_name or name, engine)
-        source = parse_source(spec.model.source)
-        made = make_engine(inputs, pod_template(name, spec, engine, accelerator, source, digest, argv, config))
-    revision = make_revision(made.id, bundle, references.entries())
-    known = world.stored.revision(revision.id)
-    version = Version(world.stored.engine(made.id) or made, known if known and known.inputs.get("resolutions") else revision)
-    return Target(references, version, spec, model.jobs)
+    chosen = choose(world.stored, inputs, template, anew=bool(anew))
+    version = Version(chosen, _revision(world, chosen.id, bundle, references))
+    return Target(references, version, spec, model.jobs, listed(list(differences(chosen.template, template))))
+
+
+def _revision(world: World, engine: str, bundle: Bundle, references: References) -> Revision:
+    """Return the revision; one that is stored without its resolutions was rebuilt, and is made again with them."""
+    known = world.stored.revision_of(engine, bundle)
+    if known is None:
+        return make_revision(engine, bundle, references.entries())
+    return known if known.inputs.get("resolutions") else replace(known, inputs={**known.inputs, "resolutions": references.entries()})
 
 
 def _bundle(spec: LLMDeploymentSpec, live: Obj | None, world: World, references: References, check: Check) -> Bundle:

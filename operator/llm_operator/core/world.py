@@ -6,7 +6,7 @@ from typing import Any
 
 from llm_operator.core import names
 from llm_operator.core.fields import applied_by
-from llm_operator.core.kinds import BY_KIND, CONFIG_MAP, LLM_DEPLOYMENT, Kind
+from llm_operator.core.kinds import BY_KIND, CONFIG_MAP, DEPLOYMENT, LLM_DEPLOYMENT, Kind
 from llm_operator.core.observed import Obj, Observed, SidecarReport
 from llm_operator.core.rebuild import complete
 from llm_operator.core.render.meta import Owner
@@ -55,11 +55,19 @@ class World:
 
     @property
     def resolutions(self) -> Sequence[Mapping[str, Any]]:
-        """Return what references stood for at the last look; a lost status is made good by the revision that serves."""
-        if self.status or self.table is None:
+        """Return what references stood for at the last look; a lost status is made good by the newest revision with a route."""
+        if self.status:
             return tuple(self.status.get("resolutions", ()))
-        serving = self.stored.revision(self.table.stable)
-        return tuple(serving.inputs.get("resolutions", ())) if serving else ()
+        newest = self.stored.revision(self.latest)
+        return tuple(newest.inputs.get("resolutions", ())) if newest else ()
+
+    @property
+    def latest(self) -> str:
+        """Return the latest revision: what status says, or without status the newest one that has a route and an engine."""
+        if self.status or self.table is None:
+            return str(self.status.get("latestRevision", ""))
+        routed = {each.revision for each in self.table.routes if self.live(DEPLOYMENT, names.child(self.owner.name, each.engine))}
+        return next((each.id for each in self.stored.revisions if each.id in routed), self.table.stable)
 
     @property
     def previous(self) -> dict[str, dict[str, Any]]:

@@ -129,6 +129,15 @@ class Sim:
         self.deployment["spec"] = {**self.deployment["spec"], **spec}
         self.deployment["metadata"]["generation"] += 1
 
+    def ask(self, text: str) -> None:
+        """Annotate an action as a user does."""
+        self.deployment["metadata"]["annotations"] = {names.ANNOTATION_ACTION: text}
+
+    def refresh(self, identity: str, revision: str | None = None) -> None:
+        """Ask for a refresh, by default of the latest revision."""
+        latest = self.deployment["status"]["latestRevision"]
+        self.ask(json.dumps({"id": identity, "verb": "refresh", "revision": revision or latest}))
+
     def tick(self, seconds: float = 1.0) -> None:
         """Let time pass, and every controller and kubelet do one round."""
         self.now += timedelta(seconds=seconds)

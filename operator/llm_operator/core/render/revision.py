@@ -7,7 +7,10 @@ from llm_operator.core.observed import Obj
 from llm_operator.core.render.meta import Owner, child
 
 
-def controller_revision(owner: Owner, identity: str, data: dict[str, Any]) -> Obj:
+def controller_revision(owner: Owner, identity: str, data: dict[str, Any], annotations: dict[str, str] | None = None) -> Obj:
     """Return the ControllerRevision of one engine or revision; the API server never lets its data change."""
     labels = {names.LABEL_ENGINE if data["kind"] == "engine" else names.LABEL_REVISION: identity}
-    return {**child(kinds.CONTROLLER_REVISION, owner, names.child(owner.name, identity), labels), "data": data, "revision": 1}
+    manifest = child(kinds.CONTROLLER_REVISION, owner, names.child(owner.name, identity), labels)
+    if annotations:
+        manifest["metadata"]["annotations"] = annotations
+    return {**manifest, "data": data, "revision": 1}
