@@ -4,6 +4,7 @@ A bundle is pure data under one content hash. The operator writes it, the sideca
 so the code that checks a bundle before it ships is the code that runs it.
 """
 
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -11,6 +12,8 @@ import msgspec
 
 SCHEMA_VERSION = 1
 """Newest bundle schema this code can run; sidecars report it, and a bundle that needs more is an Engine change."""
+
+FIRST_SCHEMA = 1
 
 
 class BundleError(ValueError):
@@ -79,12 +82,24 @@ class Limits(_Part, frozen=True, kw_only=True):
 
 
 class Bundle(_Part, frozen=True, kw_only=True):
-    """Everything of a revision that is not in a pod template. Secrets appear by key name only."""
+    """Everything of a revision that is not in a pod template. Secrets appear by key name only.
 
-    schema_version: int = msgspec.field(default=SCHEMA_VERSION)
+    ``schema_version`` is the oldest schema that has all it uses, not the newest there is: else every upgrade would renew every revision.
+    """
+
+    schema_version: int = FIRST_SCHEMA
     prompt: Prompt | None = None
     sampling: Sampling = Sampling()
     limits: Limits = Limits()
+
+
+SINCE: tuple[tuple[int, Callable[[Bundle], bool]], ...] = ()
+"""What each schema after the first brought: its number, and whether a bundle uses it. Extended with every new field."""
+
+
+def needed_schema(bundle: Bundle) -> int:
+    """Return the oldest schema that has all a bundle uses."""
+    return max([FIRST_SCHEMA, *(schema for schema, is_used in SINCE if is_used(bundle))])
 
 
 _ENCODER = msgspec.json.Encoder(order="sorted", decimal_format="string")
@@ -95,14 +110,14 @@ _VERSION = msgspec.json.Decoder(dict[str, Any])
 def encode(bundle: Bundle) -> bytes:
     """Return the bundle as JSON with sorted keys and without defaults: the same bundle is always the same bytes."""
     body = msgspec.json.decode(_ENCODER.encode(bundle))
-    body["schemaVersion"] = bundle.schema_version  # a default too, but a reader must see it
+    body["schemaVersion"] = bundle.schema_version  # a reader must see it, also when it is the first
     return _ENCODER.encode(body)
 
 
 def decode(data: bytes) -> Bundle:
     """Read a bundle, or raise BundleError naming the field; a newer schema is refused before its fields are looked at."""
     try:
-        version = _VERSION.decode(data).get("schemaVersion", SCHEMA_VERSION)
+        version = _VERSION.decode(data).get("schemaVersion", FIRST_SCHEMA)
     except msgspec.DecodeError as error:
         raise BundleError("", f"not JSON: {error}") from error
     if not isinstance(version, int) or version < 1:

@@ -1,6 +1,7 @@
 """What each condition says after one look."""
 
 from llm_operator.core.conditions import Condition, condition
+from llm_operator.core.engines import too_old
 from llm_operator.core.errors import UNRESOLVED
 from llm_operator.core.reasons import Reason
 from llm_operator.core.resolver import Waiting
@@ -54,7 +55,15 @@ def _progressing(found: Findings, summary: Summary) -> Condition:
         return condition("Progressing", summary.reason, summary.message, holds=False)
     if found.roles.canary is None and found.target.waiting is None and found.roles.stable is not None:
         return condition("Progressing", Reason.COMPLETE, f"revision {found.roles.stable.revision.id} is stable", holds=True)
+    if behind := _behind(found):
+        return condition("Progressing", Reason.SIDECAR_TOO_OLD, f"{behind}: {summary.message}", holds=True)
     return condition("Progressing", summary.reason, summary.message, holds=True)
+
+
+def _behind(found: Findings) -> str:
+    """Return which pod that serves could not serve the revision on its way, whatever else differs."""
+    stable, canary = found.roles.stable, found.roles.canary
+    return too_old(found.world, stable.engine.id, canary.revision.bundle.schema_version) if stable and canary else ""
 
 
 def _resolved(found: Findings) -> Condition:

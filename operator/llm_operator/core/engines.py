@@ -6,7 +6,6 @@ from typing import Any
 
 from llm_operator.core.canonical import canonical
 from llm_operator.core.identity import make_engine
-from llm_operator.core.observed import Obj
 from llm_operator.core.stored import REFRESH, Engine, Stored
 from llm_operator.core.world import World
 
@@ -26,10 +25,11 @@ def choose(stored: Stored, inputs: Mapping[str, Any], template: dict[str, Any], 
     return made if same is None else replace(same, inputs=made.inputs, origin=same.origin or same.inputs)
 
 
-def too_old(world: World, engine: str, schema: int) -> tuple[Obj, int] | None:
-    """Return a pod of an engine whose sidecar cannot run bundles of a schema, and the newest one it can."""
+def too_old(world: World, engine: str, schema: int) -> str:
+    """Return which pod of an engine has a sidecar that cannot run bundles of a schema, in words; nothing when all can."""
     for pod in world.pods_of(engine):
         report = world.report(pod)
         if report is not None and report.bundle_schema < schema:
-            return pod, report.bundle_schema
-    return None
+            name = pod["metadata"]["name"]
+            return f"bundle schema {schema} is needed, and the sidecar of pod {name} knows only {report.bundle_schema}"
+    return ""

@@ -49,6 +49,7 @@ class Reason(StrEnum):
     FAILED_CREATE = "FailedCreate"
     PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
     RESOLVER_FAILED = "ResolverFailed"
+    SIDECAR_TOO_OLD = "SidecarTooOld"
     UNSCHEDULABLE = "Unschedulable"
 
     # What is waited for.

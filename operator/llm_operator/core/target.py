@@ -3,13 +3,15 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+import msgspec
+
 from llm_operator.api.config import OperatorConfig
 from llm_operator.api.llmdeployment import LLMDeploymentSpec, PromptRef
 from llm_operator.api.sources import parse_source
 from llm_operator.core import profiles, prompts
 from llm_operator.core.differences import differences, listed
 from llm_operator.core.engine_args import vllm_argv
-from llm_operator.core.engines import choose
+from llm_operator.core.engines import choose, too_old
 from llm_operator.core.errors import UserError
 from llm_operator.core.identity import engine_inputs, make_revision
 from llm_operator.core.observed import Obj, Observed
@@ -22,7 +24,7 @@ from llm_operator.core.stored import Engine, Revision
 from llm_operator.core.validate import read_spec, validate
 from llm_operator.core.verbs import Action
 from llm_operator.core.world import World
-from llm_sidecar.bundle import Bundle, Prompt, Sampling
+from llm_sidecar.bundle import Bundle, Prompt, Sampling, needed_schema
 
 PROMPT_FIELD = "spec.prompt.ref"
 
@@ -91,6 +93,12 @@ def find_target(world: World, observed: Observed, config: OperatorConfig, now: d
     template = pod_template(name, spec, engine, accelerator, parse_source(spec.model.source), digest, argv, config)
     inputs = engine_inputs(name, spec, engine, accelerator, digest)
     chosen = choose(world.stored, inputs, template, anew=bool(anew))
+    if behind := too_old(world, chosen.id, bundle.schema_version):
+        newer = choose(world.stored, inputs, template, anew=True)
+        if newer.id == chosen.id:
+            words = f"{behind}, and so would every new pod; ask the administrator to upgrade the sidecar image {config.images.sidecar}"
+            return Target(references, UserError(Reason.SIDECAR_TOO_OLD, "", words), spec, model.jobs)
+        chosen = newer  # it is stored as the last rendering, so it stays the engine of this spec
     version = Version(chosen, _revision(world, chosen.id, bundle, references))
     return Target(references, version, spec, model.jobs, listed(list(differences(chosen.template, template))))
 
@@ -108,6 +116,7 @@ def _bundle(spec: LLMDeploymentSpec, live: Obj | None, world: World, references:
     limits = prompts.bundle_limits(spec.limits)
     prompt, sampling, origin = _prompt(spec, live, world, references)
     bundle = Bundle(prompt=prompt, sampling=sampling, limits=limits)
+    bundle = msgspec.structs.replace(bundle, schema_version=needed_schema(bundle))
     known = any(each.bundle == bundle for each in world.stored.revisions)
     return bundle if known else prompts.checked(bundle, origin, check)
 

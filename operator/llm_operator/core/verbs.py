@@ -150,7 +150,7 @@ def _parse(text: str, now: datetime) -> Action:
     if not isinstance(body, dict):
         return replace(unreadable, message=f'{_FIELD}: not a JSON object; write {{"id": …, "verb": …, "revision": …}}')
     known = {name: value for name in _FIELDS if isinstance(value := body.get(name), str) and _WORD.fullmatch(value)}
-    action = replace(unreadable, **known)
+    action = replace(unreadable, id=known.get("id", unreadable.id), verb=known.get("verb", ""), revision=known.get("revision", ""))
     problem = _problem(body, known)
     if problem:
         return replace(action, message=f"{_FIELD}: {problem}"[:_MAX_MESSAGE])

@@ -59,6 +59,8 @@ class Sim:
     """Pods whose sidecar cannot be asked."""
     refusing: dict[str, str] = field(default_factory=dict)
     """Pods whose sidecar cannot run the newest table, and what it says."""
+    schemas: dict[str, int] = field(default_factory=dict)
+    """The newest bundle schema that sidecar images know; 1 where nothing is said."""
     drains: bool = True
     max_ready: int = 1000
     unschedulable: str = ""
@@ -278,7 +280,10 @@ class Sim:
         if name in self.refusing:
             newest = decode(self.objects[CONFIG_MAP, "chat-snapshot"]["data"][TABLE_KEY].encode()).generation
             refused = {"error": self.refusing[name], "error_generation": newest}
-        return SidecarReport(generation=self.mounted.get(name), ready=self._is_ready(pod), reason="EngineLoading", **refused)
+        image = next(each["image"] for each in pod["spec"]["initContainers"] if each["name"] == "sidecar")
+        known = self.schemas.get(image, 1)
+        ready = self._is_ready(pod)
+        return SidecarReport(generation=self.mounted.get(name), ready=ready, reason="EngineLoading", bundle_schema=known, **refused)
 
     @staticmethod
     def _is_ready(pod: Obj) -> bool:

@@ -538,6 +538,14 @@ def test_a_profile_that_is_taken_away_keeps_what_was_made_with_it() -> None:
     assert condition(sim, "Stalled")["status"] == "False"
 
 
+def test_a_stored_profile_that_cannot_be_read_any_more_is_taken_anew() -> None:
+    sim = serving()
+    (engine,) = sim.engines()
+    sim.objects[CONTROLLER_REVISION, f"chat-{engine}"]["data"]["inputs"]["engine"]["profile"] = {"renamed": 1}
+    sim.settle()
+    assert sim.engines() == [engine]
+
+
 def test_an_upgrade_of_the_operator_restarts_nothing() -> None:
     sim = serving()
     engines, pods = sim.engines(), set(sim.pods)
