@@ -46,7 +46,7 @@ integration: .venv/synced ## Tests against a real API server (no root, no kubele
 
 e2e: set-up ## Tests on a real node with real pods (root)
 	@$(PYTEST) tests/e2e/test_lab.py
-	@hack/with-lab full $(PYTEST) tests/e2e --ignore tests/e2e/test_lab.py -p no:randomly
+	@hack/with-lab full hack/e2e
 
 ##@ Lab
 lab-up: .venv/synced ## Start the cluster alone

@@ -11,7 +11,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session", name="platform")
-def platform_fixture() -> None:
+def platform_fixture(request: pytest.FixtureRequest) -> None:
     """Install the product; `make e2e` throws the whole cluster away afterwards."""
     kit.lab_value("LLM_LAB_INSIDE")
-    platform.install()
+    run = getattr(request.config, "workerinput", {}).get("testrunuid")
+    if run:
+        platform.install_once(run)
+    else:
+        platform.install()

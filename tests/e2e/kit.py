@@ -139,25 +139,29 @@ class Stream:
     revision: str = ""
     error: str = ""
     started: threading.Event = field(default_factory=threading.Event)
-    thread: threading.Thread | None = None
+    _thread: threading.Thread | None = None
 
     def start(self) -> "Stream":
         """Open the stream and wait for its first event."""
-        self.thread = threading.Thread(target=self._read, daemon=True)
-        self.thread.start()
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
         assert self.started.wait(60), f"no first event within 60 s: {self.error}"
         return self
 
     @property
     def running(self) -> bool:
         """Tell whether the stream is still open."""
-        return self.thread is not None and self.thread.is_alive()
+        return self._thread is not None and self._thread.is_alive()
+
+    def ended(self, *, within_s: float) -> bool:
+        """Wait a little for the end of the stream, and tell whether it has come."""
+        assert self._thread is not None
+        self._thread.join(within_s)
+        return not self._thread.is_alive()
 
     def finish(self, timeout_s: float = 120) -> "Stream":
         """Wait for the end of the stream."""
-        assert self.thread is not None
-        self.thread.join(timeout_s)
-        assert not self.thread.is_alive(), f"the stream did not end within {timeout_s} s"
+        assert self.ended(within_s=timeout_s), f"the stream did not end within {timeout_s} s"
         return self
 
     def _read(self) -> None:

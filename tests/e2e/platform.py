@@ -1,5 +1,6 @@
 """The product as the tests on a real node install and uninstall it."""
 
+import fcntl
 import json
 
 from tests.e2e import kit
@@ -12,7 +13,19 @@ from tests.lab.wait import until
 MAIN = "llm-e2e"
 GONE = "llm-gone"
 VALUES = product.REPO / "tests/e2e/values.yaml"
-IMAGES = ("operator", "sidecar", "fetcher", "engine-stub", "vllm-cpu")
+IMAGES = ("operator", "sidecar", "fetcher", "engine-stub")
+REAL_ENGINE = "vllm-cpu"
+
+
+def install_once(run: str) -> None:
+    """Install for a run of several test processes: the first one does it, the others wait for it."""
+    root = Lab.current().state.root
+    with (root / "e2e.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = root / "e2e.installed"
+        if not done.exists() or done.read_text() != run:
+            install()
+            done.write_text(run)
 
 
 def install() -> None:
@@ -26,6 +39,11 @@ def install() -> None:
         product.make_namespace(namespace)
         product.make_credentials(namespace, s3.env())
     product.install([MAIN, GONE], values=(product.VALUES, VALUES))
+
+
+def load_real_engine() -> None:
+    """Load the image of the real engine, of several gigabytes: only those who use it wait for it."""
+    Lab.current().load_image(build.image_path(REAL_ENGINE))
 
 
 def scale_operator(replicas: int) -> None:

@@ -6,6 +6,7 @@ import openai
 import pytest
 
 from tests.e2e import kit
+from tests.e2e import platform as platform_of
 from tests.e2e.manifests import deployment
 
 NS = "llm-e2e"
@@ -15,6 +16,7 @@ READY_S = 400  # 30 s on a quiet machine, five times that on a busy one, and the
 @pytest.fixture(scope="module")
 def vllm(platform: None) -> Iterator[str]:  # noqa: ARG001  # the platform must be up first
     """One settled LLMDeployment on the real engine; its address."""
+    platform_of.load_real_engine()
     kit.apply(deployment("real", profile="vllm"), namespace=NS)
     kit.wait_settled("real", NS, timeout_s=READY_S)
     yield kit.address("real", NS)
