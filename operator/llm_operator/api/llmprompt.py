@@ -67,6 +67,7 @@ class PromptSpec(ApiModel):
     template: str | None = Field(default=None, min_length=1, max_length=MAX_TEXT)
     """Minijinja template that replaces the client's text and must use it as `prompt`, besides the variables that `inputs` declares."""
     inputs: FreeObject | None = None
-    """JSON Schema, of type object, of the variables a request may send; `default` of a property is used where a request sends none."""
+    """JSON Schema, of type object, of the variables a request may send; `default` of a property is used where a request sends none. List
+    a property without a default in `required`: then a request that leaves it out is told so."""
     sampling: Sampling = Sampling()
     """Sampling parameters for requests that do not set them."""
