@@ -45,7 +45,7 @@ def test_a_created_deployment_answers_on_every_route(chat: str) -> None:
 
 
 def test_kubectl_get_tells_where_it_stands(chat: str) -> None:  # noqa: ARG001
-    table = kit.kubectl("-n", NS, "get", "llm")
+    table = kit.kubectl("-n", NS, "get", "llm", "chat")
     print(table)  # noqa: T201
     header, row = table.splitlines()
     assert header.split() == ["NAME", "READY", "PHASE", "REPLICAS", "STABLE", "AGE"]
