@@ -84,6 +84,7 @@ fmt: .venv/synced ## Format and apply safe fixes
 generate: .venv/synced ## CRDs, the chart's copies, RBAC rules, reference docs
 	@$(PY) -m llm_operator.api.generate
 	@$(PY) hack/generate_rbac.py
+	@$(PY) hack/generate_cli.py
 
 golden: .venv/synced ## Rewrite the golden manifests of the renderers
 	@UPDATE_GOLDEN=1 $(PYTEST) tests/unit/core -q

@@ -72,14 +72,15 @@ def pod_template(
     return {"metadata": {"labels": {}}, "spec": pod}
 
 
+_IDENTITY_LABELS = (*names.managed_labels(""), names.LABEL_ENGINE, names.LABEL_SERVING)
 _IDENTITY = ("LLM_ENGINE", "LLM_NAMESPACE", "LLM_POD_TOKEN")
 
 
 def stamp(template: dict[str, Any], owner: Owner, engine_id: str) -> dict[str, Any]:
     """Return a template with identity labels, identity environment and the pod token in place."""
     stamped = copy.deepcopy(template)
-    labels = {**names.managed_labels(owner.name), names.LABEL_ENGINE: engine_id, names.LABEL_SERVING: "true"}
-    stamped["metadata"]["labels"].update(labels)
+    labels = (*names.managed_labels(owner.name).values(), engine_id, "true")
+    stamped["metadata"]["labels"] |= dict(zip(_IDENTITY_LABELS, labels, strict=True))
     token = names.pod_token(owner.uid)
     _sidecar_of(stamped)["env"] += env(dict(zip(_IDENTITY, (engine_id, owner.namespace, token), strict=True)))
     for container in stamped["spec"]["containers"]:
@@ -90,7 +91,8 @@ def stamp(template: dict[str, Any], owner: Owner, engine_id: str) -> dict[str, A
 def unstamp(stamped: dict[str, Any]) -> dict[str, Any]:
     """Return the template that was stamped."""
     template = copy.deepcopy(stamped)
-    template["metadata"] = {"labels": {}}
+    labels = template["metadata"]["labels"]
+    template["metadata"]["labels"] = {label: labels[label] for label in labels if label not in _IDENTITY_LABELS}
     sidecar = _sidecar_of(template)
     sidecar["env"] = [each for each in sidecar["env"] if each["name"] not in _IDENTITY]
     for container in template["spec"]["containers"]:

@@ -1,0 +1,73 @@
+"""The API server, spoken to through kubectl: whatever it can log in with works here, and nothing is slow to import."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from llm_operator.cli.exits import CliError
+
+RESOURCE = "llmdeployments.llmops.dev"
+FIELD_MANAGER = "kubectl-llm"
+_TIMEOUT_S = 60.0
+
+
+class NotFoundError(CliError):
+    """The object is not there, or may not be read."""
+
+
+class ConflictError(CliError):
+    """The object was changed since it was read."""
+
+
+@dataclass(frozen=True)
+class Kube:
+    """Runs kubectl with the flags that say which cluster, user and namespace are meant."""
+
+    flags: Sequence[str] = ()
+
+    def deployment(self, name: str) -> dict[str, Any]:
+        """Return an LLMDeployment."""
+        return self._json("get", RESOURCE, name, "--output=json")
+
+    def annotate(self, name: str, annotations: Mapping[str, str], resource_version: str) -> dict[str, Any]:
+        """Set annotations on an LLMDeployment that is still the one that was read."""
+        body = {"metadata": {"annotations": dict(annotations), "resourceVersion": resource_version}}
+        arguments = ("--type=merge", f"--patch={json.dumps(body)}", f"--field-manager={FIELD_MANAGER}", "--output=json")
+        return self._json("patch", RESOURCE, name, *arguments)
+
+    def config_map(self, name: str, namespace: str = "") -> dict[str, Any]:
+        """Return a ConfigMap, of the current namespace when none is named."""
+        return self._json("get", "configmaps", name, "--output=json", *([f"--namespace={namespace}"] if namespace else []))
+
+    def _json(self, *arguments: str) -> dict[str, Any]:
+        program = shutil.which(os.environ.get("KUBECTL", "kubectl"))
+        if program is None:
+            raise CliError("kubectl is not on the PATH; install it, or name it in the environment variable KUBECTL")
+        try:
+            # A namespace given last wins over one in the flags.
+            done = subprocess.run(  # noqa: S603  # a program, no shell
+                [program, *self.flags, *arguments],
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=_TIMEOUT_S,
+                stdin=subprocess.DEVNULL,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise CliError(f"kubectl did not answer within {_TIMEOUT_S:g} s") from error
+        if done.returncode:
+            raise _failure(done.stderr.strip() or f"kubectl ended with exit code {done.returncode}")
+        try:
+            return dict(json.loads(done.stdout))
+        except ValueError as error:
+            raise CliError(f"kubectl's answer is not JSON: {done.stdout[:200]}") from error
+
+
+def _failure(words: str) -> CliError:
+    if "(NotFound)" in words or "(Forbidden)" in words:
+        return NotFoundError(words)
+    return ConflictError(words) if "(Conflict)" in words else CliError(words)

@@ -1,0 +1,60 @@
+"""Waiting: a deadline, and a look at the object every now and then."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from llm_operator.cli.exits import CliError, Exit
+
+T = TypeVar("T")
+
+_UNITS_S = {"s": 1, "m": 60, "h": 3600}
+_FIRST_S = 0.3
+_LAST_S = 2.0
+
+
+def _clock() -> float:
+    return time.monotonic()
+
+
+def _pause(seconds: float) -> None:
+    threading.Event().wait(seconds)
+
+
+class Deadline:
+    """The time there is for everything a command waits for."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end = _clock() + seconds
+
+    def until(self, look: Callable[[], T | None], what: Callable[[], CliError]) -> T:
+        """Return the first answer of ``look``; raise ``what`` when there is none in time."""
+        interval_s = _FIRST_S
+        while True:
+            found = look()
+            if found is not None:
+                return found
+            if _clock() + interval_s > self._end:
+                raise what()
+            _pause(interval_s)
+            interval_s = min(interval_s * 1.3, _LAST_S)
+
+
+def seconds(text: str) -> float:
+    """Return a duration as users write it: 90s, 10m, 1h30m, or bare seconds."""
+    if text.isdecimal() and text.isascii():
+        return float(text)
+    total, digits = 0.0, ""
+    for char in text:
+        if char in _UNITS_S and digits:
+            total += int(digits) * _UNITS_S[char]
+            digits = ""
+        elif char in "0123456789":
+            digits += char
+        else:
+            digits = "?"
+            break
+    if digits or not text:
+        raise CliError(f"--timeout: {text!r} is not a duration; write 90s, 10m or 1h30m", Exit.USAGE)
+    return total
