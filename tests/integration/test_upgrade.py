@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from llm_operator.core import kinds, names
-from llm_operator.core import target as target_module
+from llm_operator.core.render.pod import pod_template
 from tests.fakes.objects import llm_deployment, operator_config
 from tests.integration.operating import RunningOperator
 from tests.integration.server import Server, condition
@@ -35,15 +35,14 @@ def place(server: Server, spaces: Callable[[], str], account: str, stage: Stage)
 @pytest.fixture(scope="module")
 def upgraded(place: str, account: str) -> Iterator[str]:
     """Return the namespace under an operator of a test build that puts a label on every pod template."""
-    real = target_module.pod_template
 
     def labelled(*args: Any) -> Object:
-        template = real(*args)
+        template = pod_template(*args)
         template["metadata"]["labels"][LABEL] = "2"
         return template
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(target_module, "pod_template", labelled)
+        patch.setattr("llm_operator.core.target.pod_template", labelled)
         with RunningOperator(operator_config(namespaces=[place]), account):
             yield place
 

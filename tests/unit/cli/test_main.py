@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 
@@ -101,10 +102,10 @@ def test_flags_of_kubectl_are_handed_on(kube: FakeKube, run: Run) -> None:
     assert set(kube.flags) == {"--namespace=team", "--context=prod", "--as=ci", "--kubeconfig=/k", "--cluster=c", "--user=u"}
 
 
+@pytest.mark.usefixtures("run")
 def test_short_flags_may_be_joined_to_their_values_as_kubectl_allows(
-    kube: FakeKube, run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    kube: FakeKube, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run
     monkeypatch.setattr(sys, "argv", ["kubectl-llm", "status", "chat", "-o=json", "-n=te=am"])
     with pytest.raises(SystemExit) as ended:
         main.main()
@@ -123,7 +124,7 @@ def test_wrong_use_ends_with_the_exit_code_of_the_contract(monkeypatch: pytest.M
 
 def test_an_interrupt_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_arguments: object, **_options: object) -> None:
-        raise main.click.Abort
+        raise click.Abort
 
     monkeypatch.setattr(main.cli, "main", interrupted)
     with pytest.raises(SystemExit) as ended:
