@@ -18,10 +18,13 @@ from llm_operator.shell.checker import Checker
 from llm_operator.shell.cluster import KubernetesCluster, connect
 from llm_operator.shell.config import read_config
 from llm_operator.shell.errors import TransientError
+from llm_operator.shell.inbox import Inbox
 from llm_operator.shell.logging import log
 from llm_operator.shell.metrics import Metrics
+from llm_operator.shell.news import Hint, Seen
+from llm_operator.shell.observe import Eye
 from llm_operator.shell.progress import Progress
-from llm_operator.shell.queue import Key, WorkQueue
+from llm_operator.shell.queue import WorkQueue
 from llm_operator.shell.reconcile import Reconciler
 from llm_operator.shell.resync import Resync
 from llm_operator.shell.telemetry import HttpTelemetry
@@ -50,12 +53,15 @@ async def operate(
     metrics.watch(depth=lambda: float(len(queue)), watch_age=lambda: progress.watch_age(loop.time()))
     namespaces = () if config.cluster_wide else config.namespaces
 
-    def deliver(key: Key, resource_version: str | None) -> None:
-        if resource_version is None:
-            progress.heard(loop.time())
+    seen = Seen()
+    inbox = Inbox(queue.hear, seen)
+
+    def deliver(told: Hint) -> None:
+        if told.kind in kinds.CUSTOM and not told.gone:
+            progress.delivered(told.key, told.version, loop.time())
         else:
-            progress.delivered(key, resource_version, loop.time())
-        queue.add(key)
+            progress.heard(loop.time())
+        inbox.hear(told)
 
     async with contextlib.AsyncExitStack() as parts:
         checker = parts.enter_context(Checker())
@@ -64,10 +70,10 @@ async def operate(
         await _check_kinds(cluster, stop)
         reconciler = Reconciler(
             cluster=cluster,
-            telemetry=telemetry,
+            eye=Eye(cluster, telemetry, seen, lambda: datetime.now(UTC), loop.time),
+            inbox=inbox,
             config=config,
             check=checker,
-            add=queue.add,
             now=lambda: datetime.now(UTC),
             clock=loop.time,
             metrics=metrics,

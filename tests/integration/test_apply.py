@@ -10,13 +10,16 @@ from typing import Any
 import pytest
 
 from llm_operator.core import kinds
+from llm_operator.core.actions import Apply, Plan
 from llm_operator.core.diff import differs
 from llm_operator.core.kinds import Kind
 from llm_operator.core.names import FIELD_MANAGER
 from llm_operator.core.observed import Children, Observed
 from llm_operator.core.plan import plan
 from llm_operator.shell.cluster import connect
-from llm_operator.shell.observe import observe
+from llm_operator.shell.execute import execute
+from llm_operator.shell.news import Seen
+from llm_operator.shell.observe import Eye
 from llm_operator.shell.queue import Key
 from tests.fakes.objects import llm_deployment, llm_prompt, operator_config
 from tests.fakes.telemetry import FakeTelemetry
@@ -65,11 +68,12 @@ def look(namespace: str, account: str, name: str) -> Callable[[], Observed]:
     async def once() -> Observed:
         cluster = await connect("llm-operator/look", account)
         try:
-            seen = await observe(cluster, FakeTelemetry(), Key("LLMDeployment", namespace, name))
+            eye = Eye(cluster, FakeTelemetry(), Seen(), lambda: datetime.now(UTC), lambda: 0.0)
+            look = await eye.look(Key("LLMDeployment", namespace, name))
         finally:
             await cluster.close()
-        assert seen is not None
-        return seen
+        assert look is not None
+        return look.observed
 
     return lambda: asyncio.run(once())
 
@@ -199,3 +203,23 @@ def without(found: Object, path: tuple[Any, ...]) -> Object | None:
     value = at[last]
     at[last] = {str: f"{value}-else", bool: not value, int: 1}.get(type(value), "else") if value != 1 else 2
     return wrong
+
+
+def test_an_apply_that_may_only_create_leaves_any_object_that_is_there_alone(look: Callable[[], Observed], account: str) -> None:
+    """Every kind: the version that no object has is refused where there is one; the lifecycle shows that it creates where there is none."""
+
+    async def once(manifests: list[Object]) -> list[str]:
+        cluster = await connect("llm-operator/apply", account)
+        try:
+            outcomes = [await execute(cluster, Plan(applies=(Apply(each, force=False),)), "", lambda *_: None) for each in manifests]
+        finally:
+            await cluster.close()
+        return [outcome.taken[1] for outcome in outcomes if outcome.taken]
+
+    wanted = desired(look())
+    before = live(look())
+    assert asyncio.run(once(list(wanted.values()))) == [name for _, name in wanted]
+    after = live(look())
+    assert {key: each["metadata"]["resourceVersion"] for key, each in after.items()} == {
+        key: each["metadata"]["resourceVersion"] for key, each in before.items()
+    }

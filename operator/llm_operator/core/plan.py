@@ -32,6 +32,8 @@ __all__ = ["Apply", "Decision", "Delete", "EventDraft", "Nudge", "Plan", "plan"]
 _STALLED_S = 30.0
 _COLLECTING_S = 1.0
 _PROMOTED_S = 0.1
+_ANSWERED_S = 0.3
+"""Once the status has the answer of a resolver, its Job goes."""
 _UNSETTLED_S = 5.0
 
 
@@ -97,7 +99,9 @@ def _next_look_s(found: Findings, summary: Summary) -> float | None:
         looks.append(found.target.look_s)
     if found.target.waiting is not None:
         looks.append(found.target.waiting.next_look_s)
-    if found.delivery.late or found.changes.applies:
+    if found.target.version is not None and found.target.jobs and not (found.changes.conflicts or found.changes.leaving):
+        looks.append(_ANSWERED_S)
+    if found.delivery.late or (found.changes.applies and found.world.pods):
         looks.append(_while_delivering(found.world, found.delivery, found.now))
     if found.target.version is not None and not summary.settled:
         looks.append(_STALLED_S if summary.stalled else _UNSETTLED_S)

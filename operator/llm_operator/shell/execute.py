@@ -2,13 +2,17 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from llm_operator.core import kinds, names
-from llm_operator.core.actions import Plan
-from llm_operator.shell.errors import ApiError, NotFoundError, RejectedError, TerminatingError
+from llm_operator.core.actions import Apply, Plan
+from llm_operator.core.kinds import Kind
+from llm_operator.shell.errors import ApiError, ConflictError, NotFoundError, RejectedError, TerminatingError
 from llm_operator.shell.logging import log
 from llm_operator.shell.ports import Cluster, Manifest
+
+_NEVER = "1"
+"""Versions are revisions of the whole store, and its first one has no objects in it."""
 
 Wrote = Callable[[str, str], None]
 """Called with kind and verb after each write that went through."""
@@ -22,38 +26,64 @@ class Refusal:
     message: str
 
 
-async def execute(cluster: Cluster, plan: Plan, namespace: str, wrote: Wrote) -> Refusal | None:
-    """Apply, delete and nudge; return the first refusal of the server.
+@dataclass
+class Outcome:
+    """What came of a plan: what the server stored, what it refused, and whose object is under a name that was to be used first."""
+
+    applied: list[Manifest] = field(default_factory=list)
+    refusal: Refusal | None = None
+    taken: tuple[Kind, str] | None = None
+
+
+async def execute(cluster: Cluster, plan: Plan, namespace: str, wrote: Wrote) -> Outcome:
+    """Apply, delete and nudge.
 
     A refused object does not keep the others from being applied, but nothing is deleted then: what is there may have to go on
-    in place of what was refused. Any other error ends the pass; the next one starts from what is then there.
+    in place of what was refused. At a name that is taken the work ends. Any other error ends the pass; the next one starts from what is
+    then there.
     """
-    refusal: Refusal | None = None
+    outcome = Outcome()
     for apply in plan.applies:
         try:
-            await cluster.apply(apply.object, force=apply.force)
+            live = await (_create(cluster, apply) if apply.first else cluster.apply(apply.object, force=apply.force))
         except TerminatingError:
             raise
         except RejectedError as error:
-            refusal = refusal or Refusal(f"{apply.kind.kind} {apply.name}", error.message)
-        else:
-            wrote(apply.kind.kind, "apply")
-    if refusal:
-        return refusal
+            outcome.refusal = outcome.refusal or Refusal(f"{apply.kind.kind} {apply.name}", error.message)
+            continue
+        if live is None:
+            outcome.taken = (apply.kind, apply.name)
+            return outcome
+        outcome.applied.append(live)
+        wrote(apply.kind.kind, "apply")
+    if outcome.refusal:
+        return outcome
     for delete in plan.deletes:
         await cluster.delete(delete.kind, namespace, delete.name, delete.uid)
         wrote(delete.kind.kind, "delete")
     for nudge in plan.nudges:
         await _nudge(cluster, namespace, nudge.pod_name, nudge.value, wrote)
-    return None
+    return outcome
 
 
-async def write_status(cluster: Cluster, observed: Manifest, status: Manifest, wrote: Wrote) -> bool:
+async def _create(cluster: Cluster, apply: Apply) -> Manifest | None:
+    """Apply an object that must not be there yet; return None if it is.
+
+    A version no object can have makes the server refuse an apply to anything that is there, and says nothing to one that creates.
+    """
+    manifest = {**apply.object, "metadata": {**apply.object["metadata"], "resourceVersion": _NEVER}}
+    try:
+        return await cluster.apply(manifest, force=False)
+    except ConflictError:
+        return None
+
+
+async def write_status(cluster: Cluster, observed: Manifest, status: Manifest, wrote: Wrote) -> Manifest | None:
     """Write the status if it is not what is there already, provided the object is still the one it was computed from."""
     if status == observed.get("status", {}):
-        return False
+        return None
     metadata = observed["metadata"]
-    await cluster.apply_status(
+    live = await cluster.apply_status(
         {
             "apiVersion": observed["apiVersion"],
             "kind": observed["kind"],
@@ -62,7 +92,7 @@ async def write_status(cluster: Cluster, observed: Manifest, status: Manifest, w
         }
     )
     wrote(observed["kind"], "status")
-    return True
+    return live
 
 
 async def write_events(cluster: Cluster, events: list[Manifest], wrote: Wrote) -> None:

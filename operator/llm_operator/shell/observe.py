@@ -1,57 +1,142 @@
-"""Looks at one LLMDeployment: live reads of it and of everything that carries its label, nothing remembered."""
+"""Looks at one LLMDeployment: live reads of it and of what carries its label."""
 
 import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
 
 from llm_operator.core import kinds, names
 from llm_operator.core.actions import Plan
+from llm_operator.core.clock import seconds_since
+from llm_operator.core.kinds import BY_KIND, Kind
 from llm_operator.core.observed import Children, Observed
 from llm_operator.shell.errors import NotFoundError
+from llm_operator.shell.news import Seen
 from llm_operator.shell.ports import Cluster, Manifest, Telemetry
 from llm_operator.shell.queue import Key
 
+Objects = Mapping[Kind, tuple[Manifest, ...]]
 
-async def observe(cluster: Cluster, telemetry: Telemetry, key: Key) -> Observed | None:
-    """Return what there is of a deployment, or None when it is gone or going: its children go with it."""
-    try:
-        deployment = await cluster.get(kinds.LLM_DEPLOYMENT, key.namespace, key.name)
-    except NotFoundError:
-        return None
-    if "deletionTimestamp" in deployment["metadata"]:
-        return None
-    labels = selector(key.name)
-    wanted = (*kinds.CHILDREN, kinds.POD)
-    listed = await asyncio.gather(*(cluster.list(kind, key.namespace, labels=labels) for kind in wanted))
-    found = {kind: tuple(objects) for kind, objects in zip(wanted, listed, strict=True)}
-    pods = tuple(pod for pod in found[kinds.POD] if names.LABEL_ENGINE in pod["metadata"]["labels"])
-    running = [pod for pod in pods if pod.get("status", {}).get("phase") == "Running"]
-    return Observed(
-        deployment=deployment,
-        prompt=await _prompt(cluster, deployment),
-        children=Children(
-            deployments=found[kinds.DEPLOYMENT],
-            services=found[kinds.SERVICE],
-            config_maps=found[kinds.CONFIG_MAP],
-            controller_revisions=found[kinds.CONTROLLER_REVISION],
-            jobs=found[kinds.JOB],
-            pdbs=found[kinds.POD_DISRUPTION_BUDGET],
-            network_policies=found[kinds.NETWORK_POLICY],
-        ),
-        pods=pods,
-        job_pods=tuple(pod for pod in found[kinds.POD] if names.LABEL_ENGINE not in pod["metadata"]["labels"]),
-        reports=await telemetry.reports(running),
-    )
+EVERYTHING: frozenset[Kind] = frozenset({*kinds.CHILDREN, kinds.POD, kinds.LLM_PROMPT})
+RUNNING: frozenset[Kind] = frozenset({kinds.DEPLOYMENT, kinds.POD})
+"""What changes by itself while a deployment comes up."""
+_NEW_S = 60.0
+_RESOLVING: frozenset[Kind] = frozenset({kinds.JOB, kinds.POD})
 
 
-async def taken(cluster: Cluster, plan: Plan) -> tuple[Manifest, ...]:
-    """Return what is there already under names that the plan is about to use for the first time."""
-    found = []
-    for apply in plan.applies:
-        if apply.first:
+@dataclass(frozen=True)
+class Look:
+    """One look. Of the kinds in ``read`` it has what there is; of the others what an earlier look read or a write of ours left.
+
+    ``whole_at`` is when everything was last read.
+    """
+
+    observed: Observed
+    objects: Objects
+    read: frozenset[Kind]
+    whole_at: float
+
+    def backs(self, plan: Plan) -> bool:
+        """Return whether every write of a plan rests on what was read for it. A creation does: the server refuses it where it is wrong."""
+        changed = {each.kind for each in plan.applies if not each.first} | {each.kind for each in plan.deletes}
+        return (changed | {kinds.POD} if plan.nudges else changed) <= self.read
+
+    def after(self, plan: Plan, applied: Iterable[Manifest]) -> "Look":
+        """Return what there is after a plan was carried out; ``applied`` is what the server answered."""
+        objects = dict(self.objects)
+        for delete in plan.deletes:
+            objects[delete.kind] = tuple(each for each in objects.get(delete.kind, ()) if each["metadata"]["name"] != delete.name)
+        for live in applied:
+            kind, name = BY_KIND[live["kind"]], live["metadata"]["name"]
+            objects[kind] = (*(each for each in objects.get(kind, ()) if each["metadata"]["name"] != name), live)
+        return replace(self, objects=objects)
+
+
+@dataclass
+class Eye:
+    """Looks, and remembers of what it read only the versions: so that the watch's own report of it is known to be no news."""
+
+    cluster: Cluster
+    telemetry: Telemetry
+    seen: Seen
+    now: Callable[[], datetime]
+    clock: Callable[[], float]
+
+    async def look(self, key: Key, earlier: Look | None = None, heard: frozenset[Kind] | None = None) -> Look | None:
+        """Return what there is of a deployment, or None when it is gone or going: its children go with it.
+
+        Where ``heard`` says of which kinds there is news, an earlier look is enough for the others; without news those kinds are read that
+        change by themselves. Of a deployment that was just made and has no status yet nothing can be there, so nothing is read.
+        """
+        try:
+            deployment = await self.cluster.get(kinds.LLM_DEPLOYMENT, key.namespace, key.name)
+        except NotFoundError:
+            return None
+        if "deletionTimestamp" in deployment["metadata"]:
+            return None
+        self.seen.note(kinds.LLM_DEPLOYMENT, deployment)
+        if heard is not None and earlier is None and self._is_new(deployment):
+            earlier = Look(Observed(deployment), {}, frozenset(), self.clock())
+        read = EVERYTHING if earlier is None or heard is None else _again(earlier, deployment, heard)
+        found = {**(earlier.objects if earlier else {}), **await self._read(key.namespace, deployment, read)}
+        whole_at = self.clock() if earlier is None or read == EVERYTHING else earlier.whole_at
+        return Look(await self.assemble(deployment, found), found, read, whole_at)
+
+    async def assemble(self, deployment: Manifest, found: Objects) -> Observed:
+        """Return what a plan looks at: a deployment, its objects, and what its sidecars say."""
+        pods = [pod for pod in found.get(kinds.POD, ()) if names.LABEL_ENGINE in pod["metadata"]["labels"]]
+        return Observed(
+            deployment=deployment,
+            prompt=next(iter(found.get(kinds.LLM_PROMPT, ())), None),
+            children=Children(
+                deployments=found.get(kinds.DEPLOYMENT, ()),
+                services=found.get(kinds.SERVICE, ()),
+                config_maps=found.get(kinds.CONFIG_MAP, ()),
+                controller_revisions=found.get(kinds.CONTROLLER_REVISION, ()),
+                jobs=found.get(kinds.JOB, ()),
+                pdbs=found.get(kinds.POD_DISRUPTION_BUDGET, ()),
+                network_policies=found.get(kinds.NETWORK_POLICY, ()),
+            ),
+            pods=tuple(pods),
+            job_pods=tuple(pod for pod in found.get(kinds.POD, ()) if names.LABEL_ENGINE not in pod["metadata"]["labels"]),
+            reports=await self.telemetry.reports(pod for pod in pods if pod.get("status", {}).get("phase") == "Running"),
+        )
+
+    async def _read(self, namespace: str, deployment: Manifest, read: Iterable[Kind]) -> dict[Kind, tuple[Manifest, ...]]:
+        wanted = list(read)
+        listed = await asyncio.gather(*(self._of_kind(kind, namespace, deployment) for kind in wanted))
+        return dict(zip(wanted, listed, strict=True))
+
+    async def _of_kind(self, kind: Kind, namespace: str, deployment: Manifest) -> tuple[Manifest, ...]:
+        if kind == kinds.LLM_PROMPT:
+            return await self._prompt(namespace, prompt_name(deployment))
+        listed = await self.cluster.list(kind, namespace, labels=selector(deployment["metadata"]["name"]))
+        for each in listed:
+            self.seen.note(kind, each)
+        return tuple(listed)
+
+    async def _prompt(self, namespace: str, name: str | None) -> tuple[Manifest, ...]:
+        if name is None:
+            return ()
+        try:
+            return (await self.cluster.get(kinds.LLM_PROMPT, namespace, name),)
+        except NotFoundError:
+            return ()
+
+    def _is_new(self, deployment: Manifest) -> bool:
+        age_s = seconds_since(deployment["metadata"].get("creationTimestamp"), self.now())
+        return "status" not in deployment and age_s < _NEW_S
+
+    async def find(self, namespace: str, wanted: Iterable[tuple[Kind, str]]) -> tuple[Manifest, ...]:
+        """Return those of some objects that are there, whosever they are."""
+        found = []
+        for kind, name in wanted:
             try:
-                found.append(await cluster.get(apply.kind, apply.object["metadata"]["namespace"], apply.name))
+                found.append(await self.cluster.get(kind, namespace, name))
             except NotFoundError:
                 continue
-    return tuple(found)
+        return tuple(found)
 
 
 def selector(deployment: str) -> str:
@@ -59,17 +144,19 @@ def selector(deployment: str) -> str:
     return ",".join(f"{label}={value}" for label, value in names.managed_labels(deployment).items())
 
 
-def prompt_name(deployment: Manifest) -> str | None:
+def prompt_name(deployment: Mapping[str, Any]) -> str | None:
     """Return the name of the LLMPrompt a deployment refers to."""
     name = ((deployment.get("spec", {}).get("prompt") or {}).get("ref") or {}).get("name")
     return str(name) if name else None
 
 
-async def _prompt(cluster: Cluster, deployment: Manifest) -> Manifest | None:
-    name = prompt_name(deployment)
-    if name is None:
-        return None
-    try:
-        return await cluster.get(kinds.LLM_PROMPT, deployment["metadata"]["namespace"], name)
-    except NotFoundError:
-        return None
+def _again(earlier: Look, deployment: Manifest, heard: frozenset[Kind]) -> frozenset[Kind]:
+    """Return which kinds to read again."""
+    read = heard & EVERYTHING
+    if not heard and earlier.read:
+        read |= RUNNING
+    if earlier.objects.get(kinds.JOB):
+        read |= _RESOLVING
+    if kinds.LLM_PROMPT not in earlier.objects or prompt_name(deployment) != prompt_name(earlier.observed.deployment):
+        read |= {kinds.LLM_PROMPT}
+    return read

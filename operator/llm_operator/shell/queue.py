@@ -7,7 +7,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
+SOON_S = 0.1
+"""What is applied together arrives together: a first look waits that long for the rest."""
 DEBOUNCE_S = 0.5
+"""Time between the beginnings of two looks at one key, unless the first one asked for the second."""
 FIRST_BACKOFF_S = 1.0
 BACKOFF_CAP_S = 300.0
 _JITTER = 0.1
@@ -50,7 +53,12 @@ class Schedule(Generic[K]):
     _heap: list[tuple[float, int, K]] = field(default_factory=list)
     _working: set[K] = field(default_factory=set)
     _failures: dict[K, int] = field(default_factory=dict)
+    _began: dict[K, float] = field(default_factory=dict)
     _pushed: int = 0
+
+    def hear(self, key: K, now: float) -> None:
+        """Make a key due because something was heard of it: soon, or when it was just looked at, together with what else is heard."""
+        self.add(key, max(now + SOON_S, self._began.get(key, now - DEBOUNCE_S) + DEBOUNCE_S))
 
     def add(self, key: K, at: float) -> None:
         """Make a key due at a time, or leave it if it is due earlier already."""
@@ -73,6 +81,7 @@ class Schedule(Generic[K]):
         key = heapq.heappop(self._heap)[2]
         del self._due[key]
         self._working.add(key)
+        self._began = {each: at for each, at in self._began.items() if at > now - DEBOUNCE_S} | {key: now}
         return key
 
     def done(self, key: K, result: Result, now: float) -> None:
@@ -109,8 +118,13 @@ class WorkQueue:
         self._changed = asyncio.Event()
         self._closed = False
 
-    def add(self, key: Key, delay_s: float = DEBOUNCE_S) -> None:
-        """Ask for a look at a key; what comes within the delay counts as one."""
+    def hear(self, key: Key) -> None:
+        """Ask for a look at a key of which something was heard; what comes within a moment counts as one."""
+        self._schedule.hear(key, self._clock())
+        self._changed.set()
+
+    def add(self, key: Key, delay_s: float) -> None:
+        """Ask for a look at a key after a delay."""
         self._schedule.add(key, self._clock() + delay_s)
         self._changed.set()
 

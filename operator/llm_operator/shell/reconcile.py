@@ -10,6 +10,7 @@ from datetime import datetime
 from llm_operator.api.config import OperatorConfig
 from llm_operator.core import kinds
 from llm_operator.core.actions import Decision, Plan
+from llm_operator.core.kinds import BY_KIND, Kind
 from llm_operator.core.observed import Observed
 from llm_operator.core.plan import plan
 from llm_operator.core.plan_prompt import plan_prompt
@@ -17,41 +18,54 @@ from llm_operator.core.prompts import Check
 from llm_operator.shell import prompts
 from llm_operator.shell.errors import ConflictError, NotFoundError, RejectedError, TerminatingError, TransientError
 from llm_operator.shell.events import event
-from llm_operator.shell.execute import execute, write_events, write_status
+from llm_operator.shell.execute import Outcome, execute, write_events, write_status
+from llm_operator.shell.inbox import Heard, Inbox
 from llm_operator.shell.logging import log
+from llm_operator.shell.looks import Looks
 from llm_operator.shell.metrics import Metrics
-from llm_operator.shell.observe import observe, prompt_name, taken
-from llm_operator.shell.ports import Cluster, Manifest, Telemetry
+from llm_operator.shell.observe import Eye, Look, prompt_name
+from llm_operator.shell.ports import Cluster, Manifest
 from llm_operator.shell.queue import Key, Result
 from llm_operator.shell.refusal import REASON, refused
+
+_TRIES = 12
+"""Looks in one pass: one more for a plan that needs to see everything, and one for each name that is taken."""
 
 
 @dataclass
 class Reconciler:
-    """Works on keys; everything it needs to know of the world comes through its two ports and the time."""
+    """Works on keys; everything it needs to know of the world comes through its ports and the time."""
 
     cluster: Cluster
-    telemetry: Telemetry
+    eye: Eye
+    inbox: Inbox
     config: OperatorConfig
     check: Check
-    add: Callable[[Key], None]
     now: Callable[[], datetime]
     clock: Callable[[], float]
     metrics: Metrics
     instance: str
     _said: dict[Key, tuple[Decision, ...]] = field(default_factory=dict)
+    _taken: dict[Key, set[tuple[Kind, str]]] = field(default_factory=dict)
+    _looks: Looks = field(default_factory=Looks)
 
     async def __call__(self, key: Key) -> Result:
         """Look at a key and never raise: what goes wrong is logged, counted and tried again."""
         began = self.clock()
-        word, result = await self._guarded(key)
+        heard = self.inbox.begin(key)
+        try:
+            word, result = await self._guarded(key, heard)
+        finally:
+            self.inbox.end(key)
         self.metrics.reconciled(key.kind, word, self.clock() - began)
+        if result.failed:
+            self._looks.forget(key)
+            self.inbox.doubt(key)
         return result
 
-    async def _guarded(self, key: Key) -> tuple[str, Result]:
-        look = self._llm_deployment if key.kind == kinds.LLM_DEPLOYMENT.kind else self._llm_prompt
+    async def _guarded(self, key: Key, heard: Heard | None) -> tuple[str, Result]:
         try:
-            result = await look(key)
+            result = await (self._llm_deployment(key, heard) if key.kind == kinds.LLM_DEPLOYMENT.kind else self._llm_prompt(key))
         except TerminatingError:
             return "terminating", Result()  # everything in it is going, nothing can come
         except (ConflictError, NotFoundError) as error:
@@ -68,21 +82,51 @@ class Reconciler:
             return "bug", Result(failed=True)
         return ("rejected" if result.failed else "ok"), result
 
-    async def _llm_deployment(self, key: Key) -> Result:
-        observed = await observe(self.cluster, self.telemetry, key)
-        if observed is None:
-            self._said.pop(key, None)
-            await self._tell_prompts(key, None)
-            return Result()
-        decided = await self._decide(observed)
-        if found := await taken(self.cluster, decided):
-            decided = await self._decide(replace(observed, foreign=found))
-        self._say(key, decided)
-        refusal = await execute(self.cluster, decided, key.namespace, self.metrics.wrote)
+    async def _llm_deployment(self, key: Key, heard: Heard | None) -> Result:
+        if key in self._taken:
+            heard = None
+        look = await self._look(key, None if heard is None else self._looks.earlier(key, self.clock()), heard)
+        for _ in range(_TRIES):
+            if look is None:
+                return await self._gone(key)
+            decided = await self._decide(look.observed)
+            if look.backs(decided):
+                self._say(key, decided)
+                outcome = await execute(self.cluster, decided, key.namespace, self.metrics.wrote)
+                if outcome.taken is None:
+                    return await self._done(key, look, decided, outcome)
+                self._taken.setdefault(key, set()).add(outcome.taken)
+            look = await self._look(key)
+        return Result(failed=True)
+
+    async def _look(self, key: Key, earlier: Look | None = None, heard: Heard | None = None) -> Look | None:
+        """Look at a deployment, and at what is there under those of its names that were found taken."""
+        look = await self.eye.look(key, earlier, heard)
+        if look is None or key not in self._taken:
+            return look
+        foreign = await self.eye.find(key.namespace, sorted(self._taken.pop(key), key=str))
+        if foreign:
+            self._taken[key] = {(BY_KIND[each["kind"]], each["metadata"]["name"]) for each in foreign}
+        return replace(look, observed=replace(look.observed, foreign=foreign))
+
+    async def _gone(self, key: Key) -> Result:
+        self._said.pop(key, None)
+        self._taken.pop(key, None)
+        self._looks.forget(key)
+        self.inbox.absent(key)
+        await self._tell_prompts(key, None)
+        return Result()
+
+    async def _done(self, key: Key, look: Look, decided: Plan, outcome: Outcome) -> Result:
+        """Remember what was written, and report."""
+        for live in outcome.applied:
+            self.eye.seen.note(BY_KIND[live["kind"]], live)
+        self._looks.keep(key, look.after(decided, outcome.applied))
+        refusal = outcome.refusal
         if refusal:
             log(logging.WARNING, f"{refusal.what} refused: {refusal.message}", deployment=str(key), reason=REASON)
-            decided = refused(decided, observed.deployment, refusal, self.now())
-        await self._report(observed, decided)
+            decided = refused(decided, look.observed.deployment, refusal, self.now())
+        await self._report(look.observed, decided)
         return Result(next_look_s=decided.next_look_s, failed=refusal is not None)
 
     async def _decide(self, observed: Observed) -> Plan:
@@ -92,19 +136,21 @@ class Reconciler:
     async def _report(self, observed: Observed, decided: Plan) -> None:
         """Write the status, and only when it went through tell of what changed."""
         about = observed.deployment
-        if await write_status(self.cluster, about, decided.status, self.metrics.wrote):
+        if live := await write_status(self.cluster, about, decided.status, self.metrics.wrote):
+            self.eye.seen.note(kinds.LLM_DEPLOYMENT, live)
             said = [event(about, draft, self.instance, self.now()) for draft in decided.events]
             await write_events(self.cluster, said, self.metrics.wrote)
             _tell(about, decided.status)
-        if about["metadata"]["generation"] != about.get("status", {}).get("observedGeneration"):
+        known, name = about.get("status", {}).get("observedGeneration"), prompt_name(about)
+        if about["metadata"]["generation"] != known and (name or known is not None):
             metadata = about["metadata"]
-            await self._tell_prompts(Key(about["kind"], metadata["namespace"], metadata["name"]), prompt_name(about))
+            await self._tell_prompts(Key(about["kind"], metadata["namespace"], metadata["name"]), name)
 
     async def _tell_prompts(self, key: Key, refers_to: str | None) -> None:
         """Ask for a look at every prompt that is wrong about who uses it."""
         listed = await self.cluster.list(kinds.LLM_PROMPT, key.namespace)
         for name in prompts.outdated(listed, key.name, refers_to):
-            self.add(Key(kinds.LLM_PROMPT.kind, key.namespace, name))
+            self.inbox.ask(Key(kinds.LLM_PROMPT.kind, key.namespace, name))
 
     async def _llm_prompt(self, key: Key) -> Result:
         deployments = await self.cluster.list(kinds.LLM_DEPLOYMENT, key.namespace)
@@ -122,7 +168,7 @@ class Reconciler:
 
     def _add_users(self, key: Key, users: list[str]) -> None:
         for user in users:
-            self.add(Key(kinds.LLM_DEPLOYMENT.kind, key.namespace, user))
+            self.inbox.ask(Key(kinds.LLM_DEPLOYMENT.kind, key.namespace, user), kinds.LLM_PROMPT)
 
     def _say(self, key: Key, decided: Plan) -> None:
         """Log what was decided: at INFO what was not decided the last time."""

@@ -6,19 +6,19 @@ there at its start, and ours must not be among them. Only ``on.event`` handlers 
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Collection, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import kopf
 
 from llm_operator.core import kinds, names
-from llm_operator.core.kinds import Kind
+from llm_operator.core.kinds import BY_KIND, Kind
 from llm_operator.shell.cluster import GOODBYE_S, Credentials
+from llm_operator.shell.news import Hint, hint
 from llm_operator.shell.queue import Key
 
-Deliver = Callable[[Key, str | None], None]
-"""Called with a key, and for a custom resource that still exists with its resourceVersion."""
+Deliver = Callable[[Hint], None]
 
 _RELOGIN = timedelta(minutes=10)
 _IDENTITY: Any = "llm-operator"
@@ -78,23 +78,25 @@ class Watch:
             asked = asyncio.run_coroutine_threadsafe(_awaited(self._credentials), ours)
             return connection_info(await asyncio.wrap_future(asked), datetime.now(UTC))
 
-        async def handle(body: kopf.Body, resource: kopf.Resource, event: kopf.RawEvent, **_: Any) -> None:
-            key = key_of(resource.kind or "", body)
+        async def handle(resource: kopf.Resource, event: kopf.RawEvent, **_: Any) -> None:
+            kind, body = BY_KIND[resource.kind or ""], event["object"]
+            key = key_of(kind, body)
             if key:
-                alive = resource.group == names.GROUP and event["type"] != "DELETED"
-                ours.call_soon_threadsafe(self._deliver, key, body.metadata["resourceVersion"] if alive else None)
+                ours.call_soon_threadsafe(self._deliver, hint(key, kind, body, gone=event["type"] == "DELETED"))
 
         for kind in (*kinds.CUSTOM, *kinds.WATCHED):
             kopf.on.event(kind.group, kind.version, kind.plural, registry=registry, id="enqueue")(handle)
         return registry
 
 
-def key_of(kind: str, body: kopf.Body) -> Key | None:
-    """Return the custom resource an event is about; a child says by label whose it is."""
-    if kind in {custom.kind for custom in kinds.CUSTOM}:
-        return Key(kind, body.metadata["namespace"], body.metadata["name"])
-    deployment = body.metadata.labels.get(names.LABEL_DEPLOYMENT)
-    return Key(kinds.LLM_DEPLOYMENT.kind, body.metadata["namespace"], deployment) if deployment else None
+def key_of(kind: Kind, body: Mapping[str, Any]) -> Key | None:
+    """Return the custom resource an event is about; a child says by label whose it is, or without one by its owner."""
+    metadata = body["metadata"]
+    if kind in kinds.CUSTOM:
+        return Key(kind.kind, metadata["namespace"], metadata["name"])
+    owners = (each["name"] for each in metadata.get("ownerReferences") or [] if each.get("kind") == kinds.LLM_DEPLOYMENT.kind)
+    deployment = (metadata.get("labels") or {}).get(names.LABEL_DEPLOYMENT) or next(owners, None)
+    return Key(kinds.LLM_DEPLOYMENT.kind, metadata["namespace"], deployment) if deployment else None
 
 
 def settings() -> kopf.OperatorSettings:

@@ -42,7 +42,9 @@ async def test_a_plan_is_carried_out_in_its_order(cluster: FakeCluster, wrote: l
         deletes=(Delete(kinds.CONFIG_MAP, "old", old["metadata"]["uid"], "surplus"),),
         nudges=(Nudge("p", 7, "7-1"),),
     )
-    assert await execute(cluster, plan, "ns", lambda *call: wrote.append(call)) is None
+    outcome = await execute(cluster, plan, "ns", lambda *call: wrote.append(call))
+    assert (outcome.refusal, outcome.taken) == (None, None)
+    assert [live["metadata"]["name"] for live in outcome.applied] == ["b", "a"]
     assert [(call.verb, call.name) for call in cluster.writes] == [("apply", "b"), ("apply", "a"), ("delete", "old"), ("annotate", "p")]
     assert wrote == [("ConfigMap", "apply"), ("ConfigMap", "apply"), ("ConfigMap", "delete"), ("Pod", "annotate")]
     nudged = cluster.find(kinds.POD, "p")
@@ -57,7 +59,7 @@ async def test_after_a_refusal_the_other_objects_are_applied_but_nothing_is_dele
         applies=(Apply(config_map("a"), force=False), Apply(config_map("b"), force=False)),
         deletes=(Delete(kinds.CONFIG_MAP, "old", old["metadata"]["uid"], "surplus"),),
     )
-    assert await execute(cluster, plan, "ns", lambda *_: None) == Refusal("ConfigMap a", "denied by policy")
+    assert (await execute(cluster, plan, "ns", lambda *_: None)).refusal == Refusal("ConfigMap a", "denied by policy")
     assert cluster.find(kinds.CONFIG_MAP, "b") is not None
     assert cluster.find(kinds.CONFIG_MAP, "old") is not None
 
@@ -66,18 +68,31 @@ async def test_after_a_refusal_the_other_objects_are_applied_but_nothing_is_dele
     "error", [errors.ConflictError(409, "", "changed"), errors.TransientError(503, "", "later"), errors.TerminatingError(403, "", "going")]
 )
 async def test_any_other_error_ends_the_pass(cluster: FakeCluster, error: errors.ApiError) -> None:
+    live = cluster.put(config_map("a"))
     cluster.faults.append(refusing("a", error))
     with pytest.raises(type(error)):
-        await execute(
-            cluster, Plan(applies=(Apply(config_map("a"), force=False), Apply(config_map("b"), force=False))), "ns", lambda *_: None
-        )
+        await execute(cluster, Plan(applies=(Apply(live, force=True), Apply(config_map("b"), force=False))), "ns", lambda *_: None)
     assert cluster.find(kinds.CONFIG_MAP, "b") is None
+
+
+async def test_a_first_apply_never_touches_what_is_there(cluster: FakeCluster) -> None:
+    theirs = cluster.put(config_map("a", theirs="1"))
+    plan = Plan(applies=(Apply(config_map("a", ours="1"), force=False), Apply(config_map("b"), force=False)))
+    outcome = await execute(cluster, plan, "ns", lambda *_: None)
+    assert outcome.taken == (kinds.CONFIG_MAP, "a")
+    assert cluster.find(kinds.CONFIG_MAP, "a") == theirs
+    assert cluster.find(kinds.CONFIG_MAP, "b") is None, "half a deployment helps nobody"
+
+
+async def test_a_first_apply_asks_nothing_before_it_writes(cluster: FakeCluster) -> None:
+    await execute(cluster, Plan(applies=(Apply(config_map("a"), force=False),)), "ns", lambda *_: None)
+    assert [call.verb for call in cluster.calls] == ["apply"]
 
 
 @pytest.mark.parametrize("error", [NO, errors.ForbiddenError(403, "", "no right"), errors.NotFoundError(404, "", "gone")])
 async def test_without_the_right_or_the_pod_a_nudge_is_left_out(cluster: FakeCluster, error: errors.ApiError) -> None:
     cluster.faults.append(Fault(error, lambda call: call == Call("annotate", "Pod", "p")))
-    assert await execute(cluster, Plan(nudges=(Nudge("p", 7, "7"),)), "ns", lambda *_: None) is None
+    assert (await execute(cluster, Plan(nudges=(Nudge("p", 7, "7"),)), "ns", lambda *_: None)).refusal is None
     assert cluster.faults[0].fired == 1
 
 

@@ -109,6 +109,18 @@ def test_an_event_does_not_wait_for_the_backoff_of_an_earlier_failure() -> None:
     assert schedule.next_due() == 0.5
 
 
+def test_the_first_news_of_a_key_is_looked_at_soon_and_what_follows_half_a_second_after_that() -> None:
+    schedule: Schedule[str] = Schedule(no_jitter)
+    schedule.hear("a", 10.0)
+    schedule.hear("a", 10.05)
+    assert schedule.next_due() == 10.1
+    assert schedule.take(10.1) == "a"
+    schedule.hear("a", 10.2)
+    schedule.hear("a", 10.3)
+    schedule.done("a", Result(), 10.3)
+    assert schedule.next_due() == 10.6
+
+
 class Handler:
     """Records who was worked on, how often at once, and lets a test hold it."""
 

@@ -11,7 +11,10 @@ import pytest
 from llm_operator.core import kinds, names
 from llm_operator.core.observed import SidecarReport
 from llm_operator.shell import errors
+from llm_operator.shell.inbox import Inbox
 from llm_operator.shell.metrics import Metrics
+from llm_operator.shell.news import Seen, hint
+from llm_operator.shell.observe import Eye
 from llm_operator.shell.ports import Manifest
 from llm_operator.shell.queue import Key, Result
 from llm_operator.shell.reconcile import Reconciler
@@ -36,6 +39,8 @@ class World:
     moment: datetime
 
     async def look(self, key: Key = CHAT) -> Result:
+        """Look at everything of a key, as after a start."""
+        self.reconciler.inbox.doubt(key)
         return await self.reconciler(key)
 
     async def settle(self, looks: int = 8) -> Result:
@@ -83,12 +88,13 @@ class World:
 def world() -> World:
     added: list[Key] = []
     cluster, telemetry = FakeCluster(), FakeTelemetry()
+    seen = Seen()
     reconciler = Reconciler(
         cluster=cluster,
-        telemetry=telemetry,
+        eye=Eye(cluster, telemetry, seen, lambda: made.moment, lambda: 0.0),
+        inbox=Inbox(added.append, seen),
         config=operator_config(),
         check=check,
-        add=added.append,
         now=lambda: made.moment,
         clock=lambda: 0.0,
         metrics=Metrics(),
@@ -223,7 +229,8 @@ async def test_whatever_write_fails_the_end_is_the_same(world: World, error: err
     while True:
         disturbed = FakeCluster(faults=[Fault(error, nth_write(writes), after=after)])
         other = dataclasses.replace(world, cluster=disturbed, telemetry=FakeTelemetry())
-        other.reconciler = dataclasses.replace(world.reconciler, cluster=disturbed, telemetry=other.telemetry)
+        eye = dataclasses.replace(world.reconciler.eye, cluster=disturbed, telemetry=other.telemetry)
+        other.reconciler = dataclasses.replace(world.reconciler, cluster=disturbed, eye=eye)
         disturbed.put(llm_deployment() | {"metadata": {"name": "chat", "namespace": "ns", "uid": "uid-1"}})
         await other.settle(12)
         assert {each for each in disturbed.objects if each[0] != "Event"} == {each for each in undisturbed if each[0] != "Event"}
@@ -382,3 +389,106 @@ async def test_figures_count_looks_by_how_they_ended(world: World) -> None:
     assert 'llm_operator_reconcile_seconds_count{kind="LLMDeployment",result="ok"} 1.0' in figures
     assert 'llm_operator_reconcile_seconds_count{kind="LLMDeployment",result="transient"} 1.0' in figures
     assert 'llm_operator_writes_total{kind="LLMDeployment",verb="status"} 1.0' in figures
+
+
+# What is read
+
+
+def reads(world: World) -> list[tuple[str, str]]:
+    found = [(call.verb, call.kind) for call in world.cluster.calls if not call.writes]
+    world.cluster.calls.clear()
+    return found
+
+
+async def heard(world: World, *kinds_heard: kinds.Kind) -> Result:
+    """Look as after events about some kinds."""
+    for kind in kinds_heard:
+        world.reconciler.inbox.ask(CHAT, kind)
+    return await world.reconciler(CHAT)
+
+
+def just_made() -> Manifest:
+    made = llm_deployment()
+    return made | {"metadata": {**made["metadata"], "creationTimestamp": "2026-01-01T00:00:00Z"}}
+
+
+async def test_of_a_deployment_that_was_just_made_nothing_but_itself_is_read(world: World) -> None:
+    world.cluster.put(just_made())
+    await heard(world, kinds.LLM_DEPLOYMENT)
+    assert reads(world) == [("get", "LLMDeployment")]
+    assert world.cluster.all(kinds.JOB)
+
+
+async def test_a_deployment_that_lost_its_status_is_looked_at_whole(world: World) -> None:
+    world.cluster.put(just_made())
+    world.moment += timedelta(hours=1)
+    await heard(world, kinds.LLM_DEPLOYMENT)
+    assert len(reads(world)) > len(kinds.CHILDREN)
+
+
+async def test_while_pods_come_up_only_they_and_their_deployment_are_read(world: World) -> None:
+    world.cluster.put(just_made())
+    await heard(world, kinds.LLM_DEPLOYMENT)
+    world._controllers()
+    await heard(world, kinds.POD)
+    world._controllers()
+    await heard(world, kinds.POD)  # the resolver goes
+    reads(world)
+    await heard(world)
+    assert sorted(reads(world)) == [("get", "LLMDeployment"), ("list", "Deployment"), ("list", "Pod")]
+    await heard(world, kinds.POD)
+    assert sorted(reads(world)) == [("get", "LLMDeployment"), ("list", "Pod")]
+
+
+async def test_the_whole_life_of_a_first_revision_takes_few_requests(world: World) -> None:
+    world.cluster.put(just_made())
+    await heard(world, kinds.LLM_DEPLOYMENT)
+    for _ in range(6):
+        world._controllers()
+        world.moment += timedelta(seconds=1)
+        await heard(world, kinds.POD)
+    assert world.status()["phase"] == "Ready"
+    counted = [call for call in world.cluster.calls if call.kind not in {"Event", "Job"}]
+    assert len([call for call in counted if call.writes]) <= 12
+    assert len(counted) <= 28
+
+
+async def test_a_write_never_rests_on_what_was_not_read_for_it(world: World) -> None:
+    world.cluster.put(llm_deployment())
+    await world.settle()
+    world.cluster.edit(kinds.POD_DISRUPTION_BUDGET, "chat", lambda live: live["spec"].update(maxUnavailable=9))
+    world.cluster.edit(kinds.LLM_DEPLOYMENT, "chat", lambda live: live["spec"].update(prompt={"inline": {"system": "Be kind."}}))
+    await heard(world, kinds.LLM_DEPLOYMENT)
+    (budget,) = world.cluster.all(kinds.POD_DISRUPTION_BUDGET)
+    assert budget["spec"]["maxUnavailable"] == 1, "the new table needed a whole look, and that one saw the budget too"
+
+
+async def test_what_a_new_deployment_finds_under_its_names_is_seen_before_anything_is_touched(world: World) -> None:
+    world.cluster.put(just_made())
+    await world.settle()
+    lost = world.cluster.edit(kinds.LLM_DEPLOYMENT, "chat", lambda live: live.pop("status"))
+    world.reconciler._looks.forget(CHAT)
+    assert "status" not in lost
+    for _ in range(4):
+        await heard(world, kinds.LLM_DEPLOYMENT)
+        world._controllers()
+        world.moment += timedelta(seconds=1)
+    assert world.status()["phase"] == "Ready"
+
+
+async def test_after_a_failed_look_everything_is_read(world: World) -> None:
+    world.cluster.put(just_made())
+    await heard(world, kinds.LLM_DEPLOYMENT)
+    world.cluster.faults.append(Fault(errors.TransientError(503, "", "later"), lambda call: call.verb == "list"))
+    assert (await heard(world, kinds.POD)).failed
+    reads(world)
+    await heard(world, kinds.POD)
+    assert len(reads(world)) > len(kinds.CHILDREN)
+
+
+async def test_our_own_writes_are_no_news(world: World) -> None:
+    world.cluster.put(just_made())
+    await heard(world, kinds.LLM_DEPLOYMENT)
+    live = world.cluster.find(kinds.LLM_DEPLOYMENT, "chat")
+    assert live is not None
+    assert not world.reconciler.eye.seen.is_news(hint(CHAT, kinds.LLM_DEPLOYMENT, live, gone=False))

@@ -1,0 +1,116 @@
+"""What of a watch is news: an event that tells nothing a look has not read, or nothing a plan looks at, leads to no look.
+
+This forgets nothing that matters: an event that is dropped in error is made good by the resync, like one that was lost on the way.
+"""
+
+from collections import OrderedDict
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from llm_operator.core import kinds
+from llm_operator.core.kinds import Kind
+from llm_operator.shell.queue import Key
+
+_REMEMBERED = 100_000
+_REVISION_ANNOTATION = "deployment.kubernetes.io/revision"
+_BLANK = "blank"
+"""What is to be seen of a pod of which nobody has said anything yet."""
+_ON_ITS_WAY = frozenset({"ContainerCreating", "PodInitializing"})
+
+
+class Hint(NamedTuple):
+    """One event: whose object it is about, which version of which object, and what of it a plan would look at."""
+
+    key: Key
+    kind: Kind
+    uid: str
+    version: str
+    content: Hashable
+    gone: bool = False
+
+
+def hint(key: Key, kind: Kind, body: Mapping[str, Any], *, gone: bool) -> Hint:
+    """Return what an event tells."""
+    metadata = body["metadata"]
+    ends = gone and kind == kinds.POD and _is_resolver(body)  # its answer was read before it went, or its Job is asked for it
+    return Hint(key, kind, metadata["uid"], metadata["resourceVersion"], _BLANK if ends else content(kind, body), gone)
+
+
+def content(kind: Kind, body: Mapping[str, Any]) -> Hashable:
+    """Return what of an object a plan looks at, where that is less than all of it: controllers count and stamp without end."""
+    look = {kinds.DEPLOYMENT: _deployment, kinds.POD: _pod}.get(kind)
+    return look(body) if look else body["metadata"]["resourceVersion"]
+
+
+@dataclass
+class Seen:
+    """The version of each object that a look has read or a write of ours has left, by uid."""
+
+    _objects: OrderedDict[str, tuple[str, Hashable]] = field(default_factory=OrderedDict)
+
+    def note(self, kind: Kind, body: Mapping[str, Any]) -> None:
+        """Remember an object as a look has read it, or as the server has answered a write of the same look."""
+        metadata = body["metadata"]
+        self._objects[metadata["uid"]] = (metadata["resourceVersion"], content(kind, body))
+        self._objects.move_to_end(metadata["uid"])
+        if len(self._objects) > _REMEMBERED:
+            self._objects.popitem(last=False)
+
+    def is_news(self, told: Hint) -> bool:
+        """Return whether an event tells what no look has seen."""
+        if told.gone:
+            self._objects.pop(told.uid, None)
+            return told.content != _BLANK
+        version, known = self._objects.get(told.uid, ("", _BLANK))
+        return not _is_older(told.version, version) and told.content != known
+
+
+def _is_older(one: str, other: str) -> bool:
+    """Return whether a version is the other or one before it; versions that cannot be compared are never."""
+    return one == other or (one.isdecimal() and other.isdecimal() and int(one) <= int(other))
+
+
+def _deployment(body: Mapping[str, Any]) -> Hashable:
+    """Leave out what its controller counts: pods are looked at themselves."""
+    metadata = body["metadata"]
+    notes = {name: value for name, value in (metadata.get("annotations") or {}).items() if name != _REVISION_ANNOTATION}
+    failing = (("ReplicaFailure", "True"), ("Progressing", "False"))
+    conditions = (body.get("status") or {}).get("conditions") or []
+    told = [(each["type"], each.get("reason"), each.get("message")) for each in conditions if (each["type"], each["status"]) in failing]
+    return metadata.get("generation"), _metadata(body), _digest(notes), _digest(told)
+
+
+def _pod(body: Mapping[str, Any]) -> Hashable:
+    """Leave out where it was placed and when."""
+    status = body.get("status") or {}
+    told = [(each["type"], each["status"], each.get("message")) for each in status.get("conditions") or [] if _counts(each)]
+    states = [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
+    if _is_resolver(body):
+        states = [each for each in states if _speaks(each.get("state") or {})]
+    elif status.get("phase", "Pending") != "Pending" or "deletionTimestamp" in body["metadata"]:
+        told.append(("", status.get("phase", ""), status.get("podIP")))
+    return (_metadata(body), _digest(told), _digest(states)) if told or states else _BLANK
+
+
+def _counts(condition: Mapping[str, Any]) -> bool:
+    return (condition["type"], condition["status"]) in {("Ready", "True"), ("PodScheduled", "False")}
+
+
+def _speaks(state: Mapping[str, Any]) -> bool:
+    """Return whether a resolver's container has ended, or is kept from running."""
+    return "terminated" in state or state.get("waiting", {}).get("reason", "ContainerCreating") not in _ON_ITS_WAY
+
+
+def _is_resolver(body: Mapping[str, Any]) -> bool:
+    return any(each.get("kind") == kinds.JOB.kind for each in body["metadata"].get("ownerReferences") or [])
+
+
+def _metadata(body: Mapping[str, Any]) -> int:
+    metadata = body["metadata"]
+    owners = [each.get("uid") for each in metadata.get("ownerReferences") or []]
+    return _digest([metadata.get("labels"), owners, metadata.get("deletionTimestamp")])
+
+
+def _digest(value: Any) -> int:
+    return hash(repr(value))
