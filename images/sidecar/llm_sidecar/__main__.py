@@ -20,7 +20,7 @@ async def _run(environment: settings.Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, sidecar.leave)
     public, admin = sidecar.ports
-    logging.getLogger("llm_sidecar").info("listening public=%d admin=%d engine=%s", public, admin, environment.engine)
+    logging.getLogger("llm_sidecar").info("listening public=%d admin=%d engine=%s", public, admin, environment.engine or "none")
     await sidecar.run()
 
 

@@ -7,8 +7,11 @@ import socket
 from llm_sidecar.admission import Admission
 from llm_sidecar.bundle import Limits
 from llm_sidecar.drain import Drain
-from llm_sidecar.engine.client import EngineClient
+from llm_sidecar.engine.client import UpstreamClient
 from llm_sidecar.engine.health import Health
+from llm_sidecar.hop.hold import Hold
+from llm_sidecar.hop.pool import Pool
+from llm_sidecar.hop.reach import Reach
 from llm_sidecar.http.admin import AdminApp
 from llm_sidecar.http.engine_metrics import EngineMetrics
 from llm_sidecar.http.public import PublicApp
@@ -26,16 +29,22 @@ class Sidecar:
 
     def __init__(self, settings: Settings) -> None:
         own = self._own(settings) if settings.engine else None
+        snapshot = Snapshot(settings.snapshot_dir, settings.engine, self._snapshot_changed)
+        pool, hold, token = Pool(), Hold(), settings.pod_token.encode()
         self._services = Services(
             served_name=settings.served_name,
-            snapshot=Snapshot(settings.snapshot_dir, settings.engine, self._snapshot_changed),
+            token=token,
+            snapshot=snapshot,
             own=own,
+            pool=pool,
+            hold=hold,
+            reach=Reach(snapshot, pool, hold, settings.engine, token, lambda: own is not None and own.health.ready),
             drain=Drain(self._inflight, settings.drain_minimum_s, settings.drain_max_stream_s),
             metrics=Metrics(settings.deployment, settings.engine, settings.engine_kind, settings.served_name),
         )
         self._public = PublicApp(self._services)
         engine_metrics = EngineMetrics(own.engine) if own is not None else None
-        admin = AdminApp(self._services, engine_metrics, settings.deployment, settings.engine, settings.pod_token, self._inflight)
+        admin = AdminApp(self._services, engine_metrics, settings.deployment, settings.engine, self._inflight)
         self._sockets = (listen(settings.host, settings.port), listen(settings.host, settings.admin_port))
         self._servers = (create(self._public), create(admin))
         self._leaving = asyncio.Event()
@@ -53,7 +62,7 @@ class Sidecar:
     async def run(self) -> None:
         """Run until ``leave`` was called and everything is closed; raises when a part ends on its own."""
         async with asyncio.TaskGroup() as group:
-            watchers = [group.create_task(self._services.snapshot.watch())]
+            watchers = [group.create_task(self._services.snapshot.watch()), group.create_task(self._services.reach.watch())]
             if self._services.own is not None:
                 watchers.append(group.create_task(self._services.own.health.watch()))
             for server, bound in zip(self._servers, self._sockets, strict=True):
@@ -67,9 +76,10 @@ class Sidecar:
                 watcher.cancel()
         if self._services.own is not None:
             self._services.own.engine.close()
+        self._services.pool.close()
 
     def _own(self, settings: Settings) -> Own:
-        engine = EngineClient(settings.engine_host, settings.engine_port)
+        engine = UpstreamClient(settings.engine_host, settings.engine_port)
         return Own(engine, Health(engine, settings.served_name, self._inflight), Admission(Limits()))
 
     def _inflight(self) -> int:
@@ -77,10 +87,12 @@ class Sidecar:
 
     def _snapshot_changed(self) -> None:
         live, own = self._services.snapshot.live, self._services.own
+        self._services.pool.set_peers(self._services.snapshot.peers)
         if live is None:
             return
+        self._services.hold.set_limits(live.limits_of(live.table.stable))
         if own is not None and live.revision:
-            own.admission.set_limits(live.limits[live.revision])
+            own.admission.set_limits(live.limits_of(live.revision))
         self._services.metrics.programmed(live.revision, live.generation, tuple(live.routes))
 
 

@@ -13,12 +13,23 @@ _TYPES = {
     408: "timeout_error",
     413: "invalid_request_error",
     415: "invalid_request_error",
+    421: "revision_not_here",
     422: "invalid_request_error",
     429: "rate_limit_error",
     431: "invalid_request_error",
     499: "client_closed_request",
     504: "timeout_error",
 }
+
+
+BUSY = frozenset({"queue_full", "queue_timeout"})
+"""Codes of refusals that say: this engine has as much as it can take."""
+
+NOT_BEGUN = BUSY | {"revision_not_here", "draining", "shutting_down", "no_revision", "engine_unavailable", "engine_stopping"}
+"""Codes of refusals that say: no engine has begun this request, so any other may have it."""
+
+LOST = frozenset({"engine_lost", "engine_aborted"})
+"""Codes of refusals that say: an engine had this request, and nothing of its answer was seen. It may be asked for once more."""
 
 
 class Refusal(Exception):  # noqa: N818  # it is an answer, not a failure

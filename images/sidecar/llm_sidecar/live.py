@@ -43,6 +43,10 @@ class Live:
         """Return the generation of the table."""
         return self.table.generation
 
+    def limits_of(self, revision: str) -> Limits:
+        """Return the limits of a revision; a table may name one it has no route for."""
+        return self.limits.get(revision) or Limits()
+
     def assign(self, unit: bytes) -> str:
         """Return the revision a unit belongs to."""
         return self.only or table.assign(self.table, unit)

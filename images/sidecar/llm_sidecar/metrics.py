@@ -13,6 +13,7 @@ _FIRST_TOKEN = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75
 _PER_TOKEN = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5)
 _TOKENS = tuple(4**power for power in range(14))
 _OVERHEAD = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5)
+_HOLD = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 900)
 _GEN_AI = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "llm_revision")
 _KEPT_REVISIONS = 6
 
@@ -71,6 +72,22 @@ class Metrics:
         self.inflight = Gauge("llm_sidecar_inflight", "Requests accepted and not yet answered to the end.", registry=registry)
         self.queue_depth = Gauge("llm_sidecar_queue_depth", "Requests waiting for a slot.", registry=registry)
         self.shed = Counter("llm_sidecar_shed", "Requests refused to protect the engine.", ("reason",), registry=registry)
+        self.held = Gauge("llm_sidecar_held", "Requests waiting because no engine can be reached.", registry=registry)
+        self.hold_seconds = Histogram(
+            "llm_sidecar_hold_seconds", "Time requests waited for an engine that could be reached.", buckets=_HOLD, registry=registry
+        )
+        self.unserved = Counter(
+            "llm_sidecar_unserved",
+            "Attempts to serve a request that came to nothing, by the revision the request was assigned to.",
+            ("llm_revision", "reason"),
+            registry=registry,
+        )
+        self.fallbacks = Counter(
+            "llm_sidecar_fallbacks",
+            "Requests served by another revision than the one they were assigned to.",
+            ("llm_revision", "served_by"),
+            registry=registry,
+        )
         self.unknown_keys = Counter("llm_sidecar_generate_unknown_keys", "Unknown keys dropped from classic requests.", registry=registry)
         self.stream_errors = Counter(
             "llm_sidecar_stream_errors", "Streams that began and did not end well.", ("reason",), registry=registry
@@ -126,5 +143,5 @@ class Metrics:
     def _forget(self, revision: str) -> None:
         del self._revisions[revision]
         self._bound = {key: bound for key, bound in self._bound.items() if key[1] != revision}
-        for family in (self._duration, self._first_token, self._per_token, self._tokens):
+        for family in (self._duration, self._first_token, self._per_token, self._tokens, self.unserved, self.fallbacks):
             family.remove_by_labels({"llm_revision": revision})

@@ -14,7 +14,10 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The environment, read once at start. The pod sets more than this: what is not used yet is not read."""
+    """The environment, read once at start. The pod sets more than this: what is not used yet is not read.
+
+    An ``engine`` that is empty, but said, makes this an entry: a sidecar without an engine, which hands requests on or holds them.
+    """
 
     deployment: str
     engine: str
@@ -38,7 +41,7 @@ def read(environment: Mapping[str, str]) -> Settings:
         raise SettingsError(f"LLM_ENGINE_URL: {url.geturl()!r} is not an http:// address")
     return Settings(
         deployment=_required(environment, "LLM_DEPLOYMENT"),
-        engine=_required(environment, "LLM_ENGINE"),
+        engine=_said(environment, "LLM_ENGINE"),
         pod_token=_required(environment, "LLM_POD_TOKEN"),
         served_name=_required(environment, "LLM_SERVED_NAME"),
         engine_kind=environment.get("LLM_ENGINE_KIND", "vllm"),
@@ -51,6 +54,13 @@ def read(environment: Mapping[str, str]) -> Settings:
         port=int(_number(environment, "LLM_PORT", 8080)),
         admin_port=int(_number(environment, "LLM_ADMIN_PORT", 9090)),
     )
+
+
+def _said(environment: Mapping[str, str], name: str) -> str:
+    value = environment.get(name)
+    if value is None:
+        raise SettingsError(f"{name} is not set; set it to nothing for a sidecar without an engine")
+    return value
 
 
 def _required(environment: Mapping[str, str], name: str) -> str:

@@ -11,6 +11,7 @@ from hypothesis import settings
 
 from llm_sidecar.bundle import Bundle
 from tests.unit.sidecar.support.engine import Engine, engine_running
+from tests.unit.sidecar.support.fleet import Fleet, fleet_running
 from tests.unit.sidecar.support.pod import Pod, pod_running
 
 # A shared machine may stop for longer than hypothesis allows one example.
@@ -38,6 +39,12 @@ async def make_pod(engine: Engine, tmp_path: Path) -> AsyncIterator[MakePod]:
             return await stack.enter_async_context(pod_running(tmp_path / "snapshot", engine, bundle, **changes))
 
         yield make
+
+
+@pytest.fixture
+async def fleet(tmp_path: Path) -> AsyncIterator[Fleet]:
+    async with fleet_running(tmp_path) as running:
+        yield running
 
 
 @pytest.fixture

@@ -25,10 +25,15 @@ def test_the_rest_has_defaults() -> None:
     assert read.snapshot_dir == Path("/etc/llm/snapshot")
 
 
+def test_an_engine_must_be_named_or_ruled_out() -> None:
+    assert settings.read({**ENVIRONMENT, "LLM_ENGINE": ""}).engine == ""
+    with pytest.raises(settings.SettingsError, match="LLM_ENGINE"):
+        settings.read({name: value for name, value in ENVIRONMENT.items() if name != "LLM_ENGINE"})
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("LLM_ENGINE", ""),
         ("LLM_POD_TOKEN", ""),
         ("LLM_ENGINE_URL", "https://elsewhere"),
         ("LLM_ENGINE_URL", "http://"),

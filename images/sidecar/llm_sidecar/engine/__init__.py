@@ -1,1 +1,1 @@
-"""The client to the one engine beside us: keep-alive HTTP/1.1 over loopback, and nothing else."""
+"""The client to whoever answers a request, the engine beside us or another sidecar: keep-alive HTTP/1.1, and nothing else."""

@@ -1,41 +1,49 @@
-"""The pool of connections to the engine."""
+"""The pool of connections to one address."""
 
 import asyncio
 
 from llm_sidecar.engine.connection import Connection
-from llm_sidecar.engine.errors import EngineBrokenError, EngineUnreachableError
+from llm_sidecar.engine.errors import EngineBrokenError, EngineLostError, EngineUnreachableError
 
 _MAX_IDLE_S = 4.0  # vLLM closes idle connections after 5 s; staying below makes the race on a closing one rare
 _MAX_IDLE = 256
 
 
-class EngineClient:
+class UpstreamClient:
     """Sends requests to one address, reusing connections, most recently used first."""
 
-    def __init__(self, host: str, port: int, *, connect_timeout_s: float = 2.0) -> None:
+    def __init__(
+        self, host: str, port: int, *, connect_timeout_s: float = 2.0, max_idle: int = _MAX_IDLE, max_idle_s: float = _MAX_IDLE_S
+    ) -> None:
         self._host = host
         self._port = port
         self._connect_timeout_s = connect_timeout_s
+        self._max_idle = max_idle
+        self._max_idle_s = max_idle_s
         self._idle: list[Connection] = []
 
     async def send(self, request: bytes, body: bytes = b"") -> Connection:
         """Send a request and return its connection when the status is known; the caller reads it and then releases it.
 
-        A connection that was kept alive may turn out to be closed by the engine. Only then, and only if not one byte
+        A connection that was kept alive may turn out to be closed by the other side. Only then, and only if not one byte
         of an answer came, the request goes once more over a new connection.
         """
         reused = self._take()
-        if reused is not None:
+        if reused is None:
+            return await self._exchange(await self._connect(), request, body)
+        try:
+            return await self._exchange(reused, request, body)
+        except EngineLostError as lost:
             try:
-                return await self._exchange(reused, request, body)
-            except EngineBrokenError:
-                if reused.touched:
-                    raise
-        return await self._exchange(await self._connect(), request, body)
+                connection = await self._connect()
+            except EngineUnreachableError:
+                # Not the race on a closing connection: the other side went away, maybe with this request half done.
+                raise lost from None
+        return await self._exchange(connection, request, body)
 
     def release(self, connection: Connection) -> None:
         """Take back a connection: kept when its answer was read to the end, closed otherwise."""
-        if connection.reusable and len(self._idle) < _MAX_IDLE:
+        if connection.reusable and len(self._idle) < self._max_idle:
             connection.idle_since = asyncio.get_running_loop().time()
             self._idle.append(connection)
         else:
@@ -51,6 +59,11 @@ class EngineClient:
         try:
             connection.send(request, body)
             await connection.head()
+        except EngineBrokenError as error:
+            connection.close()
+            if connection.touched:
+                raise
+            raise EngineLostError(str(error)) from error
         except BaseException:
             connection.close()
             raise
@@ -60,7 +73,7 @@ class EngineClient:
         if not self._idle:
             return None
         connection = self._idle.pop()
-        if not connection.closed and asyncio.get_running_loop().time() - connection.idle_since < _MAX_IDLE_S:
+        if not connection.closed and asyncio.get_running_loop().time() - connection.idle_since < self._max_idle_s:
             return connection
         # Those below are older still.
         connection.close()
@@ -79,7 +92,7 @@ class EngineClient:
         return connection
 
 
-def request_head(method: str, path: str, headers: tuple[tuple[str, str], ...], length: int) -> bytes:
+def request_head(method: str, path: str, headers: tuple[tuple[str, str], ...], length: int, host: str = "engine") -> bytes:
     """Return a request's first bytes."""
-    lines = [f"{method} {path} HTTP/1.1", "host: engine", f"content-length: {length}", *(f"{name}: {value}" for name, value in headers)]
+    lines = [f"{method} {path} HTTP/1.1", f"host: {host}", f"content-length: {length}", *(f"{name}: {value}" for name, value in headers)]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")

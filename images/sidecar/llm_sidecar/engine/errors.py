@@ -1,4 +1,4 @@
-"""What can go wrong between the sidecar and its engine."""
+"""What can go wrong between the sidecar and the engine, or the sidecar in front of another one."""
 
 
 class EngineError(Exception):
@@ -11,6 +11,10 @@ class EngineUnreachableError(EngineError):
 
 class EngineBrokenError(EngineError):
     """The connection ended, or what came over it was not HTTP, before the answer was complete."""
+
+
+class EngineLostError(EngineBrokenError):
+    """The connection ended after the request was sent and before one byte of an answer: the request may or may not have run."""
 
 
 class AnswerTooLargeError(EngineError):

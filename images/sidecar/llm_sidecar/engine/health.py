@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import orjson
 
-from llm_sidecar.engine.client import EngineClient, request_head
+from llm_sidecar.engine.client import UpstreamClient, request_head
 from llm_sidecar.engine.errors import EngineError, EngineUnreachableError
 
 _log = logging.getLogger(__name__)
@@ -21,7 +21,7 @@ class Health:
 
     def __init__(
         self,
-        client: EngineClient,
+        client: UpstreamClient,
         served_name: str,
         inflight: Callable[[], int],
         *,

@@ -28,13 +28,11 @@ class AdminApp:
         engine_metrics: EngineMetrics | None,
         deployment: str,
         engine: str,
-        pod_token: str,
         inflight: Callable[[], int],
     ) -> None:
         self._services = services
         self._engine_metrics = engine_metrics
         self._names = (deployment, engine)
-        self._pod_token = pod_token.encode()
         self._inflight = inflight
         self._routes: dict[bytes, Callable[[Scope], Awaitable[_Answer]]] = {
             b"/livez": self._alive,
@@ -87,12 +85,14 @@ class AdminApp:
                     "deployment": deployment,
                     "engine": engine,
                     "revision": live.revision or None if live is not None else None,
+                    "reaches": self._services.reach.reached(),
                     "revisions": sorted(live.compiled) if live is not None else [],
                     "generation": snapshot.generation,
                     "ready": ready,
                     "reason": reason,
                     "draining": self._services.drain.draining,
                     "inflight": self._inflight(),
+                    "held": self._services.hold.waiting,
                     "queued": own.admission.queued if own is not None else 0,
                     "error": snapshot.error or message,
                     "errorGeneration": snapshot.error_generation,
@@ -103,7 +103,7 @@ class AdminApp:
 
     async def _drain(self, scope: Scope) -> _Answer:
         given = next((value for name, value in scope["headers"] if name == b"x-llm-pod-token"), b"")
-        if not hmac.compare_digest(given, self._pod_token):
+        if not hmac.compare_digest(given, self._services.token):
             _log.warning("drain refused: wrong or missing token")
             return 403, _TEXT, b"forbidden\n"
         await self._services.drain.run()

@@ -4,11 +4,12 @@ import time
 
 import msgspec
 
+from llm_sidecar.bundle import Limits
 from llm_sidecar.compile import Compiled
 from llm_sidecar.engine import answers
 from llm_sidecar.engine.client import request_head
 from llm_sidecar.engine.connection import Connection
-from llm_sidecar.engine.errors import EngineError, EngineUnreachableError
+from llm_sidecar.engine.errors import EngineError, EngineLostError, EngineUnreachableError
 from llm_sidecar.errors import Refusal
 from llm_sidecar.http.exchange import Exchange
 from llm_sidecar.http.prepare import Prepared, prepare
@@ -19,11 +20,27 @@ from llm_sidecar.stream.answers import Usage, usage_of
 from llm_sidecar.stream.relay import Filter, aborted
 from llm_sidecar.stream.scanner import EventTooLargeError
 
-_BODY_TIMEOUT_S = 30.0
+BODY_TIMEOUT_S = 30.0
 _OK = 200
 _STREAM_HEADERS = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 _RETRY_SOON = ((b"retry-after", b"1"),)
 _RETRY_STATUSES = frozenset({429, 503})
+
+
+def check_head(exchange: Exchange, route: Route, max_body_bytes: int) -> None:
+    """Raise Refusal for a request whose headers already say that it cannot be served."""
+    if exchange.encoded:
+        raise Refusal(415, "encoding_not_supported", "send the body without content-encoding")
+    if route.kind != "generate" and not exchange.content_type.lower().startswith(b"application/json"):
+        raise Refusal(415, "type_not_supported", "send the body as content-type: application/json")
+    if exchange.content_length is not None and exchange.content_length > max_body_bytes:
+        raise exchange.too_large(max_body_bytes)
+
+
+def too_late(limits: Limits) -> Refusal:
+    """Return what ends a request that takes longer than it may."""
+    total_s = limits.total_timeout_ms / 1000
+    return Refusal(504, "total_timeout", f"no complete answer within {total_s:g} s, this deployment's limits.totalTimeout")
 
 
 class Call:
@@ -60,15 +77,15 @@ class Call:
     async def serve(self) -> None:
         """Take the request through to the last byte of its answer, or raise Refusal."""
         exchange, limits = self._exchange, self._compiled.limits
-        self._check_headers(limits.max_body_bytes)
-        total_s = limits.total_timeout_ms / 1000
-        late = Refusal(504, "total_timeout", f"no complete answer within {total_s:g} s, this deployment's limits.totalTimeout")
+        check_head(exchange, self._route, limits.max_body_bytes)
+        total_s, late = limits.total_timeout_ms / 1000, too_late(limits)
         exchange.limit(total_s, late)
         admission = self._own.admission
         began = time.perf_counter()
         await admission.acquire()
         try:
-            exchange.limit(min(total_s, _BODY_TIMEOUT_S), Refusal(408, "body_timeout", "the request's body did not arrive in time"))
+            if exchange.content is None:
+                exchange.limit(min(total_s, BODY_TIMEOUT_S), Refusal(408, "body_timeout", "the request's body did not arrive in time"))
             body = await exchange.body(limits.max_body_bytes)
             self._waited_s = time.perf_counter() - began
             exchange.limit(total_s, late)
@@ -101,15 +118,6 @@ class Call:
             if tokens > 1:
                 bound.time_per_output_token.observe((now - self._first_at) / (tokens - 1))
 
-    def _check_headers(self, max_body_bytes: int) -> None:
-        exchange = self._exchange
-        if exchange.encoded:
-            raise Refusal(415, "encoding_not_supported", "send the body without content-encoding")
-        if self._route.kind != "generate" and not exchange.content_type.lower().startswith(b"application/json"):
-            raise Refusal(415, "type_not_supported", "send the body as content-type: application/json")
-        if exchange.content_length is not None and exchange.content_length > max_body_bytes:
-            raise exchange.too_large(max_body_bytes)
-
     async def _forward(self, prepared: Prepared) -> None:
         exchange = self._exchange
         headers = (("content-type", "application/json"), ("x-request-id", exchange.upstream_id), *exchange.trace)
@@ -120,6 +128,9 @@ class Call:
         except EngineUnreachableError as error:
             self._own.health.suspect()
             raise answers.unreachable(str(error)) from error
+        except EngineLostError as error:
+            self._own.health.suspect()
+            raise answers.lost(str(error)) from error
         except EngineError as error:
             self._own.health.suspect()
             raise answers.broken(str(error)) from error
@@ -139,6 +150,8 @@ class Call:
 
     async def _answer(self, connection: Connection, body: bytes, echo: str | None) -> None:
         if connection.status != _OK:
+            if answers.stopping(body):
+                raise answers.stopped()
             status, body = answers.normalise(connection.status, body)
             self.error = str(status)
             await self._exchange.answer(status, body, extra=_RETRY_SOON if status in _RETRY_STATUSES else ())

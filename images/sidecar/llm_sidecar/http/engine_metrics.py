@@ -2,7 +2,7 @@
 
 import asyncio
 
-from llm_sidecar.engine.client import EngineClient, request_head
+from llm_sidecar.engine.client import UpstreamClient, request_head
 from llm_sidecar.engine.errors import EngineError
 
 _MAX_BYTES = 8 * 1024 * 1024
@@ -12,7 +12,7 @@ _OK = 200
 class EngineMetrics:
     """Fetches the engine's metrics; without them the sidecar's own are still served."""
 
-    def __init__(self, client: EngineClient, timeout_s: float = 2.0) -> None:
+    def __init__(self, client: UpstreamClient, timeout_s: float = 2.0) -> None:
         self._client = client
         self._timeout_s = timeout_s
         self._request = request_head("GET", "/metrics", (("accept", "text/plain"),), 0)

@@ -7,7 +7,8 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Protocol
 
-from llm_sidecar.errors import Refusal
+from llm_sidecar.errors import LOST, NOT_BEGUN, Refusal
+from llm_sidecar.hop.wire import PREFIX, UNSERVED
 from llm_sidecar.http.protocol import CLIENT
 from llm_sidecar.live import Live
 
@@ -34,6 +35,26 @@ class ClientGoneError(Exception):
     """The client left; nobody waits for an answer any more."""
 
 
+class Failing(Protocol):
+    """A stream that can be ended with an error."""
+
+    def fail(self, refusal: Refusal) -> bytes:
+        """Return what tells the client that the stream ends here and why."""
+
+
+class Job(Protocol):
+    """Who works on a request, and what there is to count at its end."""
+
+    error: str
+
+    @property
+    def stream(self) -> Failing | None:
+        """Return the stream that has begun, if one has."""
+
+    def count(self) -> None:
+        """Add this request to the figures."""
+
+
 class _Client(Protocol):
     def watch(self, gone: Callable[[], object]) -> None: ...
     def unwatch(self) -> None: ...
@@ -52,17 +73,24 @@ class Exchange:
         "_send",
         "_task",
         "close",
+        "content",
         "content_length",
         "content_type",
         "encoded",
+        "held_s",
+        "hop",
+        "job",
         "live",
+        "marks",
         "method",
+        "own_address",
         "path",
         "request_id",
         "revision",
         "started",
         "started_at",
         "trace",
+        "unit",
         "upstream_id",
     )
 
@@ -83,8 +111,15 @@ class Exchange:
         self.content_length: int | None = None
         self.content_type = b""
         self.encoded = False
+        self.content: bytes | None = None
+        self.held_s = 0.0
+        self.hop = ""
+        self.job: Job | None = None
+        self.marks: dict[bytes, bytes] | None = None
+        self.own_address: tuple[str, int] | None = scope.get("server")
         self.trace: tuple[tuple[str, str], ...] = ()
-        self.upstream_id = new_id()
+        self.unit = os.urandom(16)
+        self.upstream_id = self.unit.hex()
         self.request_id = self.upstream_id.encode()
         self._read_headers(scope["headers"])
         self._client: _Client | None = scope.get(CLIENT)
@@ -98,11 +133,17 @@ class Exchange:
             self._task.cancel()
 
     def limit(self, seconds: float, refusal: Refusal) -> None:
-        """End this request with a refusal when this much time has passed since it came; replaces an earlier limit."""
+        """End this request with a refusal this much time after it came, time held apart; replaces an earlier limit."""
         if self._deadline is not None:
             self._deadline.cancel()
-        left = self.started_at + seconds - time.perf_counter()
+        left = self.started_at + self.held_s + seconds - time.perf_counter()
         self._deadline = self._loop.call_later(max(0.0, left), self.end, refusal)
+
+    def no_limit(self) -> None:
+        """Let this request take as long as it likes until the next limit."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
 
     def reason_for(self, cancelled: asyncio.CancelledError) -> Exception:
         """Return why this request was ended; a cancellation that is not ours goes on."""
@@ -136,7 +177,14 @@ class Exchange:
         self._task = None
 
     async def body(self, limit: int) -> bytes:
-        """Read the body, never more than the limit."""
+        """Read the body, never more than the limit. It is kept: another engine may have to be asked."""
+        if self.content is None:
+            self.content = await self._read(limit)
+        elif len(self.content) > limit:
+            raise self.too_large(limit)
+        return self.content
+
+    async def _read(self, limit: int) -> bytes:
         message = await self._receive()
         if message["type"] == "http.request" and not message["more_body"]:
             body: bytes = message["body"]
@@ -187,6 +235,8 @@ class Exchange:
         extra = tuple(refusal.headers)
         if refusal.retry_after_s is not None:
             extra = (*extra, (b"retry-after", str(refusal.retry_after_s).encode()))
+        if self.hop and (refusal.code in NOT_BEGUN or refusal.code in LOST):
+            extra = (*extra, (UNSERVED, refusal.code.encode()))
         await self.answer(refusal.status, refusal.body(), extra=extra)
 
     def too_large(self, limit: int) -> Refusal:
@@ -212,4 +262,6 @@ class Exchange:
                     self.request_id = value
             elif name in {b"traceparent", b"tracestate"} and _TRACE.fullmatch(value):
                 trace.append((name.decode(), value.decode()))
+            elif name.startswith(PREFIX):
+                self.marks = {**(self.marks or {}), name: value}
         self.trace = tuple(trace)

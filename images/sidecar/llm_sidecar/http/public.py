@@ -1,21 +1,22 @@
-"""The public application: the allow-list of paths, and one way out for everything that ends a request early."""
+"""The public application: the allow-list of paths, who serves a request, and one way out for everything that ends one early."""
 
 import asyncio
 import logging
 
-from llm_sidecar.engine import answers
-from llm_sidecar.engine.client import EngineClient, request_head
-from llm_sidecar.engine.errors import EngineError, EngineUnreachableError
-from llm_sidecar.errors import Refusal
+from llm_sidecar.errors import BUSY, LOST, NOT_BEGUN, Refusal
+from llm_sidecar.hop.wire import PING, asked_revision, trusted
 from llm_sidecar.http.call import Call
 from llm_sidecar.http.exchange import ClientGoneError, Exchange, Receive, Scope, Send, new_id, revision_of
+from llm_sidecar.http.journey import Journey
+from llm_sidecar.http.models import serve_models
 from llm_sidecar.http.routes import ROUTES, Route
-from llm_sidecar.http.services import Services
+from llm_sidecar.http.services import Own, Services
+from llm_sidecar.live import Live
 
 _log = logging.getLogger(__name__)
-_MODELS_TIMEOUT_S = 10.0
-_OK = 200
-_SHED = frozenset({"queue_full", "queue_timeout", "draining", "no_revision"})
+_OK, _NO_CONTENT, _UNAVAILABLE = 200, 204, 503
+_SHED = BUSY | {"hold_full", "hold_timeout", "draining", "no_revision"}
+_ELSEWHERE = (NOT_BEGUN | LOST) - BUSY
 
 
 class PublicApp:
@@ -24,9 +25,10 @@ class PublicApp:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._open: set[Exchange] = set()
-        services.metrics.inflight.set_function(lambda: len(self._open))
         own = services.own
+        services.metrics.inflight.set_function(lambda: len(self._open))
         services.metrics.queue_depth.set_function(lambda: own.admission.queued if own is not None else 0)
+        services.metrics.held.set_function(lambda: services.hold.waiting)
 
     @property
     def inflight(self) -> int:
@@ -46,25 +48,33 @@ class PublicApp:
         """Serve one request."""
         exchange = Exchange(scope, receive, send, self._services.snapshot.live)
         self._open.add(exchange)
-        call: Call | None = None
         try:
+            if exchange.marks is not None:
+                exchange.hop = asked_revision(exchange.marks, self._services.token)
+                if exchange.path == PING and exchange.method == "GET" and trusted(exchange.marks, self._services.token):
+                    await self._ping(exchange)
+                    return
             route = self._route(exchange)
             if route.kind == "health":
                 await exchange.answer(_OK, b"")
-            elif route.kind == "models" and self._services.own is not None:
-                await self._models(exchange, route, self._services.own.engine)
             else:
-                call = self._call(exchange, route)
-                await call.serve()
+                await self._serve(exchange, route)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # whatever it is, the client gets one JSON error
-            await self._end_early(exchange, call, error)
+            await self._end_early(exchange, error)
         finally:
             exchange.finish()
             self._open.discard(exchange)
             if self._services.drain.draining:
                 self._services.drain.finished_one()
-            if call is not None:
-                call.count()
+            if exchange.job is not None:
+                exchange.job.count()
+
+    async def _ping(self, exchange: Exchange) -> None:
+        """Tell another sidecar whether this pod takes requests."""
+        ready, _, _ = self._services.readiness()
+        exchange.close = self._services.drain.draining
+        await exchange.begin(_NO_CONTENT if ready else _UNAVAILABLE, b"text/plain", None if ready else 0)
+        await exchange.write(b"", more=False)
 
     def _route(self, exchange: Exchange) -> Route:
         route = ROUTES.get(exchange.path)
@@ -79,48 +89,56 @@ class PublicApp:
             raise self._shed(Refusal(503, "draining", "this server is leaving; try again and another one answers", retry_after_s=1))
         return route
 
-    def _call(self, exchange: Exchange, route: Route) -> Call:
+    async def _serve(self, exchange: Exchange, route: Route) -> None:
+        """Serve with the own engine what is assigned to it, and hand on the rest; what another sidecar asks for is never handed on."""
         live, own = exchange.live, self._services.own
-        if live is None or own is None or not live.revision:
-            snapshot = self._services.snapshot
-            raise self._shed(Refusal(503, "no_revision", f"nothing to serve yet: {snapshot.error}", retry_after_s=1))
-        return Call(self._services, own, exchange, route, live.revision, live.compiled[live.revision])
-
-    async def _models(self, exchange: Exchange, route: Route, engine: EngineClient) -> None:
-        exchange.limit(_MODELS_TIMEOUT_S, Refusal(504, "engine_timeout", f"the engine did not answer within {_MODELS_TIMEOUT_S:g} s"))
-        try:
-            connection = await engine.send(request_head("GET", route.upstream, (("x-request-id", exchange.upstream_id),), 0))
+        if live is None:
+            raise self._shed(Refusal(503, "no_revision", f"nothing to serve yet: {self._services.snapshot.error}", retry_after_s=1))
+        revision = exchange.hop or live.only or live.assign(exchange.unit)
+        here = own is not None and revision in live.compiled
+        refused: Refusal | None = None
+        if own is not None and here and not (self._services.hold.waiting and not exchange.hop):
             try:
-                body = await connection.body()
-            finally:
-                engine.release(connection)
-        except EngineUnreachableError as error:
-            raise answers.unreachable(str(error)) from error
-        except EngineError as error:
-            raise answers.broken(str(error)) from error
-        status = connection.status
-        if status != _OK:
-            status, body = answers.normalise(status, body)
-        await exchange.answer(status, body)
+                await self._with_own(own, exchange, route, live, revision)
+            except Refusal as refusal:
+                if exchange.hop or exchange.started or refusal.code not in _ELSEWHERE:
+                    raise
+                refused = refusal.with_traceback(None)
+            else:
+                return
+        if exchange.hop:
+            raise Refusal(421, "revision_not_here", f"revision {exchange.hop} is not served by this pod")
+        await Journey(self._services, exchange, route, live, revision).travel(refused)
 
-    async def _end_early(self, exchange: Exchange, call: Call | None, error: BaseException) -> None:
+    async def _with_own(self, own: Own, exchange: Exchange, route: Route, live: Live, revision: str) -> None:
+        if route.kind == "models":
+            await serve_models(own.engine, exchange, route)
+            return
+        exchange.job = call = Call(self._services, own, exchange, route, revision, live.compiled[revision])
+        await call.serve()
+
+    async def _end_early(self, exchange: Exchange, error: BaseException) -> None:
+        job = exchange.job
         if isinstance(error, asyncio.CancelledError):
             error = exchange.reason_for(error)
         if isinstance(error, ClientGoneError):
-            if call is not None:
-                call.error = "client_closed"
+            if job is not None:
+                job.error = "client_closed"
             return
         if not isinstance(error, Refusal):
             _log.error("request failed path=%s id=%s", exchange.path, exchange.request_id.decode(), exc_info=error)
             error = Refusal(500, "internal_error", "the sidecar failed on this request; its log says why")
-        if call is not None:
-            call.error = error.code
+        if exchange.hop and error.code in _ELSEWHERE:
+            exchange.job = None  # who asked goes on, and counts
+        elif job is not None:
+            job.error = error.code
             self._shed(error)
+        stream = job.stream if job is not None else None
         if not exchange.started:
             await exchange.close_with(exchange.refuse(error))
-        elif call is not None and call.stream is not None:
+        elif stream is not None:
             self._services.metrics.stream_errors.labels(error.code).inc()
-            await exchange.close_with(exchange.write(call.stream.fail(error), more=False))
+            await exchange.close_with(exchange.write(stream.fail(error), more=False))
         else:
             await exchange.cut()
 

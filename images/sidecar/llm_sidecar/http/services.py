@@ -4,8 +4,11 @@ from dataclasses import dataclass
 
 from llm_sidecar.admission import Admission
 from llm_sidecar.drain import Drain
-from llm_sidecar.engine.client import EngineClient
+from llm_sidecar.engine.client import UpstreamClient
 from llm_sidecar.engine.health import Health
+from llm_sidecar.hop.hold import Hold
+from llm_sidecar.hop.pool import Pool
+from llm_sidecar.hop.reach import Reach
 from llm_sidecar.metrics import Metrics
 from llm_sidecar.snapshot import Snapshot
 
@@ -14,7 +17,7 @@ from llm_sidecar.snapshot import Snapshot
 class Own:
     """The engine beside this sidecar."""
 
-    engine: EngineClient
+    engine: UpstreamClient
     health: Health
     admission: Admission
 
@@ -24,8 +27,12 @@ class Services:
     """The long-lived parts of a sidecar. Without ``own`` it is an entry: it hands requests on, or holds them."""
 
     served_name: str
+    token: bytes
     snapshot: Snapshot
     own: Own | None
+    pool: Pool
+    hold: Hold
+    reach: Reach
     drain: Drain
     metrics: Metrics
 

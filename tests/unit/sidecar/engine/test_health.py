@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from llm_sidecar.engine.client import EngineClient
+from llm_sidecar.engine.client import UpstreamClient
 from llm_sidecar.engine.health import Health
 from tests.unit.sidecar.support.engine import Engine, http
 from tests.unit.sidecar.support.eventually import eventually
@@ -15,7 +15,7 @@ class Watched:
     """A health watch whose every look a test calls for."""
 
     def __init__(self, engine: Engine, idle_s: float = 10.0) -> None:
-        self.client = EngineClient("127.0.0.1", engine.port)
+        self.client = UpstreamClient("127.0.0.1", engine.port)
         self.inflight = 0
         self.health = Health(self.client, "chat", lambda: self.inflight, idle_s=idle_s, token_timeout_s=0.3, check_timeout_s=0.2)
 
@@ -102,7 +102,7 @@ async def test_an_engine_that_says_it_died_is_dead(watched: Watched, engine: Eng
 
 
 async def test_a_suspicion_is_looked_into_at_once(engine: Engine) -> None:
-    client = EngineClient("127.0.0.1", engine.port)
+    client = UpstreamClient("127.0.0.1", engine.port)
     health = Health(client, "chat", lambda: 0, period_s=60)
     watching = asyncio.create_task(health.watch())
     await eventually(lambda: health.ready, "the first token")

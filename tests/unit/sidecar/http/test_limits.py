@@ -14,6 +14,8 @@ from tests.unit.sidecar.support.engine import Request, Script, answers, completi
 from tests.unit.sidecar.support.eventually import eventually
 from tests.unit.sidecar.support.pod import Pod
 
+NO_HOLD = Bundle(limits=Limits(hold_requests=0))
+
 
 class Gate:
     """A script that holds requests until it is opened."""
@@ -61,7 +63,7 @@ async def test_a_body_of_exactly_the_limit_is_served(make_pod: MakePod) -> None:
 
 
 async def test_a_slow_body_gets_408(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(call, "_BODY_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(call, "BODY_TIMEOUT_S", 0.2)
     async with connect(pod.port) as client:
         client.send(post("/v1/completions", {"prompt": "x"})[:-3])
         answer = await client.answer()
@@ -131,7 +133,8 @@ async def test_no_answer_within_the_total_time_gets_504_and_the_engine_is_told(m
     await asyncio.wait_for(pod.engine.aborted.wait(), 5)
 
 
-async def test_what_the_engine_does_wrong_has_the_one_error_shape(pod: Pod) -> None:
+async def test_what_the_engine_does_wrong_has_the_one_error_shape(make_pod: MakePod) -> None:
+    pod = await make_pod(NO_HOLD)
     for raw, status, code in [
         (http(b'{"detail":"Not Found"}', "404 Not Found"), 404, "engine_error"),
         (http(b'{"error":"Unauthorized"}', "401 Unauthorized"), 401, "engine_error"),
@@ -169,7 +172,8 @@ async def test_a_classic_answer_that_is_no_completion_gets_502(pod: Pod) -> None
     assert (answer.status, answer.error["code"]) == (502, "engine_broken")
 
 
-async def test_an_engine_that_is_gone_gets_503_and_makes_the_pod_unready(pod: Pod) -> None:
+async def test_an_engine_that_is_gone_gets_503_and_makes_the_pod_unready(make_pod: MakePod) -> None:
+    pod = await make_pod(NO_HOLD)
     await pod.engine.stop()
     answer = await pod.post("/v1/completions", {"prompt": "x"})
     assert (answer.status, answer.headers.get("retry-after")) in {(503, "1"), (502, None)}

@@ -24,7 +24,7 @@ class SnapshotDir:
     """A mounted ConfigMap: files behind a ``..data`` link that is swapped as a whole."""
 
     def __init__(self, path: Path) -> None:
-        path.mkdir(exist_ok=True)
+        path.mkdir(exist_ok=True, parents=True)
         self.path = path
         self._number = itertools.count()
 

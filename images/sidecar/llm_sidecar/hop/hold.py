@@ -1,0 +1,115 @@
+"""The line of requests that no engine can take yet: first come first served, bounded in number and bytes, and only so long."""
+
+import asyncio
+import itertools
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from llm_sidecar.bundle import Limits
+from llm_sidecar.errors import Refusal
+
+_RETRY_AFTER_S = 10
+
+
+@dataclass(eq=False, slots=True)
+class Place:
+    """One request's place. ``number`` is its turn, ``held_s`` how long it has waited so far."""
+
+    number: int
+    size: int
+    deadline: float
+    held_s: float = 0.0
+    turn: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+class Hold:
+    """Lets requests go in the order they came while it is open, and never more at once than one engine takes.
+
+    It opens when an engine can be reached and closes when a request comes back unserved. A request that comes back has its old place,
+    so nobody overtakes it.
+    """
+
+    def __init__(self) -> None:
+        self._limits = Limits()
+        self._line: OrderedDict[int, Place] = OrderedDict()
+        self._returned: dict[int, Place] = {}  # their numbers are below all those in the line
+        self._out: dict[int, Place] = {}
+        self._numbers = itertools.count()
+        self._bytes = 0
+        self._open = False
+        self.began = asyncio.Event()
+        """Set when somebody begins to wait."""
+
+    @property
+    def waiting(self) -> int:
+        """Return how many requests wait."""
+        return len(self._line) + len(self._returned)
+
+    @property
+    def enabled(self) -> bool:
+        """Return whether requests may wait at all."""
+        return self._limits.hold_requests > 0
+
+    def set_limits(self, limits: Limits) -> None:
+        """Apply new limits; who waits stays."""
+        self._limits = limits
+        self._let_go()
+
+    def check(self, size: int) -> None:
+        """Raise Refusal 429 when there is no room for a request of this many bytes."""
+        if self.waiting >= self._limits.hold_requests or self._bytes + size > self._limits.hold_bytes:
+            message = f"no engine can be reached, and {self.waiting} requests of {self._bytes} bytes in all are waiting already"
+            raise Refusal(429, "hold_full", message, retry_after_s=_RETRY_AFTER_S)
+
+    def take(self, size: int) -> Place:
+        """Take a place at the end of the line, or raise Refusal 429."""
+        self.check(size)
+        if not self.waiting:
+            self._open = False  # whoever comes first has just seen that nobody can be reached
+            self.began.set()
+        place = Place(next(self._numbers), size, asyncio.get_running_loop().time() + self._limits.hold_timeout_ms / 1000)
+        self._line[place.number] = place
+        self._bytes += size
+        self._let_go()
+        return place
+
+    async def wait(self, place: Place) -> None:
+        """Wait until the place is let go, or raise Refusal 429 when that takes too long."""
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout_at(place.deadline):
+                await place.turn
+        except TimeoutError:
+            message = f"no engine could be reached within {self._limits.hold_timeout_ms / 1000:g} s, this deployment's limits.hold.timeout"
+            raise Refusal(429, "hold_timeout", message, retry_after_s=_RETRY_AFTER_S) from None
+        finally:
+            place.held_s += time.monotonic() - began
+
+    def back(self, place: Place) -> None:
+        """Return to the old place: the request was not served after all, so nobody else is let go for now."""
+        del self._out[place.number]
+        place.turn = asyncio.get_running_loop().create_future()
+        self._returned[place.number] = place
+        self._bytes += place.size
+        self._open = False
+
+    def leave(self, place: Place) -> None:
+        """Give the place up: the request was served, refused, or nobody waits for it any more."""
+        if self._out.pop(place.number, None) is not None:
+            self._let_go()
+        elif (self._line.pop(place.number, None) or self._returned.pop(place.number, None)) is not None:
+            self._bytes -= place.size
+
+    def open(self) -> None:
+        """Let requests go: an engine can be reached."""
+        self._open = True
+        self._let_go()
+
+    def _let_go(self) -> None:
+        while self._open and self.waiting and len(self._out) < self._limits.max_concurrency:
+            place = self._returned.pop(min(self._returned)) if self._returned else self._line.popitem(last=False)[1]
+            self._bytes -= place.size
+            self._out[place.number] = place
+            if not place.turn.done():
+                place.turn.set_result(None)

@@ -1,0 +1,66 @@
+"""What one sidecar says to another: header names, and which of them are believed. From outside they mean nothing."""
+
+import hmac
+from collections.abc import Mapping
+
+from llm_sidecar.engine.client import request_head
+
+PREFIX = b"x-llm-"
+PING = b"/-/hop"
+"""Path on the public port that says whether this pod takes requests."""
+
+TOKEN = b"x-llm-pod-token"
+UNSERVED = b"x-llm-unserved"
+"""Header of an answer to a hop: no byte of an engine's answer was seen, for the reason it gives, so another may be asked."""
+
+_HOP = b"x-llm-hop"
+_REVISION = b"x-llm-revision"
+
+# They describe one connection, or are set anew on each.
+_NOT_PASSED_ON = frozenset(
+    {b"connection", b"content-length", b"content-type", b"date", b"keep-alive", b"server", b"transfer-encoding", b"x-request-id"}
+)
+
+
+def trusted(marks: Mapping[bytes, bytes], token: bytes) -> bool:
+    """Return whether these headers come from a pod of this deployment."""
+    return hmac.compare_digest(marks.get(TOKEN, b""), token)
+
+
+def asked_revision(marks: Mapping[bytes, bytes], token: bytes) -> str:
+    """Return the revision another sidecar asks this one to serve; empty for a client's request, whatever headers it has."""
+    if marks.get(_HOP) != b"1" or not trusted(marks, token):
+        return ""
+    return marks.get(_REVISION, b"").decode("ascii", errors="replace") or "none"
+
+
+def hop_head(
+    method: str,
+    path: bytes,
+    length: int,
+    *,
+    token: bytes,
+    revision: str,
+    generation: int,
+    request_id: bytes,
+    headers: tuple[tuple[str, str], ...],
+) -> bytes:
+    """Return the first bytes of a request handed to another sidecar."""
+    marks = (
+        ("x-llm-hop", "1"),
+        ("x-llm-pod-token", token.decode()),
+        ("x-llm-revision", revision),
+        ("x-llm-generation", str(generation)),
+        ("x-request-id", request_id.decode()),
+    )
+    return request_head(method, path.decode(), (*marks, *headers), length, host="sidecar")
+
+
+def ping_head(token: bytes) -> bytes:
+    """Return the request that asks a sidecar whether it takes requests."""
+    return request_head("GET", PING.decode(), (("x-llm-pod-token", token.decode()),), 0, host="sidecar")
+
+
+def passed_on(headers: Mapping[bytes, bytes]) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the headers of an answer that the client gets as they are."""
+    return tuple((name, value) for name, value in headers.items() if name not in _NOT_PASSED_ON and name not in {_REVISION, UNSERVED})

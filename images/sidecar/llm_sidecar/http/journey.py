@@ -1,0 +1,201 @@
+"""A request that the own engine does not simply serve: handed to whoever can, tried again where that is safe, held where nobody can."""
+
+import time
+from collections.abc import Iterator
+
+from llm_sidecar.errors import BUSY, LOST, NOT_BEGUN, Refusal
+from llm_sidecar.hop.hold import Place
+from llm_sidecar.hop.pool import Peer
+from llm_sidecar.http.call import BODY_TIMEOUT_S, Call, check_head, too_late
+from llm_sidecar.http.exchange import Exchange, Failing
+from llm_sidecar.http.forward import Forward
+from llm_sidecar.http.models import serve_models
+from llm_sidecar.http.routes import Route
+from llm_sidecar.http.services import Services
+from llm_sidecar.live import Live
+from llm_sidecar.table import Route as Assigned
+
+
+class Journey:
+    """Takes one request to its answer. Counts only what nobody else does: its own failures, against the assigned revision."""
+
+    _forward: Forward | None
+    _lost: Refusal | None
+    _place: Place | None
+
+    __slots__ = ("_assigned", "_exchange", "_forward", "_live", "_lost", "_lost_at", "_place", "_route", "_services", "error")
+
+    def __init__(self, services: Services, exchange: Exchange, route: Route, live: Live, assigned: str) -> None:
+        self._services = services
+        self._exchange = exchange
+        self._route = route
+        self._live = live
+        self._assigned = assigned
+        self._forward = None
+        self._lost, self._lost_at = None, ""
+        self._place = None
+        self.error = ""
+
+    @property
+    def stream(self) -> Failing | None:
+        """Return the stream that has begun, if one has."""
+        return self._forward.stream if self._forward is not None else None
+
+    async def travel(self, refused: Refusal | None) -> None:
+        """Take the request to the last byte of its answer, or raise Refusal. ``refused`` is what the own engine has said already."""
+        exchange, hold = self._exchange, self._services.hold
+        exchange.job = self
+        try:
+            await self._begin()
+            if not hold.waiting:
+                refused = await self._round(refused)
+            elif refused is None:
+                refused = _nobody()
+            while refused is not None:
+                await self._hold(refused)
+                refused = await self._round(None)
+        finally:
+            if self._place is not None:
+                hold.leave(self._place)
+                self._services.metrics.hold_seconds.observe(self._place.held_s)
+
+    def count(self) -> None:
+        """Add this request to the figures, if it failed here."""
+        if not self.error or (self.error == "client_closed" and self._forward is not None):
+            return  # who served it has counted it
+        duration_s = time.perf_counter() - self._exchange.started_at - self._exchange.held_s
+        if self._route.operation:
+            self._services.metrics.failed(self._route.operation, self._assigned, self.error, duration_s)
+
+    async def _begin(self) -> None:
+        """Check and read the request, once."""
+        exchange, limits = self._exchange, self._live.limits_of(self._assigned)
+        if self._route.method == "POST" and exchange.content is None:
+            check_head(exchange, self._route, limits.max_body_bytes)
+            if self._services.hold.waiting:
+                self._services.hold.check(exchange.content_length or 0)
+            exchange.limit(BODY_TIMEOUT_S, Refusal(408, "body_timeout", "the request's body did not arrive in time"))
+            await exchange.body(limits.max_body_bytes)
+        exchange.limit(limits.total_timeout_ms / 1000, too_late(limits))
+
+    async def _hold(self, refused: Refusal) -> None:
+        """Wait until somebody can be reached; then begin anew with the table that is in force by then."""
+        exchange, hold = self._exchange, self._services.hold
+        if not hold.enabled:
+            raise refused
+        exchange.no_limit()
+        if self._place is None:
+            self._place = hold.take(len(exchange.content or b""))
+        else:
+            hold.back(self._place)
+        try:
+            await hold.wait(self._place)
+        finally:
+            exchange.held_s = self._place.held_s
+        self._live = self._services.snapshot.live or self._live
+        self._assigned = self._live.assign(exchange.unit)
+        limits = self._live.limits_of(self._assigned)
+        exchange.limit(limits.total_timeout_ms / 1000, too_late(limits))
+
+    async def _round(self, refused: Refusal | None) -> Refusal | None:
+        """Ask everybody who could serve this request once. Return nothing when it was served, else why the first one did not."""
+        first = refused
+        if refused is not None:
+            self._note(refused, self._live.routes[self._assigned].engine)
+        for target, peer in self._ways(own_failed=refused is not None):
+            if self._is_shunned(target):
+                continue
+            said = await self._try(target, peer)
+            if said is None:
+                return None
+            first = first or said
+        if self._lost is not None:
+            raise self._lost
+        return first or _nobody()
+
+    def _ways(self, *, own_failed: bool) -> Iterator[tuple[Assigned, Peer | None]]:
+        """Return whom to ask for what: the assigned revision, then those a unit may fall back to; None is the own engine."""
+        for target in self._targets:
+            if target.revision in self._live.compiled and not own_failed:
+                own_failed = True
+                yield target, None
+            for peer in self._peers(target):
+                yield target, peer
+
+    @property
+    def _targets(self) -> list[Assigned]:
+        assigned = self._live.routes.get(self._assigned)
+        return [*([assigned] if assigned is not None else []), *(route for route in self._live.order if route is not assigned)]
+
+    def _is_shunned(self, target: Assigned) -> bool:
+        """Return whether this engine lost the request and another one might do better with it."""
+        return target.engine == self._lost_at and any(each.engine != self._lost_at for each in self._targets)
+
+    def _peers(self, target: Assigned) -> Iterator[Peer]:
+        """Return a pod that is known to be ready, then the Service in front of all of them."""
+        pool = self._services.pool
+        own = self._exchange.own_address
+        peer = pool.pick(target.engine, f"{own[0]}:{own[1]}" if own is not None else "")
+        if peer is not None:
+            yield peer
+        service = self._live.table.engines.get(target.engine)
+        if service is not None:
+            yield pool.service(service)
+
+    async def _try(self, target: Assigned, peer: Peer | None) -> Refusal | None:
+        """Ask one; return nothing when the request was served, or a refusal after which another may be asked."""
+        exchange = self._exchange
+        try:
+            if peer is not None:
+                await self._hand_over(target, peer)
+            else:
+                await self._serve_here(target)
+        except Refusal as refusal:
+            if exchange.started:
+                raise
+            self._note(refusal, target.engine)
+            return refusal.with_traceback(None)
+        finally:
+            if exchange.started and target.revision != self._assigned:
+                self._services.metrics.fallbacks.labels(self._assigned, target.revision).inc()
+        return None
+
+    async def _hand_over(self, target: Assigned, peer: Peer) -> None:
+        services = self._services
+        self._forward = Forward(
+            self._exchange, self._route, services.token, target.revision, self._live.generation, pass_busy=self._place is None
+        )
+        await self._forward.serve(peer)
+
+    async def _serve_here(self, target: Assigned) -> None:
+        own = self._services.own
+        if own is None:
+            raise _nobody()
+        if self._route.kind == "models":
+            await serve_models(own.engine, self._exchange, self._route)
+            return
+        call = Call(self._services, own, self._exchange, self._route, target.revision, self._live.compiled[target.revision])
+        self._exchange.job = call
+        try:
+            await call.serve()
+        except Refusal as refusal:
+            if not self._exchange.started and self._may_go_on(refusal):
+                self._exchange.job = self
+            raise
+
+    def _note(self, refusal: Refusal, engine: str) -> None:
+        """Remember and count an attempt that came to nothing, or raise where nobody else may be asked."""
+        if not self._may_go_on(refusal):
+            raise refusal
+        if refusal.code in LOST:
+            self._lost, self._lost_at = refusal, engine
+        self._services.metrics.unserved.labels(self._assigned, refusal.code).inc()
+
+    def _may_go_on(self, refusal: Refusal) -> bool:
+        if refusal.code in BUSY:
+            return self._place is not None
+        return refusal.code in NOT_BEGUN or (refusal.code in LOST and self._lost is None)
+
+
+def _nobody() -> Refusal:
+    return Refusal(503, "engine_unavailable", "no engine of this deployment can be reached", retry_after_s=1)

@@ -1,0 +1,143 @@
+"""The line of those whom nobody can take: order, bounds, time."""
+
+import asyncio
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from llm_sidecar.bundle import Limits
+from llm_sidecar.errors import Refusal
+from llm_sidecar.hop.hold import Hold, Place
+
+LIMITS = Limits(hold_requests=4, hold_bytes=100, hold_timeout_ms=60_000, max_concurrency=2)
+
+
+def hold_of(**changes: int) -> Hold:
+    hold = Hold()
+    hold.set_limits(Limits(**{name: getattr(LIMITS, name) for name in LIMITS.__struct_fields__} | changes))
+    return hold
+
+
+async def test_a_request_that_waits_too_long_gets_429() -> None:
+    hold = hold_of(hold_timeout_ms=50)
+    place = hold.take(1)
+    with pytest.raises(Refusal) as caught:
+        await hold.wait(place)
+    hold.leave(place)
+    assert (caught.value.status, caught.value.code, caught.value.retry_after_s) == (429, "hold_timeout", 10)
+    assert "within 0.05 s" in caught.value.message
+    assert (hold.waiting, place.held_s >= 0.05) == (0, True)
+
+
+@pytest.mark.parametrize(("sizes", "size"), [((1, 1, 1, 1), 1), ((60,), 41), ((), 101)])
+async def test_over_number_or_bytes_is_refused_at_once(sizes: tuple[int, ...], size: int) -> None:
+    hold = hold_of()
+    for each in sizes:
+        hold.take(each)
+    with pytest.raises(Refusal) as caught:
+        hold.take(size)
+    assert (caught.value.status, caught.value.code) == (429, "hold_full")
+
+
+async def test_who_leaves_makes_room_and_who_was_cancelled_in_the_moment_it_was_let_go_too() -> None:
+    hold = hold_of(max_concurrency=1)
+    first, second = hold.take(50), hold.take(50)
+    waiting = [asyncio.create_task(hold.wait(place)) for place in (first, second)]
+    await asyncio.sleep(0)
+    hold.open()
+    waiting[0].cancel()
+    await asyncio.gather(*waiting[:1], return_exceptions=True)
+    assert not second.turn.done()
+    hold.leave(first)
+    await waiting[1]
+    hold.leave(second)
+    hold.check(100)
+
+
+async def test_the_first_to_wait_says_so() -> None:
+    hold = hold_of()
+    hold.take(1)
+    assert hold.began.is_set()
+    hold.began.clear()
+    hold.take(1)
+    assert not hold.began.is_set()
+
+
+class HoldMachine(RuleBasedStateMachine):
+    """A model of the line: numbers in the order they came, those let go, and whether it is open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.hold = hold_of()
+        self.places: list[Place] = []  # all that have not left, in the order they came
+        self.out: list[Place] = []
+        self.is_open = False
+
+    def teardown(self) -> None:
+        self.loop.close()
+
+    def run(self, action: str, *arguments: Place | int) -> Place | None:
+        async def call() -> Place | None:
+            made: Place | None = getattr(self.hold, action)(*arguments)
+            return made
+
+        made = self.loop.run_until_complete(call())
+        if made is not None:
+            self.places.append(made)
+        while self.is_open and self.waiting and len(self.out) < LIMITS.max_concurrency:
+            self.out.append(self.waiting[0])
+        return made
+
+    @property
+    def waiting(self) -> list[Place]:
+        return [place for place in self.places if place not in self.out]
+
+    @rule(size=st.integers(0, 60))
+    def take(self, size: int) -> None:
+        full = len(self.waiting) >= LIMITS.hold_requests or sum(place.size for place in self.waiting) + size > LIMITS.hold_bytes
+        if full:
+            with pytest.raises(Refusal):
+                self.run("take", size)
+            return
+        if not self.waiting:
+            self.is_open = False
+        made = self.run("take", size)
+        assert made is not None
+
+    @rule()
+    def open(self) -> None:
+        self.is_open = True
+        self.run("open")
+
+    @precondition(lambda self: self.out)
+    @rule(data=st.data())
+    def back(self, data: st.DataObject) -> None:
+        place = data.draw(st.sampled_from(self.out))
+        self.out.remove(place)
+        self.is_open = False
+        self.run("back", place)
+
+    @precondition(lambda self: self.places)
+    @rule(data=st.data())
+    def leave(self, data: st.DataObject) -> None:
+        place = data.draw(st.sampled_from(self.places))
+        self.places.remove(place)
+        if place in self.out:
+            self.out.remove(place)
+        self.run("leave", place)
+
+    @invariant()
+    def exactly_those_are_let_go_whose_turn_it_is(self) -> None:
+        assert [place for place in self.places if place.turn.done()] == sorted(self.out, key=self.places.index)
+        assert self.hold.waiting == len(self.waiting)
+
+    @invariant()
+    def bytes_and_numbers_are_those_of_the_waiting(self) -> None:
+        assert self.hold._bytes == sum(place.size for place in self.waiting)
+
+
+TestHoldMachine = HoldMachine.TestCase
+TestHoldMachine.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
