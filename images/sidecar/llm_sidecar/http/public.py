@@ -66,8 +66,9 @@ class PublicApp:
             self._open.discard(exchange)
             if self._services.drain.draining:
                 self._services.drain.finished_one()
-            if exchange.job is not None:
-                exchange.job.count()
+            job, exchange.job = exchange.job, None  # else the two would hold each other until the garbage collector comes by
+            if job is not None:
+                job.count()
 
     async def _ping(self, exchange: Exchange) -> None:
         """Tell another sidecar whether this pod takes requests."""
