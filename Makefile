@@ -1,7 +1,7 @@
 # Every command of the project. `make help` lists them; `make demo` and `make test` are the two that matter first.
 SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit integration e2e lab-up lab-down lab-status images lint fmt generate golden verify dockerfiles set-up unit-core unit-rest clean
+.PHONY: help install demo test unit integration e2e soak soak-faults lab-up lab-down lab-status images lint fmt generate golden verify dockerfiles set-up unit-core unit-rest clean
 
 CLUSTER ?= lab
 REGISTRY ?=
@@ -47,6 +47,14 @@ integration: .venv/synced ## Tests against a real API server (no root, no kubele
 e2e: set-up ## Tests on a real node with real pods (root)
 	@$(PYTEST) tests/e2e/test_lab.py
 	@hack/with-lab full hack/e2e
+
+soak: soak-faults ## Long tests; each writes its result to bench/results
+
+soak-faults: .venv/synced ## Every fault plan, the outages of ten minutes as well
+	@$(LAB) build cp kwok helm
+	@rm -f .cache/faults.jsonl
+	@hack/with-lab control-plane $(PY) -m tests.lab.faults sweep --journal $(CURDIR)/.cache/faults.jsonl
+	@hack/with-lab control-plane $(PY) -m tests.lab.faults sweep --long --lanes 6 --journal $(CURDIR)/.cache/faults.jsonl
 
 ##@ Lab
 lab-up: .venv/synced ## Start the cluster alone

@@ -16,17 +16,24 @@ Object = dict[str, Any]
 
 _PAGE = 500
 _PAUSE_S = 0.2
+_GOODBYE_S = 0.25
 _LINE_MAX = 8 << 20
 _OK = 200
+_NOT_FOUND = 404
+_FIRST_FAILURE = 300
 
 
 class GoneError(Exception):
     """The events since the last one are no longer kept: list again."""
 
 
+class RefusedError(Exception):
+    """The API server refused a write."""
+
+
 @dataclass
 class Client:
-    """Reads from the API server as one of the lab's users."""
+    """Speaks to the API server as one of the lab's users."""
 
     session: aiohttp.ClientSession
     server: str
@@ -37,17 +44,35 @@ class Client:
             response.raise_for_status()
             return await response.json()
 
+    async def send(self, method: str, path: str, body: Object | None = None, content_type: str = "application/json") -> Object | None:
+        """Write; return the answer, or None when the object, or the place for it, is not there."""
+        async with self.session.request(method, self.server + path, json=body, headers={"Content-Type": content_type}) as response:
+            if response.status == _NOT_FOUND:
+                return None
+            if response.status >= _FIRST_FAILURE:
+                raise RefusedError(f"{method} {path}: {response.status} {(await response.text())[:300]}")
+            return dict(await response.json())
+
 
 @asynccontextmanager
 async def connect(state: State, user: str = "admin") -> AsyncIterator[Client]:
-    """Yield a client; its connections end with the context."""
+    """Yield a client that speaks as a user; its connections end with the context."""
     config = json.loads(state.kubeconfig(user).read_text())
-    tls = ssl.create_default_context(cafile=str(state.pki / "ca.crt"))
-    headers = {"Authorization": f"Bearer {config['users'][0]['user']['token']}"}
-    connector = aiohttp.TCPConnector(ssl=tls, limit=0)
+    headers = {"Accept-Encoding": "identity", "Authorization": f"Bearer {config['users'][0]['user']['token']}"}
+    async with session(state, headers) as opened:
+        yield Client(opened, config["clusters"][0]["cluster"]["server"])
+
+
+@asynccontextmanager
+async def session(state: State, headers: dict[str, str] | None = None) -> AsyncIterator[aiohttp.ClientSession]:
+    """Yield a session that trusts the lab's API server and takes lines of any length."""
+    connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=str(state.pki / "ca.crt")), limit=0)
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)
-    async with aiohttp.ClientSession(headers=headers, connector=connector, timeout=timeout, read_bufsize=_LINE_MAX) as session:
-        yield Client(session, config["clusters"][0]["cluster"]["server"])
+    async with aiohttp.ClientSession(
+        headers=headers, connector=connector, timeout=timeout, read_bufsize=_LINE_MAX, auto_decompress=False
+    ) as opened:
+        yield opened
+    await asyncio.sleep(_GOODBYE_S)  # TLS says goodbye after connections count as closed
 
 
 @dataclass
@@ -115,6 +140,23 @@ class Following:
         else:
             self._live[_key(about)] = about
         self.heard(event, about)
+
+
+@asynccontextmanager
+async def followed(*following: Following) -> AsyncIterator[None]:
+    """Follow while the context lasts; it begins once everything has been listed. A follower that fails is told of at the end."""
+    tasks = [asyncio.create_task(each.run()) for each in following]
+    try:
+        for each in following:
+            await each.listed.wait()
+        yield
+    finally:
+        failed = [task for task in tasks if task.done()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in failed:
+        task.result()
 
 
 def _key(about: Object) -> tuple[str, str]:

@@ -1,13 +1,12 @@
 """One process that is the sidecar of every simulated pod: the lab routes their addresses to whoever listens."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from aiohttp import web
 
 from llm_operator.core import kinds, names
-from tests.lab.following import Following, connect
+from tests.lab.following import Following, connect, followed
 from tests.lab.state import State
 from tests.lab.stubs.sidecars import Sidecars
 
@@ -18,22 +17,18 @@ _MANAGED = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY},{names.LABEL_DEPLOYMENT
 async def stubs(state: State) -> AsyncIterator[Sidecars]:
     """Answer for all simulated pods while the context lasts; it begins once all that is there is known."""
     sidecars = Sidecars()
-    async with connect(state) as client, asyncio.TaskGroup() as group:
+    async with connect(state) as client:
         pods = Following(client, kinds.POD.path(None), sidecars.heard_pod, _MANAGED)
         snapshots = Following(client, kinds.CONFIG_MAP.path(None), sidecars.heard_config_map, _MANAGED)
-        following = [group.create_task(each.run()) for each in (pods, snapshots)]
-        await pods.listed.wait()
-        await snapshots.listed.wait()
-        runner = web.AppRunner(_app(sidecars), access_log=None)
-        await runner.setup()
-        for port in (names.ADMIN_PORT, names.PUBLIC_PORT):
-            await web.TCPSite(runner, "0.0.0.0", port).start()
-        try:
-            yield sidecars
-        finally:
-            await runner.cleanup()
-            for task in following:
-                task.cancel()
+        async with followed(pods, snapshots):
+            runner = web.AppRunner(_app(sidecars), access_log=None)
+            await runner.setup()
+            for port in (names.ADMIN_PORT, names.PUBLIC_PORT):
+                await web.TCPSite(runner, "0.0.0.0", port).start()
+            try:
+                yield sidecars
+            finally:
+                await runner.cleanup()
 
 
 def _app(sidecars: Sidecars) -> web.Application:

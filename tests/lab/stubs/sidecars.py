@@ -6,13 +6,12 @@ from typing import Any
 from llm_operator.core import names
 from llm_operator.core.world import engine_of, ready
 from llm_sidecar import table
+from llm_sidecar.bundle import SCHEMA_VERSION
 from llm_sidecar.table import Table
 
 Object = dict[str, Any]
 Owner = tuple[str, str]
 """Namespace and name of an LLMDeployment."""
-
-BUNDLE_SCHEMA = 1
 
 
 @dataclass
@@ -79,7 +78,7 @@ class Sidecars:
             "held": 0,
             "error": "",
             "errorGeneration": None,
-            "bundleSchema": BUNDLE_SCHEMA,
+            "bundleSchema": SCHEMA_VERSION,
             "reaches": sorted(self._ready_engines(_owner(pod)) - {engine, ""}),
             "revisions": [each.revision for each in live.routes if engine and each.engine == engine],
         }
