@@ -27,10 +27,16 @@ class Admission:
         self._limits = limits
         self._admit()
 
-    async def acquire(self) -> None:
-        """Take a slot, waiting in line if need be; raise Refusal 429 when the line is full or the wait runs out."""
+    def take(self) -> bool:
+        """Take a slot if one is free and nobody waits for it."""
         if self.running < self._limits.max_concurrency and not self._waiting:
             self.running += 1
+            return True
+        return False
+
+    async def acquire(self) -> None:
+        """Take a slot, waiting in line if need be; raise Refusal 429 when the line is full or the wait runs out."""
+        if self.take():
             return
         if len(self._waiting) >= self._limits.queue:
             raise self._refusal(

@@ -25,8 +25,9 @@ class UnusableError(Exception):
 class Live:
     """The table in force and what of it the own engine serves. A request keeps the one it began with.
 
-    ``revision`` is what the own engine is there for, empty where the table gives it nothing. ``compiled`` holds everything it can
-    serve, ``limits`` those of every revision. ``order`` are the routes a unit may end up at: stable first, then by weight.
+    ``revision`` is what the own engine is there for, empty where the table gives it nothing; ``name`` is what answers say before one is
+    assigned. ``compiled`` holds everything the own engine can serve, ``limits`` those of every revision. ``order`` are the routes a unit
+    may end up at, stable first, then by weight; ``only`` is where there is no choice.
     """
 
     table: Table
@@ -36,6 +37,7 @@ class Live:
     routes: Mapping[str, Route]
     order: tuple[Route, ...]
     only: str
+    name: bytes
     sources: Mapping[bytes, Compiled]
 
     @property
@@ -91,6 +93,7 @@ def load(directory: Path, engine: str, before: Live | None) -> Live:
         routes={route.revision: route for route in found.routes},
         order=_order(found),
         only="" if any(route.slot is not None and route.weight for route in found.routes) else found.stable,
+        name=(own.revision if own is not None else found.stable).encode(),
         sources=sources,
     )
 

@@ -1,6 +1,7 @@
 """One request on its way through: limits, body, prompt, engine, answer, figures."""
 
 import time
+from functools import partial
 
 import msgspec
 
@@ -37,6 +38,11 @@ def check_head(exchange: Exchange, route: Route, max_body_bytes: int) -> None:
         raise exchange.too_large(max_body_bytes)
 
 
+def body_too_slow() -> Refusal:
+    """Return what ends a request whose body does not come."""
+    return Refusal(408, "body_timeout", "the request's body did not arrive in time")
+
+
 def too_late(limits: Limits) -> Refusal:
     """Return what ends a request that takes longer than it may."""
     total_s = limits.total_timeout_ms / 1000
@@ -67,7 +73,6 @@ class Call:
         self._route = route
         self._revision = revision
         self._compiled = compiled
-        exchange.revision = revision.encode()
         self._usage: Usage | None = None
         self._first_at = 0.0
         self._waited_s = 0.0
@@ -78,14 +83,15 @@ class Call:
         """Take the request through to the last byte of its answer, or raise Refusal."""
         exchange, limits = self._exchange, self._compiled.limits
         check_head(exchange, self._route, limits.max_body_bytes)
-        total_s, late = limits.total_timeout_ms / 1000, too_late(limits)
-        exchange.limit(total_s, late)
+        total_s, late = limits.total_timeout_ms / 1000, partial(too_late, limits)
         admission = self._own.admission
         began = time.perf_counter()
-        await admission.acquire()
+        if not admission.take():
+            exchange.limit(total_s, late)
+            await admission.acquire()
         try:
             if exchange.content is None:
-                exchange.limit(min(total_s, BODY_TIMEOUT_S), Refusal(408, "body_timeout", "the request's body did not arrive in time"))
+                exchange.limit(min(total_s, BODY_TIMEOUT_S), body_too_slow)
             body = await exchange.body(limits.max_body_bytes)
             self._waited_s = time.perf_counter() - began
             exchange.limit(total_s, late)

@@ -27,8 +27,8 @@ def new_id() -> str:
 
 
 def revision_of(live: Live | None) -> bytes:
-    """Return what answers name that no revision has given: the own engine's revision, or stable where there is none."""
-    return (live.revision or live.table.stable).encode() if live is not None else b"none"
+    """Return what an answer names that no revision has given."""
+    return live.name if live is not None else b"none"
 
 
 class ClientGoneError(Exception):
@@ -105,7 +105,7 @@ class Exchange:
         self.started = False
         self.close = False
         self.live = live
-        self.revision = revision_of(live)
+        self.revision = live.name if live is not None else b"none"
         self.method: str = scope["method"]
         self.path: bytes = scope["raw_path"]
         self.content_length: int | None = None
@@ -132,12 +132,12 @@ class Exchange:
             self._ended = reason
             self._task.cancel()
 
-    def limit(self, seconds: float, refusal: Refusal) -> None:
+    def limit(self, seconds: float, late: Callable[[], Refusal]) -> None:
         """End this request with a refusal this much time after it came, time held apart; replaces an earlier limit."""
         if self._deadline is not None:
             self._deadline.cancel()
         left = self.started_at + self.held_s + seconds - time.perf_counter()
-        self._deadline = self._loop.call_later(max(0.0, left), self.end, refusal)
+        self._deadline = self._loop.call_later(max(0.0, left), self._expire, late)
 
     def no_limit(self) -> None:
         """Let this request take as long as it likes until the next limit."""
@@ -178,19 +178,16 @@ class Exchange:
 
     async def body(self, limit: int) -> bytes:
         """Read the body, never more than the limit. It is kept: another engine may have to be asked."""
-        if self.content is None:
-            self.content = await self._read(limit)
-        elif len(self.content) > limit:
+        body = self.content
+        if body is None:
+            message = await self._receive()
+            whole = message["type"] == "http.request" and not message["more_body"]
+            self.content = body = message["body"] if whole else await self._rest(message, limit)
+        if len(body) > limit:
             raise self.too_large(limit)
-        return self.content
+        return body
 
-    async def _read(self, limit: int) -> bytes:
-        message = await self._receive()
-        if message["type"] == "http.request" and not message["more_body"]:
-            body: bytes = message["body"]
-            if len(body) > limit:
-                raise self.too_large(limit)
-            return body
+    async def _rest(self, message: MutableMapping[str, Any], limit: int) -> bytes:
         parts: list[bytes] = []
         size = 0
         while True:
@@ -242,6 +239,9 @@ class Exchange:
     def too_large(self, limit: int) -> Refusal:
         """Return the refusal of a body beyond the limit."""
         return Refusal(413, "body_too_large", f"the body is larger than {limit} bytes, this deployment's limits.maxBodyBytes")
+
+    def _expire(self, late: Callable[[], Refusal]) -> None:
+        self.end(late())
 
     def _gone(self) -> None:
         self.end(ClientGoneError())

@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Iterator
+from functools import partial
 
 from llm_sidecar.errors import BUSY, LOST, NOT_BEGUN, Refusal
 from llm_sidecar.hop.hold import Place
 from llm_sidecar.hop.pool import Peer
-from llm_sidecar.http.call import BODY_TIMEOUT_S, Call, check_head, too_late
+from llm_sidecar.http.call import BODY_TIMEOUT_S, Call, body_too_slow, check_head, too_late
 from llm_sidecar.http.exchange import Exchange, Failing
 from llm_sidecar.http.forward import Forward
 from llm_sidecar.http.models import serve_models
@@ -74,9 +75,9 @@ class Journey:
             check_head(exchange, self._route, limits.max_body_bytes)
             if self._services.hold.waiting:
                 self._services.hold.check(exchange.content_length or 0)
-            exchange.limit(BODY_TIMEOUT_S, Refusal(408, "body_timeout", "the request's body did not arrive in time"))
+            exchange.limit(BODY_TIMEOUT_S, body_too_slow)
             await exchange.body(limits.max_body_bytes)
-        exchange.limit(limits.total_timeout_ms / 1000, too_late(limits))
+        exchange.limit(limits.total_timeout_ms / 1000, partial(too_late, limits))
 
     async def _hold(self, refused: Refusal) -> None:
         """Wait until somebody can be reached; then begin anew with the table that is in force by then."""
@@ -95,7 +96,7 @@ class Journey:
         self._live = self._services.snapshot.live or self._live
         self._assigned = self._live.assign(exchange.unit)
         limits = self._live.limits_of(self._assigned)
-        exchange.limit(limits.total_timeout_ms / 1000, too_late(limits))
+        exchange.limit(limits.total_timeout_ms / 1000, partial(too_late, limits))
 
     async def _round(self, refused: Refusal | None) -> Refusal | None:
         """Ask everybody who could serve this request once. Return nothing when it was served, else why the first one did not."""
@@ -174,6 +175,7 @@ class Journey:
         if self._route.kind == "models":
             await serve_models(own.engine, self._exchange, self._route)
             return
+        self._exchange.revision = target.revision.encode()
         call = Call(self._services, own, self._exchange, self._route, target.revision, self._live.compiled[target.revision])
         self._exchange.job = call
         try:

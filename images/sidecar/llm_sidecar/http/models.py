@@ -11,9 +11,13 @@ _TIMEOUT_S = 10.0
 _OK = 200
 
 
+def _too_late() -> Refusal:
+    return Refusal(504, "engine_timeout", f"the engine did not answer within {_TIMEOUT_S:g} s")
+
+
 async def serve_models(engine: UpstreamClient, exchange: Exchange, route: Route) -> None:
     """Answer with the engine's list, or raise Refusal."""
-    exchange.limit(_TIMEOUT_S, Refusal(504, "engine_timeout", f"the engine did not answer within {_TIMEOUT_S:g} s"))
+    exchange.limit(_TIMEOUT_S, _too_late)
     try:
         connection = await engine.send(request_head("GET", route.upstream, (("x-request-id", exchange.upstream_id),), 0))
         try:

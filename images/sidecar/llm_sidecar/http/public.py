@@ -10,8 +10,7 @@ from llm_sidecar.http.exchange import ClientGoneError, Exchange, Receive, Scope,
 from llm_sidecar.http.journey import Journey
 from llm_sidecar.http.models import serve_models
 from llm_sidecar.http.routes import ROUTES, Route
-from llm_sidecar.http.services import Own, Services
-from llm_sidecar.live import Live
+from llm_sidecar.http.services import Services
 
 _log = logging.getLogger(__name__)
 _OK, _NO_CONTENT, _UNAVAILABLE = 200, 204, 503
@@ -96,11 +95,17 @@ class PublicApp:
         if live is None:
             raise self._shed(Refusal(503, "no_revision", f"nothing to serve yet: {self._services.snapshot.error}", retry_after_s=1))
         revision = exchange.hop or live.only or live.assign(exchange.unit)
-        here = own is not None and revision in live.compiled
+        compiled = live.compiled.get(revision)
         refused: Refusal | None = None
-        if own is not None and here and not (self._services.hold.waiting and not exchange.hop):
+        if compiled is not None and own is not None and (exchange.hop or not self._services.hold.waiting):
+            if revision != live.revision:
+                exchange.revision = revision.encode()
             try:
-                await self._with_own(own, exchange, route, live, revision)
+                if route.kind == "models":
+                    await serve_models(own.engine, exchange, route)
+                else:
+                    exchange.job = call = Call(self._services, own, exchange, route, revision, compiled)
+                    await call.serve()
             except Refusal as refusal:
                 if exchange.hop or exchange.started or refusal.code not in _ELSEWHERE:
                     raise
@@ -110,13 +115,6 @@ class PublicApp:
         if exchange.hop:
             raise Refusal(421, "revision_not_here", f"revision {exchange.hop} is not served by this pod")
         await Journey(self._services, exchange, route, live, revision).travel(refused)
-
-    async def _with_own(self, own: Own, exchange: Exchange, route: Route, live: Live, revision: str) -> None:
-        if route.kind == "models":
-            await serve_models(own.engine, exchange, route)
-            return
-        exchange.job = call = Call(self._services, own, exchange, route, revision, live.compiled[revision])
-        await call.serve()
 
     async def _end_early(self, exchange: Exchange, error: BaseException) -> None:
         job = exchange.job
