@@ -1,7 +1,7 @@
 # Every command of the project. `make help` lists them; `make demo` and `make test` are the two that matter first.
 SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit integration e2e soak soak-faults lab-up lab-down lab-status images lint fmt generate golden verify dockerfiles set-up unit-core unit-rest clean
+.PHONY: help install demo test unit integration e2e soak soak-faults lab-up lab-down lab-status images lint fmt generate golden verify dockerfiles set-up unit-core unit-rest bench-fleet clean
 
 CLUSTER ?= lab
 REGISTRY ?=
@@ -55,6 +55,11 @@ soak-faults: .venv/synced ## Every fault plan, the outages of ten minutes as wel
 	@rm -f .cache/faults.jsonl
 	@hack/with-lab control-plane $(PY) -m tests.lab.faults sweep --journal $(CURDIR)/.cache/faults.jsonl
 	@hack/with-lab control-plane $(PY) -m tests.lab.faults sweep --long --lanes 6 --journal $(CURDIR)/.cache/faults.jsonl
+
+##@ Bench
+bench-fleet: .venv/synced ## 1,000 LLMDeployments at 5 a second: times, requests, CPU, memory (FLEET_CRS=200 for a quick run)
+	@$(LAB) build cp kwok helm
+	@LLM_LAB_DIR=$(CURDIR)/.cache/lab-bench hack/with-lab control-plane $(PY) -m bench.fleet
 
 ##@ Lab
 lab-up: .venv/synced ## Start the cluster alone

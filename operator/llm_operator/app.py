@@ -27,6 +27,7 @@ from llm_operator.shell.progress import Progress
 from llm_operator.shell.queue import WorkQueue
 from llm_operator.shell.reconcile import Reconciler
 from llm_operator.shell.resync import Resync
+from llm_operator.shell.survey import Surveyor
 from llm_operator.shell.telemetry import HttpTelemetry
 from llm_operator.shell.triggers import Watch
 
@@ -47,14 +48,13 @@ async def operate(
 ) -> None:
     """Run the operator until ``stop`` is set; raises what a part of it failed with."""
     loop = asyncio.get_running_loop()
-    dice = random.SystemRandom().random
     metrics, progress = Metrics(), Progress(config.resync_seconds)
-    queue = WorkQueue(jitter=dice)
+    queue = WorkQueue(jitter=random.SystemRandom().random)
     metrics.watch(depth=lambda: float(len(queue)), watch_age=lambda: progress.watch_age(loop.time()))
     namespaces = () if config.cluster_wide else config.namespaces
 
     seen = Seen()
-    inbox = Inbox(queue.hear, seen)
+    inbox = Inbox(queue.hear, seen, queue.__contains__)
 
     def deliver(told: Hint) -> None:
         if told.kind in kinds.CUSTOM and not told.gone:
@@ -79,7 +79,8 @@ async def operate(
             metrics=metrics,
             instance=socket.gethostname(),
         )
-        resync = Resync(cluster, namespaces, queue.add, progress, interval_s=config.resync_seconds, spread=dice, clock=loop.time)
+        surveyor = Surveyor(cluster, reconciler.eye, reconciler.decide, reconciler.decide_prompt)
+        resync = Resync(surveyor.survey, namespaces, inbox, progress, config.resync_seconds, loop.time)
         watch = Watch(deliver, cluster.credentials, namespaces)
         log(logging.INFO, "the operator runs", namespaces=",".join(namespaces) or "all")
         async with asyncio.TaskGroup() as group:

@@ -3,7 +3,8 @@
 import copy
 import itertools
 import json
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -97,14 +98,19 @@ class FakeCluster:
     async def list(self, kind: Kind, namespace: str | None, *, labels: str = "", metadata_only: bool = False) -> Manifests:
         """Return the objects of a kind that carry the labels."""
         self._called(Call("list", kind.kind))
-        wanted = dict(pair.split("=", 1) for pair in labels.split(",") if pair)
         found = [
             live
             for (name, where, _), live in self.objects.items()
-            if name == kind.kind and namespace in {None, where} and wanted.items() <= live["metadata"].get("labels", {}).items()
+            if name == kind.kind and namespace in {None, where} and _selects(labels, live["metadata"].get("labels", {}))
         ]
         shown = [{key: each[key] for key in ("apiVersion", "kind", "metadata")} for each in found] if metadata_only else found
         return copy.deepcopy(shown)
+
+    async def pages(self, kind: Kind, namespace: str | None, *, size: int) -> AsyncIterator[Manifests]:
+        """Return the objects of a kind page by page."""
+        found = await self.list(kind, namespace)
+        for begin in range(0, max(len(found), 1), size):
+            yield found[begin : begin + size]
 
     async def apply(self, manifest: Manifest, *, force: bool) -> Manifest:
         """Apply an object: what it names is set, what it named the last time and does not now is removed."""
@@ -221,6 +227,14 @@ class FakeCluster:
 
     def _next(self) -> int:
         return next(iter(self._numbers))
+
+
+def _selects(selector: str, labels: Mapping[str, str]) -> bool:
+    """Return whether labels are selected by ``a=b`` and ``a in (b,c)``."""
+    for name, wanted, values in re.findall(r"([^,= ]+)(?:=([^,]*)| in \(([^)]*)\))", selector):
+        if labels.get(name) not in (values.split(",") if values else [wanted]):
+            return False
+    return True
 
 
 def _content(live: Manifest) -> Manifest:

@@ -31,6 +31,10 @@ class Server:
         """Create a namespace that admits only pods under the Pod Security Standard `restricted`."""
         self._api.json(NAMESPACE.path(None), method="POST", body=restricted(name))
 
+    def create_node(self, manifest: Object) -> None:
+        """Create a node."""
+        self._api.json("/api/v1/nodes", method="POST", body=manifest)
+
     def has_namespace(self, name: str) -> bool:
         """Return whether a namespace is there, on its way out included."""
         return self.get(NAMESPACE, "", name) is not None

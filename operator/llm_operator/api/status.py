@@ -155,5 +155,7 @@ class LLMPromptStatus(ApiModel):
     """Hash of the prompt."""
     conditions: Conditions = ()
     """Valid: whether the prompt can be served."""
+    users: int | None = Field(default=None, ge=0)
+    """How many LLMDeployments of the namespace refer to the prompt."""
     used_by: Annotated[tuple[Name, ...], Field(max_length=1024, json_schema_extra={"x-kubernetes-list-type": "set"})] = ()
-    """LLMDeployments of the namespace that refer to the prompt."""
+    """The first 32 of them by name."""

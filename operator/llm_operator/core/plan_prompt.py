@@ -12,6 +12,9 @@ from llm_operator.core.reasons import Reason
 from llm_sidecar.bundle import Bundle
 from llm_sidecar.compile import check as check_bundle
 
+NAMED = 32
+"""Users that a status names: a list of all would be written anew with each of them."""
+
 
 def plan_prompt(prompt: Obj, used_by: Sequence[str], now: datetime, check: Check = check_bundle) -> dict[str, Any]:
     """Return the status of an LLMPrompt; ``used_by`` are the LLMDeployments that refer to it."""
@@ -29,5 +32,6 @@ def plan_prompt(prompt: Obj, used_by: Sequence[str], now: datetime, check: Check
     previous = {each["type"]: each for each in (prompt.get("status") or {}).get("conditions", [])}
     status["conditions"] = merge([valid], previous, generation, now)
     if used_by:
-        status["usedBy"] = sorted(used_by)
+        status["users"] = len(used_by)
+        status["usedBy"] = sorted(used_by)[:NAMED]
     return status

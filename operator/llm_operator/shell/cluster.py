@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -80,16 +80,22 @@ class KubernetesCluster:
 
     async def _list(self, kind: Kind, namespace: str | None, labels: str, *, metadata_only: bool) -> Manifests:
         accept = _METADATA_LIST if metadata_only else _JSON
-        found: Manifests = []
+        return [each async for page in self._pages(kind, namespace, labels, _PAGE, accept) for each in page]
+
+    def pages(self, kind: Kind, namespace: str | None, *, size: int) -> AsyncIterator[Manifests]:
+        """Return all objects of a kind page by page."""
+        return self._pages(kind, namespace, "", size, _JSON)
+
+    async def _pages(self, kind: Kind, namespace: str | None, labels: str, size: int, accept: str) -> AsyncIterator[Manifests]:
         token = ""
         while True:
-            query = {"limit": str(_PAGE), "labelSelector": labels, "continue": token}
+            query = {"limit": str(size), "labelSelector": labels, "continue": token}
             page = await self._call("GET", kind.path(namespace), query=query, accept=accept)
             # Items of built-in kinds come without them, and metadata-only ones with those of PartialObjectMetadata.
-            found += [item | {"apiVersion": kind.api_version, "kind": kind.kind} for item in page.get("items") or []]
+            yield [item | {"apiVersion": kind.api_version, "kind": kind.kind} for item in page.get("items") or []]
             token = page.get("metadata", {}).get("continue") or ""
             if not token:
-                return found
+                return
 
     async def apply(self, manifest: Manifest, *, force: bool) -> Manifest:
         """Apply a whole object server-side as the operator's field manager."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from llm_operator.core.kinds import Kind
 from llm_operator.shell.news import Hint, Seen
-from llm_operator.shell.queue import Key
+from llm_operator.shell.queue import DEBOUNCE_S, Key
 
 Heard = frozenset[Kind]
 """The kinds of object of a key that something was heard of."""
@@ -19,8 +19,9 @@ class Inbox:
     arrives before the first resync waits for that one, which sees everything.
     """
 
-    enqueue: Callable[[Key], None]
+    enqueue: Callable[[Key, float], None]
     seen: Seen
+    is_due: Callable[[Key], bool] = lambda _: False
     _heard: dict[Key, set[Kind] | None] = field(default_factory=dict)
     _waiting: dict[Key, list[Hint]] = field(default_factory=dict)
     _held: list[Hint] | None = None
@@ -37,12 +38,17 @@ class Inbox:
         elif self.seen.is_news(told):
             self.ask(told.key, told.kind)
 
-    def ask(self, key: Key, kind: Kind | None = None) -> None:
-        """Have a key looked at, one kind of its objects or all of them."""
+    def ask(self, key: Key, kind: Kind | None = None, gap_s: float = DEBOUNCE_S) -> None:
+        """Have a key looked at, one kind of its objects or all of them; ``gap_s`` after the last look at the earliest."""
         self._absent.discard(key)
         known = self._heard.get(key, set())
         self._heard[key] = None if kind is None or known is None else known | {kind}
-        self.enqueue(key)
+        self.enqueue(key, gap_s)
+
+    def remind(self, key: Key) -> None:
+        """Have a key looked at that needs it after a while and is not waiting for it already."""
+        if not self.is_due(key):
+            self.ask(key)
 
     def begin(self, key: Key) -> Heard | None:
         """Begin a look; returns of which kinds there is news, or None when everything has to be read."""

@@ -39,7 +39,7 @@ def hint(key: Key, kind: Kind, body: Mapping[str, Any], *, gone: bool) -> Hint:
 
 def content(kind: Kind, body: Mapping[str, Any]) -> Hashable:
     """Return what of an object a plan looks at, where that is less than all of it: controllers count and stamp without end."""
-    look = {kinds.DEPLOYMENT: _deployment, kinds.POD: _pod}.get(kind)
+    look = {kinds.DEPLOYMENT: _deployment, kinds.POD: _pod, kinds.POD_DISRUPTION_BUDGET: _budget}.get(kind)
     return look(body) if look else body["metadata"]["resourceVersion"]
 
 
@@ -79,6 +79,11 @@ def _deployment(body: Mapping[str, Any]) -> Hashable:
     conditions = (body.get("status") or {}).get("conditions") or []
     told = [(each["type"], each.get("reason"), each.get("message")) for each in conditions if (each["type"], each["status"]) in failing]
     return metadata.get("generation"), _metadata(body), _digest(notes), _digest(told)
+
+
+def _budget(body: Mapping[str, Any]) -> Hashable:
+    """Leave out what its controller counts."""
+    return body["metadata"].get("generation"), _metadata(body), _digest(body["metadata"].get("annotations") or {})
 
 
 def _pod(body: Mapping[str, Any]) -> Hashable:

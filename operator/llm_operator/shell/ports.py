@@ -1,6 +1,6 @@
 """The two doors to the outside: the cluster and the pods' telemetry. Tests put fakes here and nowhere else."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, Protocol
 
 from llm_operator.core.kinds import Kind
@@ -22,6 +22,10 @@ class Cluster(Protocol):
 
     async def list(self, kind: Kind, namespace: str | None, *, labels: str = "", metadata_only: bool = False) -> Manifests:
         """Return all objects of a kind, in one namespace or, with None, in all; ``metadata_only`` leaves out everything else."""
+        ...
+
+    def pages(self, kind: Kind, namespace: str | None, *, size: int) -> AsyncIterator[Manifests]:
+        """Return all objects of a kind page by page, so that they need not all be held at once."""
         ...
 
     async def apply(self, manifest: Manifest, *, force: bool) -> Manifest:

@@ -11,6 +11,7 @@ SOON_S = 0.1
 """What is applied together arrives together: a first look waits that long for the rest."""
 DEBOUNCE_S = 0.5
 """Time between the beginnings of two looks at one key, unless the first one asked for the second."""
+LONGEST_GAP_S = 10.0
 FIRST_BACKOFF_S = 1.0
 BACKOFF_CAP_S = 300.0
 _JITTER = 0.1
@@ -56,9 +57,9 @@ class Schedule(Generic[K]):
     _began: dict[K, float] = field(default_factory=dict)
     _pushed: int = 0
 
-    def hear(self, key: K, now: float) -> None:
+    def hear(self, key: K, now: float, gap_s: float = DEBOUNCE_S) -> None:
         """Make a key due because something was heard of it: soon, or when it was just looked at, together with what else is heard."""
-        self.add(key, max(now + SOON_S, self._began.get(key, now - DEBOUNCE_S) + DEBOUNCE_S))
+        self.add(key, max(now + SOON_S, self._began.get(key, float("-inf")) + gap_s))
 
     def add(self, key: K, at: float) -> None:
         """Make a key due at a time, or leave it if it is due earlier already."""
@@ -81,7 +82,7 @@ class Schedule(Generic[K]):
         key = heapq.heappop(self._heap)[2]
         del self._due[key]
         self._working.add(key)
-        self._began = {each: at for each, at in self._began.items() if at > now - DEBOUNCE_S} | {key: now}
+        self._began = {each: at for each, at in self._began.items() if at > now - LONGEST_GAP_S} | {key: now}
         return key
 
     def done(self, key: K, result: Result, now: float) -> None:
@@ -103,6 +104,10 @@ class Schedule(Generic[K]):
         """Return how many keys are due now or later."""
         return len(self._due)
 
+    def __contains__(self, key: K) -> bool:
+        """Return whether a key is due now or later."""
+        return key in self._due
+
     def _drop_outdated(self) -> None:
         """Drop entries that a sooner one replaced, and those of keys in work: ``done`` pushes them again."""
         while self._heap and (self._due.get(self._heap[0][2]) != self._heap[0][0] or self._heap[0][2] in self._working):
@@ -118,9 +123,9 @@ class WorkQueue:
         self._changed = asyncio.Event()
         self._closed = False
 
-    def hear(self, key: Key) -> None:
+    def hear(self, key: Key, gap_s: float = DEBOUNCE_S) -> None:
         """Ask for a look at a key of which something was heard; what comes within a moment counts as one."""
-        self._schedule.hear(key, self._clock())
+        self._schedule.hear(key, self._clock(), gap_s)
         self._changed.set()
 
     def add(self, key: Key, delay_s: float) -> None:
@@ -131,6 +136,10 @@ class WorkQueue:
     def __len__(self) -> int:
         """Return how many keys are due now or later."""
         return len(self._schedule)
+
+    def __contains__(self, key: Key) -> bool:
+        """Return whether a key is due now or later."""
+        return key in self._schedule
 
     def close(self) -> None:
         """Let every worker end after the key it has."""

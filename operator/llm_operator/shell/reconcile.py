@@ -3,9 +3,10 @@
 import asyncio
 import logging
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 from llm_operator.api.config import OperatorConfig
 from llm_operator.core import kinds
@@ -28,6 +29,8 @@ from llm_operator.shell.ports import Cluster, Manifest
 from llm_operator.shell.queue import Key, Result
 from llm_operator.shell.refusal import REASON, refused
 
+_USERS_S = 10.0
+"""Time between two looks at who uses a prompt: each reads all deployments of the namespace."""
 _TRIES = 12
 """Looks in one pass: one more for a plan that needs to see everything, and one for each name that is taken."""
 
@@ -89,7 +92,7 @@ class Reconciler:
         for _ in range(_TRIES):
             if look is None:
                 return await self._gone(key)
-            decided = await self._decide(look.observed)
+            decided = await self.decide(look.observed)
             if look.backs(decided):
                 self._say(key, decided)
                 outcome = await execute(self.cluster, decided, key.namespace, self.metrics.wrote)
@@ -129,9 +132,13 @@ class Reconciler:
         await self._report(look.observed, decided)
         return Result(next_look_s=decided.next_look_s, failed=refusal is not None)
 
-    async def _decide(self, observed: Observed) -> Plan:
+    async def decide(self, observed: Observed) -> Plan:
         """Plan in a thread: trying a bundle out may take seconds, and the loop has other work."""
         return await asyncio.to_thread(plan, observed, self.config, self.now(), self.check)
+
+    async def decide_prompt(self, prompt: Manifest, users: Sequence[str]) -> dict[str, Any]:
+        """Return the status of an LLMPrompt."""
+        return await asyncio.to_thread(plan_prompt, prompt, users, self.now(), self.check)
 
     async def _report(self, observed: Observed, decided: Plan) -> None:
         """Write the status, and only when it went through tell of what changed."""
@@ -150,7 +157,7 @@ class Reconciler:
         """Ask for a look at every prompt that is wrong about who uses it."""
         listed = await self.cluster.list(kinds.LLM_PROMPT, key.namespace)
         for name in prompts.outdated(listed, key.name, refers_to):
-            self.inbox.ask(Key(kinds.LLM_PROMPT.kind, key.namespace, name))
+            self.inbox.ask(Key(kinds.LLM_PROMPT.kind, key.namespace, name), gap_s=_USERS_S)
 
     async def _llm_prompt(self, key: Key) -> Result:
         deployments = await self.cluster.list(kinds.LLM_DEPLOYMENT, key.namespace)
@@ -160,10 +167,12 @@ class Reconciler:
         except NotFoundError:
             self._add_users(key, users)
             return Result()
-        status = await asyncio.to_thread(plan_prompt, prompt, users, self.now(), self.check)
-        if status != prompt.get("status"):
+        self.eye.seen.note(kinds.LLM_PROMPT, prompt)
+        status = await self.decide_prompt(prompt, users)
+        if not prompts.same_prompt(status, prompt.get("status", {})):
             self._add_users(key, users)  # before the write: what a crash loses then is done again
-            await write_status(self.cluster, prompt, status, self.metrics.wrote)
+        if live := await write_status(self.cluster, prompt, status, self.metrics.wrote):
+            self.eye.seen.note(kinds.LLM_PROMPT, live)
         return Result()
 
     def _add_users(self, key: Key, users: list[str]) -> None:

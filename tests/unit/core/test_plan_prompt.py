@@ -15,6 +15,11 @@ def test_a_good_prompt_has_its_digest_and_its_users_in_order() -> None:
     assert (valid["type"], valid["status"], valid["observedGeneration"]) == ("Valid", "True", 3)
 
 
+def test_a_status_does_not_grow_with_the_number_of_users() -> None:
+    status = plan_prompt(make_prompt(), [f"user-{number:04}" for number in range(1000)], NOW)
+    assert (status["users"], len(status["usedBy"]), status["usedBy"][0]) == (1000, 32, "user-0000")
+
+
 def test_a_prompt_that_cannot_be_served_says_why_and_where_and_has_no_digest() -> None:
     status = plan_prompt(make_prompt(system="{{ tone }}"), [], NOW)
     assert "digest" not in status

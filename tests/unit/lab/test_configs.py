@@ -36,10 +36,12 @@ def test_the_name_service_knows_the_cluster_first_and_nothing_else() -> None:
     assert "forward" not in corefile
 
 
-def test_the_audit_policy_records_each_request_once_without_bodies() -> None:
+def test_the_audit_policy_records_each_request_once_and_bodies_only_of_the_benchs_account() -> None:
     policy = configs.audit_policy()
     assert policy["omitStages"] == ["RequestReceived"]
-    assert policy["rules"] == [{"level": "Metadata"}]
+    written, everything = policy["rules"]
+    assert written["userGroups"] == ["system:serviceaccounts:bench-system"]
+    assert everything == {"level": "Metadata"}
 
 
 def test_a_control_plane_needs_no_files_of_a_node(tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ class Queue:
     def __init__(self) -> None:
         self.keys: list[Key] = []
         self.seen = Seen()
-        self.inbox = Inbox(self.keys.append, self.seen)
+        self.inbox = Inbox(lambda key, _: self.keys.append(key), self.seen)
 
     def hear(self, kind: Kind, body: Object, *, gone: bool = False) -> None:
         self.inbox.hear(told(kind, body, gone=gone))

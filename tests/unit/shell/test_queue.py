@@ -121,6 +121,15 @@ def test_the_first_news_of_a_key_is_looked_at_soon_and_what_follows_half_a_secon
     assert schedule.next_due() == 10.6
 
 
+def test_who_can_wait_is_looked_at_a_while_after_the_last_look() -> None:
+    schedule: Schedule[str] = Schedule(no_jitter)
+    schedule.hear("a", 10.0, gap_s=10.0)
+    assert schedule.take(10.1) == "a"
+    schedule.done("a", Result(), 10.2)
+    schedule.hear("a", 11.0, gap_s=10.0)
+    assert schedule.next_due() == 20.1
+
+
 class Handler:
     """Records who was worked on, how often at once, and lets a test hold it."""
 

@@ -18,6 +18,7 @@ from llm_operator.shell.observe import Eye
 from llm_operator.shell.ports import Manifest
 from llm_operator.shell.queue import Key, Result
 from llm_operator.shell.reconcile import Reconciler
+from llm_operator.shell.survey import Surveyor
 from llm_sidecar import table
 from llm_sidecar.compile import check
 from tests.fakes.cluster import Call, FakeCluster, Fault
@@ -92,7 +93,7 @@ def world() -> World:
     reconciler = Reconciler(
         cluster=cluster,
         eye=Eye(cluster, telemetry, seen, lambda: made.moment, lambda: 0.0),
-        inbox=Inbox(added.append, seen),
+        inbox=Inbox(lambda key, _: added.append(key), seen),
         config=operator_config(),
         check=check,
         now=lambda: made.moment,
@@ -342,6 +343,17 @@ async def test_a_deployment_that_begins_or_ceases_to_use_a_prompt_wakes_the_prom
     assert world.added == [SUPPORT]
 
 
+async def test_another_user_of_a_prompt_wakes_none_of_the_others(world: World) -> None:
+    world.cluster.put(llm_prompt())
+    world.cluster.put(llm_deployment(prompt={"ref": {"name": "support"}}))
+    await world.look(SUPPORT)
+    world.added.clear()
+    world.cluster.put(llm_deployment("other", prompt={"ref": {"name": "support"}}))
+    await world.look(SUPPORT)
+    assert world.status(kinds.LLM_PROMPT, "support")["usedBy"] == ["chat", "other"]
+    assert world.added == []
+
+
 async def test_a_missing_prompt_is_named_and_found_once_it_is_there(world: World) -> None:
     world.cluster.put(llm_deployment(prompt={"ref": {"name": "support"}}))
     await world.settle()
@@ -492,3 +504,70 @@ async def test_our_own_writes_are_no_news(world: World) -> None:
     live = world.cluster.find(kinds.LLM_DEPLOYMENT, "chat")
     assert live is not None
     assert not world.reconciler.eye.seen.is_news(hint(CHAT, kinds.LLM_DEPLOYMENT, live, gone=False))
+
+
+# The survey
+
+
+def surveyor(world: World) -> Surveyor:
+    reconciler = world.reconciler
+    return Surveyor(world.cluster, reconciler.eye, reconciler.decide, reconciler.decide_prompt)
+
+
+async def settled_fleet(world: World, *fleet: str) -> None:
+    for name in fleet:
+        world.cluster.put(llm_deployment(name))
+        for _ in range(8):
+            await world.look(Key("LLMDeployment", "ns", name))
+            world._controllers()
+            world.moment += timedelta(seconds=1)
+    world.cluster.calls.clear()
+
+
+async def test_a_fleet_at_rest_is_read_with_one_list_a_kind_and_needs_no_look(world: World) -> None:
+    await settled_fleet(world, "chat")
+    found = await surveyor(world).survey([None])
+    assert (found.differ, found.later) == ([], [])
+    assert found.versions.keys() == {CHAT}
+    assert len(world.cluster.calls) == len({call.kind for call in world.cluster.calls}) == len(kinds.CHILDREN) + 3
+    assert world.cluster.writes == []
+
+
+@pytest.mark.parametrize(
+    "kind", [kinds.DEPLOYMENT, kinds.CONFIG_MAP, kinds.POD_DISRUPTION_BUDGET, kinds.CONTROLLER_REVISION, kinds.SERVICE]
+)
+async def test_a_survey_finds_what_was_lost(world: World, kind: kinds.Kind) -> None:
+    await settled_fleet(world, "chat")
+    world.cluster.remove(kind, world.cluster.all(kind)[0]["metadata"]["name"])
+    assert (await surveyor(world).survey([None])).differ == [CHAT]
+
+
+async def test_a_survey_finds_what_a_sidecar_says_only_when_asked(world: World) -> None:
+    await settled_fleet(world, "chat")
+    (uid,) = world.telemetry.answers
+    world.telemetry.answers[uid] = dataclasses.replace(world.telemetry.answers[uid], generation=0)
+    assert (await surveyor(world).survey([None])).differ == [CHAT]
+
+
+async def test_a_survey_finds_a_prompt_that_is_wrong_about_who_uses_it(world: World) -> None:
+    world.cluster.put(llm_prompt())
+    await world.look(SUPPORT)
+    assert (await surveyor(world).survey([None])).differ == []
+    world.cluster.put(llm_deployment(prompt={"ref": {"name": "support"}}))
+    assert SUPPORT in (await surveyor(world).survey([None])).differ
+
+
+async def test_what_comes_up_is_looked_at_after_a_while(world: World) -> None:
+    world.cluster.put(llm_deployment())
+    await world.look()
+    found = await surveyor(world).survey([None])
+    assert CHAT in found.later or CHAT in found.differ
+
+
+async def test_what_a_survey_has_read_is_no_news(world: World) -> None:
+    await settled_fleet(world, "chat")
+    world.reconciler.eye.seen = Seen()
+    await surveyor(world).survey(["ns"])
+    for kind in (kinds.LLM_DEPLOYMENT, kinds.DEPLOYMENT, kinds.SERVICE, kinds.POD):
+        for live in world.cluster.all(kind):
+            assert not world.reconciler.eye.seen.is_news(hint(CHAT, kind, live, gone=False))

@@ -1,0 +1,1 @@
+"""Figures that are published: one module each, run by `make bench-NAME`."""

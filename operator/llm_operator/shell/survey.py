@@ -1,0 +1,119 @@
+"""Compares everything there is with what there should be, and says which keys need a look: many at once, with few requests.
+
+Each kind is listed once for a batch of deployments, so that neither the number of requests nor the memory grows with each of them.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from llm_operator.core import kinds, names
+from llm_operator.core.actions import Plan
+from llm_operator.core.kinds import Kind
+from llm_operator.core.observed import Observed
+from llm_operator.shell.observe import Eye, prompt_name
+from llm_operator.shell.ports import Cluster, Manifest
+from llm_operator.shell.queue import Key
+
+_BATCH = 100
+_LISTED = (*kinds.CHILDREN, kinds.POD)
+
+Decide = Callable[[Observed], Awaitable[Plan]]
+DecidePrompt = Callable[[Manifest, Sequence[str]], Awaitable[dict[str, Any]]]
+
+
+@dataclass
+class Found:
+    """What a survey has found: the version of each custom resource, which need a look, and which have one due already."""
+
+    versions: dict[Key, str] = field(default_factory=dict)
+    differ: list[Key] = field(default_factory=list)
+    later: list[Key] = field(default_factory=list)
+
+
+@dataclass
+class Surveyor:
+    """Reads in batches and decides as a look would, but writes nothing."""
+
+    cluster: Cluster
+    eye: Eye
+    decide: Decide
+    decide_prompt: DecidePrompt
+
+    async def survey(self, namespaces: Iterable[str | None]) -> Found:
+        """Return what there is in some namespaces; None means all of them."""
+        found = Found()
+        for namespace in namespaces:
+            users: dict[Key, list[str]] = defaultdict(list)
+            listed = await self.cluster.list(kinds.LLM_PROMPT, namespace)
+            prompts = {_key(each): each for each in listed}
+            async for batch in self._batches(namespace):
+                for deployment in batch:
+                    found.versions[_key(deployment)] = deployment["metadata"]["resourceVersion"]
+                    if ref := _ref(deployment):
+                        users[ref].append(deployment["metadata"]["name"])
+                await self._compare(namespace, batch, prompts, found)
+            for key, prompt in prompts.items():
+                found.versions[key] = prompt["metadata"]["resourceVersion"]
+                if await self.decide_prompt(prompt, users[key]) != prompt.get("status"):
+                    found.differ.append(key)
+                else:
+                    self.eye.seen.note(kinds.LLM_PROMPT, prompt)
+        return found
+
+    async def _batches(self, namespace: str | None) -> AsyncIterator[list[Manifest]]:
+        async for page in self.cluster.pages(kinds.LLM_DEPLOYMENT, namespace, size=_BATCH):
+            yield [each for each in page if "deletionTimestamp" not in each["metadata"]]
+
+    async def _compare(self, namespace: str | None, batch: list[Manifest], prompts: Mapping[Key, Manifest], found: Found) -> None:
+        children = await self._children(namespace, batch)
+        seen = await asyncio.gather(*(self._assemble(each, children[_key(each)], prompts) for each in batch))
+        for observed in seen:
+            plan = await self.decide(observed)
+            key = _key(observed.deployment)
+            if plan.applies or plan.deletes or plan.nudges or plan.status != observed.deployment.get("status", {}):
+                found.differ.append(key)
+                continue
+            if plan.next_look_s is not None:
+                found.later.append(key)
+            self.eye.seen.note(kinds.LLM_DEPLOYMENT, observed.deployment)
+            for kind, objects in children[key].items():
+                for each in objects:
+                    self.eye.seen.note(kind, each)
+
+    async def _children(self, namespace: str | None, batch: list[Manifest]) -> dict[Key, dict[Kind, tuple[Manifest, ...]]]:
+        """Return the objects of each of a batch by kind."""
+        found: dict[Key, dict[Kind, tuple[Manifest, ...]]] = {_key(each): {} for each in batch}
+        if not batch:
+            return found
+        wanted = ",".join(sorted({each["metadata"]["name"] for each in batch}))
+        labels = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY},{names.LABEL_DEPLOYMENT} in ({wanted})"
+        for kind, objects in zip(
+            _LISTED, await asyncio.gather(*(self.cluster.list(kind, namespace, labels=labels) for kind in _LISTED)), strict=True
+        ):
+            for each in objects:
+                owner = found.get(
+                    Key(kinds.LLM_DEPLOYMENT.kind, each["metadata"]["namespace"], each["metadata"]["labels"][names.LABEL_DEPLOYMENT])
+                )
+                if owner is not None:
+                    owner[kind] = (*owner.get(kind, ()), each)
+        return found
+
+    async def _assemble(
+        self, deployment: Manifest, children: Mapping[Kind, tuple[Manifest, ...]], prompts: Mapping[Key, Manifest]
+    ) -> Observed:
+        ref = _ref(deployment)
+        prompt = prompts.get(ref) if ref else None
+        return await self.eye.assemble(deployment, {**children, **({kinds.LLM_PROMPT: (prompt,)} if prompt else {})})
+
+
+def _key(live: Manifest) -> Key:
+    return Key(live["kind"], live["metadata"]["namespace"], live["metadata"]["name"])
+
+
+def _ref(deployment: Manifest) -> Key | None:
+    """Return the key of the LLMPrompt a deployment refers to."""
+    name = prompt_name(deployment)
+    return Key(kinds.LLM_PROMPT.kind, deployment["metadata"]["namespace"], name) if name else None
