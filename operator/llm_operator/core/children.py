@@ -57,12 +57,13 @@ def _deployment(world: World, target: Target, roles: Roles, engine: Engine) -> O
 def _history(world: World, roles: Roles) -> list[Obj]:
     """Return the ControllerRevisions to have: those in use, and the newest of the rest with the engines they run on."""
     revisions = {each.revision.id: each.revision for each in (roles.stable, roles.target) if each is not None}
+    routed = {route.revision for route in world.table.routes} if world.table else set()
+    revisions |= {each.id: each for each in world.stored.revisions if each.id in routed - revisions.keys()}
     rest = [each for each in world.stored.revisions if each.id not in revisions]
     revisions |= {each.id: each for each in rest[:HISTORY]}
     engines: dict[str, Engine] = {each.id: each for each in roles.engines}
-    for revision in revisions.values():
-        engine = world.stored.engine(revision.engine)
-        if engine is not None:
+    for engine in world.stored.engines:
+        if engine.id in {each.engine for each in revisions.values()} or world.live(DEPLOYMENT, names.child(world.owner.name, engine.id)):
             engines.setdefault(engine.id, engine)
     return [*(_stored(world, each) for each in engines.values()), *(_stored(world, each) for each in revisions.values())]
 

@@ -10,11 +10,8 @@ from llm_operator.api.llmdeployment import LLMDeploymentSpec
 from llm_operator.core.canonical import digest
 from llm_operator.core.errors import UserError
 from llm_operator.core.reasons import Reason
-from llm_operator.core.references import References
+from llm_operator.core.references import ACCELERATOR_FIELD, ENGINE_FIELD, References
 from llm_operator.core.stored import Stored
-
-ENGINE_FIELD = "spec.engine.profile"
-ACCELERATOR_FIELD = "spec.accelerator.profile"
 
 Profile = TypeVar("Profile", EngineProfile, AcceleratorProfile)
 

@@ -1,27 +1,38 @@
 """Makes lost ControllerRevisions again: engines from their Deployments, revisions from the snapshot."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from llm_operator.core import names
-from llm_operator.core.canonical import identity
+from llm_operator.core.canonical import digest, identity
 from llm_operator.core.fields import applied, project
 from llm_operator.core.identity import make_revision
 from llm_operator.core.kinds import DEPLOYMENT, Kind
 from llm_operator.core.observed import Obj
+from llm_operator.core.references import ACCELERATOR_FIELD, ENGINE_FIELD, MODEL_FIELD, PROMPT_FIELD, Resolution
 from llm_operator.core.render.meta import Owner
 from llm_operator.core.render.pod import unstamp
-from llm_operator.core.stored import Engine, Revision, Stored
+from llm_operator.core.stored import REQUESTED, Engine, Revision, Stored
 from llm_sidecar.bundle import BundleError, decode
 from llm_sidecar.table import Table
 
 
 def complete(stored: Stored, owner: Owner, owned: Mapping[tuple[Kind, str], Obj], table: Table | None, data: Mapping[str, str]) -> Stored:
     """Return what is stored, and what is lost of that but can be told from what is live. Only what has its old id again counts."""
-    engines = tuple(each for each in _engines(owner, owned) if stored.engine(each.id) is None)
-    revisions = tuple(each for each in _revisions(table, data) if stored.revision(each.id) is None)
-    return Stored(stored.engines + engines, stored.revisions + revisions)
+    engines = stored.engines + tuple(each for each in _engines(owner, owned) if stored.engine(each.id) is None)
+    revisions = tuple(each for each in _revisions(table, data, engines) if stored.revision(each.id) is None)
+    return Stored(engines, stored.revisions + revisions)
+
+
+def resolutions(engine: Engine) -> list[dict[str, Any]]:
+    """Return what the references of an engine stood for, as far as its inputs tell."""
+    model, requested = engine.inputs.get("model") or {}, engine.inputs.get(REQUESTED) or {}
+    known = [(MODEL_FIELD, model.get("source"), model.get("digest"))]
+    for field, part in ((ENGINE_FIELD, "engine"), (ACCELERATOR_FIELD, "accelerator")):
+        content = (engine.inputs.get(part) or {}).get("profile")
+        known.append((field, requested.get(part), None if content is None else digest(content)))
+    return [Resolution(field, name, found).entry() for field, name, found in known if name and found]
 
 
 def _engines(owner: Owner, owned: Mapping[tuple[Kind, str], Obj]) -> Iterator[Engine]:
@@ -38,11 +49,15 @@ def _engines(owner: Owner, owned: Mapping[tuple[Kind, str], Obj]) -> Iterator[En
             yield Engine(engine, inputs, template)
 
 
-def _revisions(table: Table | None, data: Mapping[str, str]) -> Iterator[Revision]:
+def _revisions(table: Table | None, data: Mapping[str, str], engines: Sequence[Engine]) -> Iterator[Revision]:
     for route in table.routes if table else ():
         try:
-            made = make_revision(route.engine, decode(data.get(route.bundle, "").encode()))
+            bundle = decode(data.get(route.bundle, "").encode())
         except BundleError:
             continue
+        known = [entry for engine in engines if engine.id == route.engine for entry in resolutions(engine)]
+        if known and bundle.prompt is not None and bundle.prompt.name:
+            known.append(Resolution(PROMPT_FIELD, bundle.prompt.name, bundle.prompt.digest).entry())
+        made = make_revision(route.engine, bundle, known)
         if made.id == route.revision:
             yield made

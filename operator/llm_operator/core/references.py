@@ -4,6 +4,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+MODEL_FIELD = "spec.model.source"
+ENGINE_FIELD = "spec.engine.profile"
+ACCELERATOR_FIELD = "spec.accelerator.profile"
+PROMPT_FIELD = "spec.prompt.ref"
+
 
 @dataclass(frozen=True)
 class Resolution:

@@ -17,11 +17,10 @@ from llm_operator.core.kinds import JOB
 from llm_operator.core.observed import Obj
 from llm_operator.core.podstate import blocked
 from llm_operator.core.reasons import Reason
-from llm_operator.core.references import References, Resolution
+from llm_operator.core.references import MODEL_FIELD, References, Resolution
 from llm_operator.core.render.fetcher import resolver_job
 from llm_operator.core.world import World, controller
 
-FIELD = "spec.model.source"
 TRANSIENT = frozenset({Reason.RESOLVER_FAILED, "FetcherFailed", "SourceChanged", "SourceUnreachable"})
 """Failures that may go by themselves; every other one needs somebody to change something."""
 
@@ -67,7 +66,7 @@ def resolve_model(
     """Return what ``spec.model.source`` stands for; ``anew`` names the request to ask again, with a Job of its own."""
     source = parse_source(spec.model.source)
     requested = str(source)
-    known = references.carried(FIELD, requested)
+    known = references.carried(MODEL_FIELD, requested)
     if known is not None:
         references.keep(known)
         return Model(known.digest)
@@ -141,7 +140,7 @@ def _read(ended: dict[str, Any], requested: str, at: str | None) -> Resolution |
         return Failure(_word(error["reason"]), error["message"][:_MESSAGE_MAX], at)
     digest = body.get("digest")
     if ended.get("exitCode") == 0 and isinstance(digest, str) and _DIGEST.fullmatch(digest):
-        return Resolution(FIELD, requested, digest, _count(body.get("bytes")), _count(body.get("files")))
+        return Resolution(MODEL_FIELD, requested, digest, _count(body.get("bytes")), _count(body.get("files")))
     said = (ended.get("message") or ended.get("reason") or "nothing").strip()[-_MESSAGE_MAX:]
     return Failure(Reason.RESOLVER_FAILED, f"the resolver ended with exit code {ended.get('exitCode')} and said: {said}", at)
 

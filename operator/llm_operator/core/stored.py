@@ -15,6 +15,12 @@ from llm_sidecar.bundle import Bundle, BundleError, decode, encode
 REFRESH = "refresh"
 """In the inputs of an engine: how often the template for this spec has been rendered anew; absent is never."""
 
+REQUESTED = "requested"
+"""In the inputs of an engine: the names of its profiles, by which their contents are found again when the resolutions are lost."""
+
+_NOTES = frozenset({REFRESH, REQUESTED})
+"""What is noted with the inputs of an engine but does not tell them from others."""
+
 
 @dataclass(frozen=True)
 class Engine:
@@ -40,8 +46,8 @@ class Engine:
 
     def rendering(self, inputs: Mapping[str, Any]) -> int | None:
         """Return which rendering for these inputs it is, counted from 0; None when they do not lead to it."""
-        wanted = canonical(inputs)
-        counts = [_count(each) for each in self.made_from if canonical({key: each[key] for key in each if key != REFRESH}) == wanted]
+        wanted = canonical({key: inputs[key] for key in inputs if key not in _NOTES})
+        counts = [_count(each) for each in self.made_from if canonical({key: each[key] for key in each if key not in _NOTES}) == wanted]
         return max(counts, default=None)
 
 

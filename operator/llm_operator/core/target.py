@@ -8,25 +8,24 @@ import msgspec
 from llm_operator.api.config import OperatorConfig
 from llm_operator.api.llmdeployment import LLMDeploymentSpec, PromptRef
 from llm_operator.api.sources import parse_source
-from llm_operator.core import profiles, prompts
+from llm_operator.core import names, profiles, prompts
 from llm_operator.core.differences import differences, listed
 from llm_operator.core.engine_args import vllm_argv
 from llm_operator.core.engines import choose, too_old
 from llm_operator.core.errors import UserError
 from llm_operator.core.identity import engine_inputs, make_revision
+from llm_operator.core.kinds import CONTROLLER_REVISION
 from llm_operator.core.observed import Obj, Observed
 from llm_operator.core.prompts import Check
 from llm_operator.core.reasons import Reason
-from llm_operator.core.references import References
+from llm_operator.core.references import PROMPT_FIELD, References
 from llm_operator.core.render.pod import pod_template
 from llm_operator.core.resolver import Waiting, resolve_model
-from llm_operator.core.stored import Engine, Revision
+from llm_operator.core.stored import REQUESTED, Engine, Revision
 from llm_operator.core.validate import read_spec, validate
 from llm_operator.core.verbs import Action
 from llm_operator.core.world import World
 from llm_sidecar.bundle import Bundle, Prompt, Sampling, needed_schema
-
-PROMPT_FIELD = "spec.prompt.ref"
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,8 @@ def find_target(world: World, observed: Observed, config: OperatorConfig, now: d
     name = world.owner.name
     argv = vllm_argv(spec, spec.model.served_name or name, engine)
     template = pod_template(name, spec, engine, accelerator, parse_source(spec.model.source), digest, argv, config)
-    inputs = engine_inputs(name, spec, engine, accelerator, digest)
+    requested = {"accelerator": spec.accelerator.profile, "engine": spec.engine.profile}
+    inputs = {**engine_inputs(name, spec, engine, accelerator, digest), REQUESTED: requested}
     chosen = choose(world.stored, inputs, template, anew=bool(anew))
     if behind := too_old(world, chosen.id, bundle.schema_version):
         newer = choose(world.stored, inputs, template, anew=True)
@@ -104,11 +104,12 @@ def find_target(world: World, observed: Observed, config: OperatorConfig, now: d
 
 
 def _revision(world: World, engine: str, bundle: Bundle, references: References) -> Revision:
-    """Return the revision; one that is stored without its resolutions was rebuilt, and is made again with them."""
+    """Return the revision; one that is not stored but rebuilt does not know all that its resolutions said."""
     known = world.stored.revision_of(engine, bundle)
     if known is None:
         return make_revision(engine, bundle, references.entries())
-    return known if known.inputs.get("resolutions") else replace(known, inputs={**known.inputs, "resolutions": references.entries()})
+    is_stored = world.live(CONTROLLER_REVISION, names.child(world.owner.name, known.id)) is not None
+    return known if is_stored else replace(known, inputs={**known.inputs, "resolutions": references.entries()})
 
 
 def _bundle(spec: LLMDeploymentSpec, live: Obj | None, world: World, references: References, check: Check) -> Bundle:

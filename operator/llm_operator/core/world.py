@@ -8,7 +8,7 @@ from llm_operator.core import names
 from llm_operator.core.fields import applied_by
 from llm_operator.core.kinds import BY_KIND, CONFIG_MAP, DEPLOYMENT, LLM_DEPLOYMENT, Kind
 from llm_operator.core.observed import Obj, Observed, SidecarReport
-from llm_operator.core.rebuild import complete
+from llm_operator.core.rebuild import complete, resolutions
 from llm_operator.core.render.meta import Owner
 from llm_operator.core.stored import Stored
 from llm_sidecar.table import TABLE_KEY, Table, TableError, decode
@@ -55,11 +55,14 @@ class World:
 
     @property
     def resolutions(self) -> Sequence[Mapping[str, Any]]:
-        """Return what references stood for at the last look; a lost status is made good by the newest revision with a route."""
+        """Return what references stood for at the last look; a lost status is made good by what has pods."""
         if self.status:
             return tuple(self.status.get("resolutions", ()))
         newest = self.stored.revision(self.latest)
-        return tuple(newest.inputs.get("resolutions", ())) if newest else ()
+        if newest is not None:
+            return tuple(newest.inputs.get("resolutions", ()))
+        running = (each for each in self.stored.engines if self.live(DEPLOYMENT, names.child(self.owner.name, each.id)))
+        return next((tuple(resolutions(each)) for each in running), ())
 
     @property
     def latest(self) -> str:
