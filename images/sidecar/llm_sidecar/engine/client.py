@@ -1,25 +1,38 @@
 """The pool of connections to one address."""
 
 import asyncio
+import socket
 
 from llm_sidecar.engine.connection import Connection
 from llm_sidecar.engine.errors import EngineBrokenError, EngineLostError, EngineUnreachableError
 
 _MAX_IDLE_S = 4.0  # vLLM closes idle connections after 5 s; staying below makes the race on a closing one rare
 _MAX_IDLE = 256
+_SILENCE_S = 10
 
 
 class UpstreamClient:
-    """Sends requests to one address, reusing connections, most recently used first."""
+    """Sends requests to one address, reusing connections, most recently used first.
+
+    An address that ``may_vanish`` is on another machine, which can go without a word.
+    """
 
     def __init__(
-        self, host: str, port: int, *, connect_timeout_s: float = 2.0, max_idle: int = _MAX_IDLE, max_idle_s: float = _MAX_IDLE_S
+        self,
+        host: str,
+        port: int,
+        *,
+        connect_timeout_s: float = 2.0,
+        max_idle: int = _MAX_IDLE,
+        max_idle_s: float = _MAX_IDLE_S,
+        may_vanish: bool = False,
     ) -> None:
         self._host = host
         self._port = port
         self._connect_timeout_s = connect_timeout_s
         self._max_idle = max_idle
         self._max_idle_s = max_idle_s
+        self._may_vanish = may_vanish
         self._idle: list[Connection] = []
 
     async def send(self, request: bytes, body: bytes = b"") -> Connection:
@@ -84,12 +97,26 @@ class UpstreamClient:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._connect_timeout_s):
-                _, connection = await loop.create_connection(lambda: Connection(loop), self._host, self._port)
+                transport, connection = await loop.create_connection(lambda: Connection(loop), self._host, self._port)
         except TimeoutError as error:
             raise EngineUnreachableError(f"no connection to the engine within {self._connect_timeout_s} s") from error
         except OSError as error:
             raise EngineUnreachableError(f"no connection to the engine: {error.strerror or error}") from error
+        if self._may_vanish:
+            _notice_silence(transport.get_extra_info("socket"))
         return connection
+
+
+def _notice_silence(opened: socket.socket) -> None:
+    """Have the kernel give a connection up when the other machine is silent, whether it owes an acknowledgement or an answer."""
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (
+        (socket.TCP_KEEPIDLE, _SILENCE_S // 2),
+        (socket.TCP_KEEPINTVL, 1),
+        (socket.TCP_KEEPCNT, _SILENCE_S // 2),
+        (socket.TCP_USER_TIMEOUT, _SILENCE_S * 1000),
+    ):
+        opened.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def request_head(method: str, path: str, headers: tuple[tuple[str, str], ...], length: int, host: str = "engine") -> bytes:

@@ -63,7 +63,7 @@ class Pool:
         peer = self._services.get(at)
         if peer is None:
             peer = self._services[at] = Peer(
-                UpstreamClient(*at, connect_timeout_s=_CONNECT_TIMEOUT_S, max_idle=0), f"{engine.service}:{engine.port}"
+                UpstreamClient(*at, connect_timeout_s=_CONNECT_TIMEOUT_S, max_idle=0, may_vanish=True), f"{engine.service}:{engine.port}"
             )
         return peer
 
@@ -78,5 +78,7 @@ def _pod(address: str) -> Peer | None:
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal() or int(port) >= _PORTS:
         return None
-    client = UpstreamClient(host.strip("[]"), int(port), connect_timeout_s=_CONNECT_TIMEOUT_S, max_idle=_MAX_IDLE, max_idle_s=_MAX_IDLE_S)
+    client = UpstreamClient(
+        host.strip("[]"), int(port), connect_timeout_s=_CONNECT_TIMEOUT_S, max_idle=_MAX_IDLE, max_idle_s=_MAX_IDLE_S, may_vanish=True
+    )
     return Peer(client, address)

@@ -103,12 +103,17 @@ class Journey:
         first = refused
         if refused is not None:
             self._note(refused, self._live.routes[self._assigned].engine)
+        full: Assigned | None = None
         for target, peer in self._ways(own_failed=refused is not None):
+            if full is not None and target is not full:
+                break  # it was not fled before it was held either
             if self._is_shunned(target):
                 continue
             said = await self._try(target, peer)
             if said is None:
                 return None
+            if said.code in BUSY:
+                full = target
             first = first or said
         if self._lost is not None:
             raise self._lost
@@ -154,6 +159,7 @@ class Journey:
         except Refusal as refusal:
             if exchange.started:
                 raise
+            exchange.revision = self._assigned.encode()
             self._note(refusal, target.engine)
             return refusal.with_traceback(None)
         finally:

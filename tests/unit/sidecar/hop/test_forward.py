@@ -1,6 +1,7 @@
 """The hop: a request that belongs to another engine goes to its sidecar once, and its answer comes back as it is. Engines are scripted."""
 
 import asyncio
+import socket
 
 import pytest
 
@@ -113,6 +114,10 @@ async def test_connections_to_a_pod_are_kept_and_those_to_a_service_are_not(two:
     for _ in range(3):
         await two["e1"].post("/v1/completions", BODY)
     assert (len(peer.client._idle), peer.inflight) == (1, 0)
+    assert peer.client._idle[0]._transport is not None
+    kept = peer.client._idle[0]._transport.get_extra_info("socket")
+    assert kept.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 10_000  # a machine that is gone does not hang up
+    assert kept.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
     two.publish("r2")
     await two["e1"].until(lambda status: status["generation"] == 2)
     assert pool.pick("e2", "") is None

@@ -35,8 +35,7 @@ def orders(pod: Pod) -> list[str]:
 @pytest.fixture
 async def entry(fleet: Fleet) -> Fleet:
     """Return an entry in front of one engine that is not there yet."""
-    await fleet.start("entry", "e1")
-    await fleet["e1"].engine.stop()
+    await fleet.start("entry", "e1", engine_up=False)
     fleet.publish("r1")
     await fleet["e1"].until(lambda status: status["generation"] == 1)
     await fleet.until_ready("entry")
@@ -97,6 +96,26 @@ async def test_more_than_the_engine_takes_at_once_are_still_all_served(entry: Fl
     answers = await asyncio.gather(*waiting)
     assert [answer.status for answer in answers] == [200] * 10
     assert {answer.status for answer in others} <= {200, 429}
+
+
+async def test_a_full_engine_is_not_fled_by_those_who_were_held_either(fleet: Fleet) -> None:
+    await fleet.start("entry", "e1", "e2", engine_up=False)
+    # The second revision may be fallen back to, and gets as good as no units.
+    fleet.publish("r1", route("r2", "e2", 1, slot=0), bundles={"r1": Bundle(limits=Limits(max_concurrency=1, queue=0))})
+    await fleet.until_ready("entry")
+    fleet["entry"].sidecar._services.hold.set_limits(Limits())
+
+    async def script(_request: Request, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.05)
+        writer.write(http(completion()))
+
+    fleet["e1"].engine.script = script
+    waiting = await hold(fleet["entry"], 4)
+    await fleet["e1"].engine.start()
+    await fleet["e1"].until(lambda status: bool(status["ready"]))
+    await fleet["e2"].engine.start()
+    answers = await asyncio.gather(*waiting)
+    assert [(answer.status, answer.headers["x-llm-revision"]) for answer in answers] == [(200, "r1")] * 4
 
 
 async def test_over_the_bounds_is_429_at_once(entry: Fleet) -> None:
@@ -189,8 +208,7 @@ async def test_a_pod_holds_requests_while_its_own_engine_is_away(fleet: Fleet) -
 
 async def test_a_drain_lets_held_requests_finish_and_tells_the_rest(fleet: Fleet) -> None:
     await fleet.start("entry", LLM_DRAIN_MAX_STREAM_S="2")
-    await fleet.start("e1")
-    await fleet["e1"].engine.stop()
+    await fleet.start("e1", engine_up=False)
     fleet.publish("r1")
     await fleet.until_ready("entry")
     waiting = await hold(fleet["entry"], 2)

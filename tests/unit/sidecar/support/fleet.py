@@ -25,10 +25,12 @@ class Fleet:
     def __getitem__(self, name: str) -> Pod:
         return self.pods[name]
 
-    async def start(self, *names: str, **changes: str) -> None:
-        """Start pods, each with an engine that answers with the pod's name; they are told nothing yet."""
+    async def start(self, *names: str, engine_up: bool = True, **changes: str) -> None:
+        """Start pods, each with an engine that answers with the pod's name, once it is up; they are told nothing yet."""
         for name in names:
             engine = await self._stack.enter_async_context(engine_running(Engine(script=answers(http(completion(name))))))
+            if not engine_up:
+                await engine.stop()
             id_ = "" if name == "entry" else name.partition("-")[0]
             pod = pod_running(self._path / name, engine, None, ready=False, LLM_ENGINE=id_, **changes)
             self.pods[name] = await self._stack.enter_async_context(pod)

@@ -61,12 +61,22 @@ async def started(module: str, *arguments: str, environment: dict[str, str], pat
         await process.communicate()
 
 
-@contextlib.asynccontextmanager
-async def stub_engine(*arguments: str, **environment: str) -> AsyncIterator[int]:
-    """Run the stub engine the way the operator starts vLLM; gives its port."""
+def free_port() -> int:
+    """Return a port nobody listens on."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
+        return int(free.getsockname()[1])
+
+
+def stub_flags(port: int) -> tuple[str, ...]:
+    """Return the command line of an engine, as the operator starts vLLM."""
     flags = ("serve", "--model", "/model", "--served-model-name", "chat", "--host", "127.0.0.1", "--port", str(port))
-    async with started("stub_engine", *flags, "--enable-force-include-usage", *arguments, environment=environment, path="tests/fakes"):
+    return (*flags, "--enable-force-include-usage")
+
+
+@contextlib.asynccontextmanager
+async def stub_engine(*arguments: str, **environment: str) -> AsyncIterator[int]:
+    """Run the stub engine; gives its port."""
+    port = free_port()
+    async with started("stub_engine", *stub_flags(port), *arguments, environment=environment, path="tests/fakes"):
         yield port
