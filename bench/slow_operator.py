@@ -11,7 +11,7 @@ from llm_operator.shell.observe import Eye
 DELAY_S = 1.2
 
 
-class _SlowEye(Eye):
+class SlowEye(Eye):
     """Thinks about what it has seen before it says so."""
 
     async def assemble(self, *seen: Any) -> Observed:
@@ -22,5 +22,5 @@ class _SlowEye(Eye):
 
 
 if __name__ == "__main__":
-    app.Eye = _SlowEye  # type: ignore[attr-defined]  # the composition root is told to use the other one
+    app.Eye = SlowEye  # type: ignore[attr-defined]  # the composition root is told to use the other one
     sys.exit(asyncio.run(app.main()))

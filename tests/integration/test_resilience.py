@@ -61,18 +61,18 @@ def test_a_restart_at_rest_writes_nothing(server: Server, place: tuple[str, Oper
         server.create(llm_deployment("chat", namespace), namespace)
         wait_settled(server, namespace, "chat")
         time_passes(2)
-    before, written = versions(server, namespace), len(writes(server, namespace))
+    before, written, read = versions(server, namespace), len(writes(server, namespace)), surveys(server, namespace)
     with RunningOperator(config, account):
-        until(lambda: looks(server, namespace, "chat") > 1, timeout_s=20, what="a look after the restart")
+        until(lambda: surveys(server, namespace) > read, timeout_s=20, what="the resync after the restart")
         time_passes(5)
     assert versions(server, namespace) == before
     assert writes(server, namespace)[written:] == []
 
 
-def looks(server: Server, namespace: str, name: str) -> int:
-    """Return how many times an LLMDeployment was read."""
-    uri = f"/apis/llmops.dev/v1alpha1/namespaces/{namespace}/llmdeployments/{name}"
-    return sum(each["requestURI"] == uri and each["verb"] == "get" for each in server.lab.audit_events())
+def surveys(server: Server, namespace: str) -> int:
+    """Return how many times the LLMDeployments were read for a resync."""
+    path = f"/apis/llmops.dev/v1alpha1/namespaces/{namespace}/llmdeployments?"
+    return sum(each["requestURI"].startswith(path) and each["verb"] == "list" for each in server.lab.audit_events())
 
 
 def test_damage_done_while_the_operator_was_away_is_repaired_at_its_start(server: Server, place: tuple[str, OperatorConfig, str]) -> None:

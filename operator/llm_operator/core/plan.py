@@ -104,8 +104,17 @@ def _next_look_s(found: Findings, summary: Summary) -> float | None:
     if found.delivery.late or (found.changes.applies and found.world.pods):
         looks.append(_while_delivering(found.world, found.delivery, found.now))
     if found.target.version is not None and not summary.settled:
-        looks.append(_STALLED_S if summary.stalled else _UNSETTLED_S)
+        looks.append(_STALLED_S if summary.stalled else _while_coming_up(found.world, found.now))
     return min(looks, default=None)
+
+
+def _while_coming_up(world: World, now: datetime) -> float:
+    """Return a pause that grows with the time it takes. What pods do is heard of; what their sidecars say has to be asked for."""
+    if not any(pod.get("status", {}).get("phase") == "Running" for pod in world.pods):
+        return _STALLED_S
+    began = world.previous.get("Reconciling", {})
+    late_s = seconds_since(began.get("lastTransitionTime"), now) if began.get("status") == "True" else 0.0
+    return min(max(late_s / 4, _UNSETTLED_S), _STALLED_S)
 
 
 def _while_delivering(world: World, delivery: Delivery, now: datetime) -> float:

@@ -17,7 +17,7 @@ from llm_operator.shell.observe import Eye, prompt_name
 from llm_operator.shell.ports import Cluster, Manifest
 from llm_operator.shell.queue import Key
 
-_BATCH = 100
+_BATCH = 25
 _LISTED = (*kinds.CHILDREN, kinds.POD)
 
 Decide = Callable[[Observed], Awaitable[Plan]]

@@ -106,7 +106,7 @@ def settings() -> kopf.OperatorSettings:
     chosen.scanning.disabled = True
     chosen.posting.enabled = False
     chosen.persistence.finalizer = f"{names.GROUP}/kopf"
-    chosen.watching.chunk_size = 500
+    chosen.watching.chunk_size = 100
     chosen.watching.server_timeout = 300
     chosen.watching.client_timeout = 330
     chosen.watching.connect_timeout = 10
@@ -114,6 +114,7 @@ def settings() -> kopf.OperatorSettings:
     chosen.networking.connect_timeout = 10
     chosen.networking.error_backoffs = Patience()
     chosen.queueing.exit_timeout = 1
+    chosen.queueing.idle_timeout = 0.5  # a task and the last events of each object are held that long
     for kind in kinds.WATCHED:
         chosen.watching.label_selectors[_selector(kind)] = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
     return chosen
