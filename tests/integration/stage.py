@@ -41,6 +41,8 @@ class Sidecar:
     pod: Object
     data: dict[str, str] = field(default_factory=dict)
     nudge: str | None = None
+    refused: int | None = None
+    error: str = ""
 
 
 _SOURCE = "--source"
@@ -57,13 +59,15 @@ class Stage:
     """Runs in a thread of its own between ``start`` and ``stop``; tests turn its knobs.
 
     ``answers`` maps a model source to the termination message and exit code of its resolver; ``held`` names namespaces whose engines do not
-    get ready; ``deaf`` ones whose kubelet never notices a nudge.
+    get ready; ``deaf`` ones whose kubelet never notices a nudge. ``refusing`` maps pods to what their sidecar says of a bundle that it
+    cannot run: it goes on with the table it has.
     """
 
     kubeconfig: str
     answers: dict[str, tuple[str, int]] = field(default_factory=dict)
     held: set[str] = field(default_factory=set)
     deaf: set[str] = field(default_factory=set)
+    refusing: dict[str, str] = field(default_factory=dict)
     _sidecars: dict[str, Sidecar] = field(default_factory=dict)
     _bound: dict[str, str] = field(default_factory=dict)
     _asked: Iterator[int] = field(default_factory=itertools.count)
@@ -172,7 +176,12 @@ class Stage:
             return
         deployment = metadata["labels"][names.LABEL_DEPLOYMENT]
         snapshot = await cluster.get(kinds.CONFIG_MAP, metadata["namespace"], names.snapshot(deployment))
-        self._sidecars[address] = Sidecar(pod, snapshot["data"], nudge)
+        error = self.refusing.get(metadata["name"])
+        if known and error:
+            newest = table.decode(snapshot["data"][table.TABLE_KEY].encode()).generation
+            self._sidecars[address] = Sidecar(pod, known.data, nudge, newest, error)
+        else:
+            self._sidecars[address] = Sidecar(pod, snapshot["data"], nudge)
 
     async def _status(self, request: web.Request) -> web.Response:
         transport = request.transport
@@ -195,8 +204,8 @@ class Stage:
                 "draining": False,
                 "inflight": next(self._asked) % 3,  # load comes and goes, and nobody has to write that down
                 "queued": 0,
-                "error": "",
-                "errorGeneration": None,
+                "error": sidecar.error,
+                "errorGeneration": sidecar.refused,
                 "bundleSchema": 1,
             }
         )

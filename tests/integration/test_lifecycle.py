@@ -239,6 +239,31 @@ def test_a_prompt_edit_reaches_the_pods_that_are_there_at_once(server: Server, n
     assert {pod["metadata"]["uid"] for pod in server.children(namespace, "prompted", kinds.POD)} == pods
 
 
+def test_a_bundle_one_pod_cannot_run_is_held_back_and_the_pod_named(server: Server, namespace: str, stage: Stage) -> None:
+    server.create(llm_deployment("choosy", namespace, replicas=3), namespace)
+    before = wait_settled(server, namespace, "choosy")["status"]
+    pods = sorted(pod["metadata"]["name"] for pod in server.children(namespace, "choosy", kinds.POD))
+    stage.refusing[pods[1]] = "prompt.system: cannot be compiled"
+    try:
+        server.merge(kinds.LLM_DEPLOYMENT, namespace, "choosy", {"spec": {"prompt": {"inline": {"system": "Be brief."}}}})
+
+        def named() -> Object | None:
+            programmed = condition(server.status(namespace, "choosy"), "TableProgrammed")
+            return programmed if programmed["reason"] == "BundleRefused" else None
+
+        programmed = until(named, timeout_s=30, what="the pod named")
+        assert f"pod {pods[1]}: prompt.system: cannot be compiled" in programmed["message"]
+        status = server.status(namespace, "choosy")
+        assert status["stable"]["revision"] == before["stable"]["revision"] != status["latestRevision"]
+        assert condition(status, "Ready")["status"] == "True"
+    finally:
+        stage.refusing.clear()
+    server.merge(kinds.LLM_DEPLOYMENT, namespace, "choosy", {"spec": {"prompt": {"inline": {"system": "Be very brief."}}}})
+    after = wait_settled(server, namespace, "choosy")["status"]
+    assert after["stable"]["revision"] == after["latestRevision"] != status["latestRevision"]
+    assert sorted(pod["metadata"]["name"] for pod in server.children(namespace, "choosy", kinds.POD)) == pods
+
+
 def test_a_name_that_is_taken_is_left_alone_and_named_until_it_is_free(server: Server, namespace: str) -> None:
     ports = [{"name": "http", "port": 80}]
     foreign = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "squat"}, "spec": {"ports": ports, "selector": {"app": "other"}}}
