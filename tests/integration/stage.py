@@ -207,8 +207,22 @@ class Stage:
                 "error": sidecar.error,
                 "errorGeneration": sidecar.refused,
                 "bundleSchema": 1,
+                "reaches": self._reached(live, sidecar.pod),
+                "revisions": [each.revision for each in live.routes if each.engine == labels.get(names.LABEL_ENGINE)],
+                "held": 0,
             }
         )
+
+    def _reached(self, live: table.Table, pod: Object) -> list[str]:
+        """Return the other engines of a table that have a pod of this deployment here."""
+        mine, metadata = pod["metadata"]["labels"].get(names.LABEL_ENGINE), pod["metadata"]
+        near = [
+            each.pod["metadata"]["labels"].get(names.LABEL_ENGINE)
+            for each in self._sidecars.values()
+            if each.pod["metadata"]["namespace"] == metadata["namespace"]
+            and each.pod["metadata"]["labels"][names.LABEL_DEPLOYMENT] == metadata["labels"][names.LABEL_DEPLOYMENT]
+        ]
+        return [each for each in live.engines if each != mine and each in near]
 
     async def _patch(self, cluster: KubernetesCluster, path: str, body: Object) -> None:
         await cluster._call("PATCH", path, body=body, content_type=_MERGE)

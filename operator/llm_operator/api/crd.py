@@ -113,6 +113,8 @@ LLM_DEPLOYMENT = Resource(
         Column("PHASE", ".status.phase", "The state in one word."),
         Column("REPLICAS", ".status.readyReplicas", "Engine pods that answer requests.", type="integer"),
         Column("STABLE", ".status.stable.revision", "The revision that serves."),
+        Column("CANARY", ".status.canary.revision", "The revision that is coming up."),
+        Column("WEIGHT", ".status.canary.weight", "Share of all requests the coming revision gets, in percent.", type="integer"),
         _AGE,
         Column("MODEL", ".spec.model.source", "Where the weights come from.", wide=True),
         Column("PROMPT", ".spec.prompt.ref.name", "The LLMPrompt in use.", wide=True),

@@ -45,6 +45,8 @@ class StableStatus(ApiModel):
     """Pods of the engine."""
     ready: Count | None = None
     """Pods of the engine that answer requests."""
+    weight: int | None = Field(default=None, ge=0, le=100)
+    """Share of all requests it gets, in percent."""
 
 
 class CanaryStatus(StableStatus):

@@ -4,13 +4,11 @@ from llm_operator.core.conditions import Condition, condition
 from llm_operator.core.engines import too_old
 from llm_operator.core.errors import UNRESOLVED
 from llm_operator.core.reasons import Reason
+from llm_operator.core.removal import listed
 from llm_operator.core.resolver import Waiting
 from llm_operator.core.roles import ready_of
 from llm_operator.core.summary import Findings, Summary
 from llm_operator.core.target import Version
-
-NAMED = 3
-"""Pods that a message names; the number says how many there are."""
 
 
 def conditions_of(found: Findings, summary: Summary) -> list[Condition]:
@@ -76,7 +74,7 @@ def _resolved(found: Findings) -> Condition:
 
 
 def _capacity(found: Findings) -> Condition:
-    diagnosis = found.of_target
+    diagnosis = found.growing
     if not diagnosis.pods:
         return condition("CapacityAvailable", Reason.NO_PODS, "there are no pods to place", holds=None)
     if diagnosis.unschedulable:
@@ -94,9 +92,7 @@ def _programmed(found: Findings) -> Condition:
         )
     words = f"{delivery.acked} of {delivery.of} ready pods run table {delivery.generation}"
     if delivery.late:
-        silent = {pod["metadata"]["name"] for pod in found.world.pods if found.world.report(pod) is None}
-        missing = [f"{name}, which cannot be asked" if name in silent else name for name, _ in delivery.late]
-        words += f"; missing {'; '.join(missing[:NAMED])}{' and others' if len(missing) > NAMED else ''}"
+        words += f"; missing {listed(found.world, tuple(name for name, _ in delivery.late))}"
     return condition("TableProgrammed", Reason.DELIVERED if delivery.complete else Reason.DELIVERING, words, holds=delivery.complete)
 
 

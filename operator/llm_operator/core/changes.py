@@ -4,13 +4,11 @@ from dataclasses import dataclass
 
 from llm_operator.core.actions import Apply, Decision, Delete
 from llm_operator.core.diff import differs
-from llm_operator.core.kinds import BY_KIND, DEPLOYMENT, JOB, SERVICE, Kind
+from llm_operator.core.kinds import BY_KIND, JOB, Kind
 from llm_operator.core.names import FIELD_MANAGER
 from llm_operator.core.observed import Obj
 from llm_operator.core.reasons import Reason
 from llm_operator.core.world import Key, World
-
-_ENGINE_KINDS = frozenset({DEPLOYMENT, SERVICE})
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,7 @@ class Changes:
     going: tuple[Key, ...] = ()
 
 
-def changes(world: World, desired: tuple[Obj, ...], *, prune: frozenset[Kind], retained: frozenset[str]) -> Changes:
+def changes(world: World, desired: tuple[Obj, ...], *, prune: frozenset[Kind], retained: frozenset[Key]) -> Changes:
     """Return the writes. While a name is not ours nothing new is created and nothing deleted: half a deployment helps nobody."""
     keys = {key(each): each for each in desired}
     conflicts = tuple(each for each in keys if each in world.foreign)
@@ -34,7 +32,7 @@ def changes(world: World, desired: tuple[Obj, ...], *, prune: frozenset[Kind], r
     if conflicts or leaving:
         return Changes(tuple(each for each in applies if not each.first), (), conflicts, leaving, going)
     surplus = [each for each in world.owned if each not in keys and each[0] in prune and not _going(world, each)]
-    deletes = tuple(_delete(each, world.owned[each]) for each in surplus if each[0] not in _ENGINE_KINDS or each[1] not in retained)
+    deletes = tuple(_delete(each, world.owned[each]) for each in surplus if each not in retained)
     return Changes(applies, deletes, going=going)
 
 

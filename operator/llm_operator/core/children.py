@@ -1,5 +1,7 @@
 """The objects one LLMDeployment should have now, in the order they are applied: what others depend on comes first."""
 
+from collections.abc import Mapping
+
 from llm_operator.api.config import OperatorConfig
 from llm_operator.core import names
 from llm_operator.core.canonical import canonical
@@ -11,7 +13,7 @@ from llm_operator.core.render.disruption import budget
 from llm_operator.core.render.networkpolicy import policy
 from llm_operator.core.render.revision import controller_revision
 from llm_operator.core.render.snapshot import snapshot as snapshot_manifest
-from llm_operator.core.roles import Roles, disposable, engines_seen
+from llm_operator.core.roles import Roles
 from llm_operator.core.stored import Engine, Revision
 from llm_operator.core.tables import Snapshot
 from llm_operator.core.target import Target
@@ -21,8 +23,10 @@ HISTORY = 10
 """Revisions that are kept to go back to, besides those in use."""
 
 
-def children(world: World, config: OperatorConfig, target: Target, roles: Roles, snapshot: Snapshot | None) -> tuple[Obj, ...]:
-    """Return every object there should be."""
+def children(
+    world: World, config: OperatorConfig, target: Target, roles: Roles, snapshot: Snapshot | None, replicas: Mapping[str, int]
+) -> tuple[Obj, ...]:
+    """Return every object there should be; ``replicas`` are those of each engine with a role."""
     owner, jobs = world.owner, target.jobs
     if snapshot is None:
         return jobs
@@ -33,24 +37,19 @@ def children(world: World, config: OperatorConfig, target: Target, roles: Roles,
         *(service.engine(owner, each.id) for each in roles.engines),
         policy(owner, config.operator_namespace, config.monitoring_namespaces),
         budget(owner),
-        *(_deployment(world, target, roles, each) for each in roles.engines),
+        *(made for each in roles.engines if (made := _deployment(world, roles, each, replicas[each.id])) is not None),
         *jobs,
     )
 
 
-def retained(world: World, roles: Roles) -> frozenset[str]:
-    """Return the names of Deployments and Services of engines that nobody asks for but that must not go yet."""
-    wanted = {each.id for each in roles.engines}
-    surplus = engines_seen(world) - wanted
-    return frozenset(names.child(world.owner.name, each) for each in surplus if not disposable(world, roles, each))
-
-
-def _deployment(world: World, target: Target, roles: Roles, engine: Engine) -> Obj:
+def _deployment(world: World, roles: Roles, engine: Engine, replicas: int) -> Obj | None:
+    """Return the Deployment of an engine; one that has to wait for its first pod needs none yet."""
     live = world.live(DEPLOYMENT, names.child(world.owner.name, engine.id))
-    if target.spec is not None or live is None:
-        replicas, timeout_s = roles.replicas, roles.startup_timeout_s
-    else:  # a spec that cannot be read changes nothing
-        replicas, timeout_s = live["spec"]["replicas"], live["spec"]["progressDeadlineSeconds"]
+    if live is None and not replicas and roles.replicas:
+        return None
+    timeout_s = roles.startup_timeout_s
+    if live is not None and not roles.readable:  # a spec that cannot be read changes nothing
+        timeout_s = live["spec"]["progressDeadlineSeconds"]
     return deployment(world.owner, engine.id, engine.inputs, engine.template, replicas=replicas, startup_timeout_s=timeout_s)
 
 

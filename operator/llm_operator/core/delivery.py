@@ -17,7 +17,8 @@ _AGAIN_AFTER_S = (2.0, 8.0)
 class Delivery:
     """How far a generation has come among the ready pods: ``late`` are those that do not run it yet, by name with their engine.
 
-    ``is_live`` says that the ConfigMap has it, ``refused`` which pod cannot run it, and why.
+    ``is_live`` says that the ConfigMap has it, ``refused`` which pod cannot run it, and why. ``behind`` are all pods that do not run it,
+    ready or not, those on their way out included: nothing is removed that one of them may still pass requests on to.
     """
 
     generation: int
@@ -26,6 +27,7 @@ class Delivery:
     late: tuple[tuple[str, str], ...]
     refused: str
     nudges: tuple[Nudge, ...]
+    behind: tuple[str, ...] = ()
 
     @property
     def acked(self) -> int:
@@ -37,9 +39,10 @@ class Delivery:
         """Return whether every ready sidecar runs this generation."""
         return self.is_live and not self.late
 
-    def run_by(self, engine: str) -> bool:
-        """Return whether every ready sidecar of an engine runs this generation."""
-        return self.is_live and all(each != engine for _, each in self.late)
+    @property
+    def everywhere(self) -> bool:
+        """Return whether every sidecar that still exists runs this generation."""
+        return self.is_live and not self.behind
 
 
 NOTHING = Delivery(generation=0, is_live=False, of=0, late=(), refused="", nudges=())
@@ -57,7 +60,13 @@ def deliver(world: World, generation: int, now: datetime, *, is_live: bool) -> D
         late=tuple((pod["metadata"]["name"], engine_of(pod)) for pod in late),
         refused=next((words for pod in world.pods if (words := _refusal(world, pod, generation))), ""),
         nudges=tuple(_nudges(world, generation, now)),
+        behind=behind(world, generation),
     )
+
+
+def behind(world: World, generation: int) -> tuple[str, ...]:
+    """Return the names of the pods whose sidecar runs an older table, or cannot be asked."""
+    return tuple(pod["metadata"]["name"] for pod in world.sidecars if not _runs(world.report(pod), generation))
 
 
 def _runs(report: SidecarReport | None, generation: int) -> bool:

@@ -7,19 +7,23 @@ from llm_operator.core import verbs
 from llm_operator.core.actions import Apply, Decision, Delete, EventDraft, Nudge, Plan
 from llm_operator.core.aspects import conditions_of
 from llm_operator.core.changes import changes, decisions
-from llm_operator.core.children import children, retained
+from llm_operator.core.children import children
 from llm_operator.core.clock import seconds_since
 from llm_operator.core.conditions import transitions
+from llm_operator.core.course import chart
 from llm_operator.core.delivery import NOTHING as NO_DELIVERY
 from llm_operator.core.delivery import Delivery, deliver
 from llm_operator.core.diagnose import NOTHING as NO_ENGINE
 from llm_operator.core.diagnose import diagnose
 from llm_operator.core.kinds import CHILDREN, JOB, Kind
 from llm_operator.core.observed import Observed
+from llm_operator.core.promotion import takes_over
 from llm_operator.core.prompts import Check
+from llm_operator.core.ratchet import Situation, replicas
 from llm_operator.core.reasons import Reason
 from llm_operator.core.refresh import target_of
-from llm_operator.core.roles import can_take_over, cast
+from llm_operator.core.removal import removal
+from llm_operator.core.roles import cast
 from llm_operator.core.status import status_of
 from llm_operator.core.summary import Findings, Summary, summarize
 from llm_operator.core.tables import snapshot
@@ -34,6 +38,7 @@ _COLLECTING_S = 1.0
 _PROMOTED_S = 0.1
 _ANSWERED_S = 0.3
 """Once the status has the answer of a resolver, its Job goes."""
+_REACHING_S = 1.0
 _UNSETTLED_S = 5.0
 
 
@@ -45,13 +50,19 @@ def plan(observed: Observed, config: OperatorConfig, now: datetime, check: Check
     world = sort(observed)
     target = target_of(world, observed, config, now, check)
     before = cast(world, target)
-    content = snapshot(world, before)
+    course = chart(world, before)
+    content = snapshot(world, before, course)
     delivery = deliver(world, content.generation, now, is_live=content.is_live) if content else NO_DELIVERY
-    found = changes(world, children(world, config, target, before, content), prune=_prunable(target), retained=retained(world, before))
-    promotes = not found.conflicts and can_take_over(world, before, delivery)
-    roles = before.promoted() if promotes else before
-    diagnosis = diagnose(world, roles.target.engine.id, roles.replicas) if roles.target else NO_ENGINE
-    findings = Findings(world, target, roles, found, delivery, diagnosis, now, promotes)
+    leaves = removal(world, before, content, delivery)
+    numbers, diagnosis = {}, NO_ENGINE
+    if course is not None:
+        waits = bool(diagnose(world, course.growing, before.replicas).unschedulable)
+        numbers = replicas(Situation(world, before, course, delivery, waits, now))
+        diagnosis = diagnose(world, course.growing, max(numbers[course.growing], min(before.replicas, 1)))
+    found = changes(world, children(world, config, target, before, content, numbers), prune=_prunable(target), retained=leaves.kept)
+    taken = takes_over(world, before, course, content, delivery, now) if course and content and not found.conflicts else None
+    roles = before.promoted(taken) if taken else before
+    findings = Findings(world, target, roles, found, delivery, diagnosis, now, course, content, leaves, promotes=taken is not None)
     summary = summarize(findings)
     conditions = conditions_of(findings, summary)
     promoted = _promotion(findings)
@@ -103,6 +114,8 @@ def _next_look_s(found: Findings, summary: Summary) -> float | None:
         looks.append(_ANSWERED_S)
     if found.delivery.late or (found.changes.applies and found.world.pods):
         looks.append(_while_delivering(found.world, found.delivery, found.now))
+    if found.waits_for_reach:
+        looks.append(_REACHING_S)
     if found.target.version is not None and not summary.settled:
         looks.append(_STALLED_S if summary.stalled else _while_coming_up(found.world, found.now))
     return min(looks, default=None)

@@ -1,4 +1,4 @@
-"""Who plays which role: stable serves, target is what is asked for and becomes stable when it can take over."""
+"""Who plays which role: stable serves, target is what is asked for, outgoing is a challenger that is not asked for any more."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -6,21 +6,26 @@ from typing import Any
 from llm_operator.api.durations import parse_s
 from llm_operator.api.llmdeployment import Startup
 from llm_operator.core import names
-from llm_operator.core.delivery import Delivery
 from llm_operator.core.kinds import DEPLOYMENT
 from llm_operator.core.stored import Engine
 from llm_operator.core.target import Target, Version
-from llm_operator.core.world import World, ready
+from llm_operator.core.world import World, engine_of, finished, ready
 
 
 @dataclass(frozen=True)
 class Roles:
-    """``stable`` is None until a first revision has served; ``target`` is None until a first spec could be used."""
+    """``stable`` is None until a first revision has served; ``target`` is None until a first spec could be used.
+
+    ``outgoing`` still has units, from a change that another one has replaced. While the spec is not ``readable`` nobody knows how many
+    replicas are asked for, and nothing is scaled.
+    """
 
     stable: Version | None
     target: Version | None
     replicas: int
     startup_timeout_s: int
+    outgoing: Version | None = None
+    readable: bool = True
 
     @property
     def canary(self) -> Version | None:
@@ -33,25 +38,36 @@ class Roles:
         return "Config" if self.stable and self.target and self.stable.engine.id == self.target.engine.id else "Engine"
 
     @property
+    def base(self) -> Version | None:
+        """Return the version that gets every unit no challenger gets: stable, or what replaces it on the same engine."""
+        return self.stable if self.stable is not None and (self.target is None or self.diff_class == "Engine") else self.target
+
+    @property
+    def challenger(self) -> Version | None:
+        """Return the version on another engine that takes units from the base; one that is going comes before one that is coming."""
+        return self.outgoing or (self.target if self.target is not self.base else None)
+
+    @property
     def engines(self) -> tuple[Engine, ...]:
         """Return the engines that must run, stable first."""
-        versions = [each for each in (self.stable, self.target) if each is not None]
+        versions = [each for each in (self.stable, self.outgoing, self.target) if each is not None]
         return tuple({each.engine.id: each.engine for each in versions}.values())
 
-    def promoted(self) -> "Roles":
-        """Return the roles once the target has taken over."""
-        return replace(self, stable=self.target)
+    def promoted(self, version: Version) -> "Roles":
+        """Return the roles once a version has taken over."""
+        return replace(self, stable=version, outgoing=None if same(version, self.outgoing) else self.outgoing)
 
 
 def cast(world: World, target: Target) -> Roles:
     """Return the roles before anything is promoted. Without a usable spec the last usable one stays the target."""
     stable = _stable(world)
     wanted = target.version or _version(world, world.status.get("latestRevision")) or stable
+    outgoing = _outgoing(world, stable, wanted)
     asked = target.spec
     if asked is not None:
-        return Roles(stable, wanted, asked.replicas, parse_s(asked.engine.startup.timeout))
+        return Roles(stable, wanted, asked.replicas, parse_s(asked.engine.startup.timeout), outgoing)
     running = max((each["spec"].get("replicas", 1) for each in world.of_kind(DEPLOYMENT).values()), default=1)
-    return Roles(stable, wanted, running, parse_s(Startup().timeout))
+    return Roles(stable, wanted, running, parse_s(Startup().timeout), outgoing, readable=False)
 
 
 def same(one: Version | None, other: Version | None) -> bool:
@@ -64,39 +80,27 @@ def ready_of(world: World, engine: str) -> int:
     return sum(ready(pod) for pod in world.pods_of(engine))
 
 
-def can_take_over(world: World, roles: Roles, delivery: Delivery) -> bool:
-    """Return whether the target may become stable, once the table that has it is live.
-
-    A Config change waits until every ready sidecar runs that table. An Engine change waits for as many ready pods as are asked for, all
-    of which run it. The first revision takes over with its first ready pod, and without replicas there is nobody to wait for.
-    """
-    target = roles.canary
-    if target is None or not delivery.is_live:
-        return False
-    if roles.replicas == 0:
-        return True
-    if roles.stable is not None and roles.diff_class == "Config":
-        return delivery.complete
-    count = ready_of(world, target.engine.id)
-    if roles.stable is None and not _others_serve(world, target.engine.id):
-        return count > 0
-    return count >= roles.replicas and delivery.run_by(target.engine.id)
-
-
-def disposable(world: World, roles: Roles, engine: str) -> bool:
-    """Return whether an engine nobody asks for may go: it takes no requests, or somebody else does in its place."""
-    if not ready_of(world, engine) or roles.replicas == 0:
-        return True
-    return roles.stable is not None and ready_of(world, roles.stable.engine.id) > 0
-
-
 def engines_seen(world: World) -> set[str]:
-    """Return the engines that have a Deployment."""
-    return {name.removeprefix(names.child(world.owner.name, "")) for name in world.of_kind(DEPLOYMENT)}
+    """Return the engines that have a Deployment or a pod."""
+    deployed = {name.removeprefix(names.child(world.owner.name, "")) for name in world.of_kind(DEPLOYMENT)}
+    return deployed | {engine_of(pod) for pod in world.pods if engine_of(pod) and not finished(pod)}
 
 
-def _others_serve(world: World, engine: str) -> bool:
-    return any(ready_of(world, each) for each in engines_seen(world) - {engine})
+def weights_of(world: World) -> dict[str, int]:
+    """Return the weight of each engine in the live table; an engine without a route is not in it."""
+    weights: dict[str, int] = {}
+    for route in world.table.routes if world.table else ():
+        weights[route.engine] = weights.get(route.engine, 0) + route.weight
+    return weights
+
+
+def _outgoing(world: World, stable: Version | None, target: Version | None) -> Version | None:
+    """Return the challenger of the live table when it has units and nobody asks for its engine any more."""
+    wanted = {each.engine.id for each in (stable, target) if each is not None}
+    for route in world.table.routes if world.table and stable else ():
+        if route.slot is not None and route.weight and route.engine not in wanted:
+            return _version(world, route.revision)
+    return None
 
 
 def _stable(world: World) -> Version | None:

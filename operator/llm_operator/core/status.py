@@ -7,19 +7,20 @@ from llm_operator.core.conditions import MAX_MESSAGE, Condition, merge
 from llm_operator.core.roles import ready_of
 from llm_operator.core.summary import Findings, Summary
 from llm_operator.core.target import Version
+from llm_operator.core.world import engine_of, ready, terminating
 
 
 def status_of(found: Findings, summary: Summary, conditions: Sequence[Condition]) -> dict[str, Any]:
     """Return the status."""
     world, roles, references = found.world, found.roles, found.target.references
-    pods = [pod for engine in roles.engines for pod in world.pods_of(engine.id)]
+    pods = [pod for pod in world.pods if engine_of(pod) and not terminating(pod)]
     status: dict[str, Any] = {
         "observedGeneration": world.generation,
         "phase": str(summary.phase),
         "reason": str(summary.reason),
         "message": summary.message[:MAX_MESSAGE],
         "replicas": len(pods),
-        "readyReplicas": sum(ready_of(world, engine.id) for engine in roles.engines),
+        "readyReplicas": sum(ready(pod) for pod in pods),
         "selector": ",".join(f"{label}={value}" for label, value in world.owner.serving_labels.items()),
         "resolutions": references.entries() if found.target.version else references.all_entries(),
         "actions": [each.entry() for each in found.target.actions],
@@ -42,7 +43,14 @@ def status_of(found: Findings, summary: Summary, conditions: Sequence[Condition]
 def _role(found: Findings, version: Version) -> dict[str, Any]:
     engine = version.engine.id
     pods = len(found.world.pods_of(engine))
-    return {"revision": version.revision.id, "engine": engine, "replicas": pods, "ready": ready_of(found.world, engine)}
+    revision = version.revision.id
+    return {
+        "revision": revision,
+        "engine": engine,
+        "replicas": pods,
+        "ready": ready_of(found.world, engine),
+        "weight": found.percent(revision),
+    }
 
 
 def _inputs(found: Findings, version: Version) -> dict[str, Any]:

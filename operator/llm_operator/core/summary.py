@@ -4,26 +4,46 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from llm_operator.core.changes import Changes
+from llm_operator.core.course import Course
 from llm_operator.core.delivery import Delivery
 from llm_operator.core.diagnose import Diagnosis
 from llm_operator.core.reasons import Phase, Reason
+from llm_operator.core.removal import Removal, listed
 from llm_operator.core.roles import Roles, ready_of
+from llm_operator.core.tables import Snapshot
 from llm_operator.core.target import Target
-from llm_operator.core.world import Key, World
+from llm_operator.core.world import Key, World, engine_of, finished, terminating
+from llm_sidecar.table import WHOLE
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What the steps of one look have found. ``roles`` are those after a promotion; ``of_target`` is what the newest engine is doing."""
+    """What the steps of one look have found. ``roles`` are those after a promotion; ``growing`` is what the engine that grows is doing."""
 
     world: World
     target: Target
     roles: Roles
     changes: Changes
     delivery: Delivery
-    of_target: Diagnosis
+    growing: Diagnosis
     now: datetime
+    course: Course | None
+    content: Snapshot | None
+    leaves: Removal
     promotes: bool
+
+    @property
+    def waits_for_reach(self) -> bool:
+        """Return whether an engine is ready and the sidecars have not all reached it."""
+        return self.course is not None and bool(self.course.unreached) and self.growing.ready > 0
+
+    def percent(self, revision: str) -> int:
+        """Return the share of requests that the table gives a revision; what a challenger has not in full is not its."""
+        if self.content is None:
+            return 0
+        weight = self.content.weight(revision) * 100
+        challenges = any(route.revision == revision and route.slot is not None for route in self.content.table.routes)
+        return weight // WHOLE if challenges else -(-weight // WHOLE)
 
 
 @dataclass(frozen=True)
@@ -39,7 +59,7 @@ class Summary:
 
 def summarize(found: Findings) -> Summary:
     """Return the state in one word, with why; the first that applies is what a user has to know first."""
-    target, roles, diagnosis = found.target, found.roles, found.of_target
+    target, roles, diagnosis = found.target, found.roles, found.growing
     summary = _obstacle(found)
     if summary is not None:
         return summary
@@ -49,16 +69,17 @@ def summarize(found: Findings) -> Summary:
     if target.waiting is not None:
         return Summary(Phase.UPDATING if _serves(found) else Phase.RESOLVING, target.waiting.reason, target.waiting.message)
     if roles.canary is not None and _serves(found):
-        return Summary(
-            Phase.UPDATING, diagnosis.reason, f"revision {roles.canary.revision.id} is on its way: {_progress(found, diagnosis)}"
-        )
+        reason, words = _progress(found)
+        return Summary(Phase.UPDATING, reason, f"revision {roles.canary.revision.id} is on its way: {words}")
     done = roles.canary is None and diagnosis.phase in {Phase.READY, Phase.SCALED_TO_ZERO} and _at_rest(found)
+    if done and found.leaves.words:
+        return Summary(diagnosis.phase, found.leaves.reason, found.leaves.words)
     return Summary(diagnosis.phase, diagnosis.reason, diagnosis.message, settled=done)
 
 
 def _obstacle(found: Findings) -> Summary | None:
     """Return what waiting alone does not clear, or None."""
-    target, diagnosis = found.target, found.of_target
+    target, diagnosis = found.target, found.growing
     if target.problem is not None:
         return _stalled(target.problem.reason, target.problem.sentence)
     if found.changes.conflicts:
@@ -83,10 +104,10 @@ def _stalled(reason: str, message: str) -> Summary:
 
 
 def _at_rest(found: Findings) -> bool:
-    changes, delivery, diagnosis = found.changes, found.delivery, found.of_target
+    changes, delivery, diagnosis = found.changes, found.delivery, found.growing
     asked = found.roles.replicas
     written = not (found.promotes or changes.applies or changes.deletes or changes.going)
-    return written and delivery.complete and diagnosis.pods == asked
+    return written and delivery.complete and diagnosis.pods == asked and found.roles.outgoing is None
 
 
 def _serves(found: Findings) -> bool:
@@ -94,8 +115,33 @@ def _serves(found: Findings) -> bool:
     return stable is not None and ready_of(found.world, stable.engine.id) > 0
 
 
-def _progress(found: Findings, diagnosis: Diagnosis) -> str:
-    delivery = found.delivery
-    if found.roles.diff_class == "Config":
-        return f"{delivery.acked} of {delivery.of} ready pods run it"
-    return diagnosis.message
+def _progress(found: Findings) -> tuple[str, str]:
+    """Return the step a change is at and what it waits for."""
+    delivery, roles, course, diagnosis = found.delivery, found.roles, found.course, found.growing
+    if roles.diff_class == "Config" and roles.outgoing is None:
+        return Reason.DELIVERING, f"{delivery.acked} of {delivery.of} ready pods run it{_full(found)}"
+    if course is None or roles.challenger is None:
+        return diagnosis.reason, diagnosis.message
+    percent = found.percent(roles.challenger.revision.id)
+    began = f"the change to revision {roles.challenger.revision.id} is taken back first; " if roles.outgoing else ""
+    share = f"{began}{percent}% of requests go to engine {roles.challenger.engine.id}"
+    reason, words = _waits(found, course)
+    return reason, f"{share}; {words}"
+
+
+def _waits(found: Findings, course: Course) -> tuple[str, str]:
+    """Return what the next step of an engine change waits for."""
+    world, delivery = found.world, found.delivery
+    if found.waits_for_reach:
+        return Reason.REACHING, f"engine {course.growing} is ready, but {course.unreached}"
+    if delivery.late:
+        return Reason.DELIVERING, f"table {delivery.generation} is not run by {listed(world, tuple(name for name, _ in delivery.late))}"
+    going = tuple(pod["metadata"]["name"] for pod in world.pods if engine_of(pod) and terminating(pod) and not finished(pod))
+    if found.growing.phase == Phase.READY and going:
+        return Reason.DRAINING, f"waiting for the end of {listed(world, going)}"
+    return found.growing.reason, f"engine {course.growing}: {found.growing.message}"
+
+
+def _full(found: Findings) -> str:
+    full = found.content is not None and found.content.full
+    return f"; it is not in the table yet: {found.leaves.words}" if full else ""

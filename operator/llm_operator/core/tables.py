@@ -6,12 +6,18 @@ from dataclasses import dataclass
 import msgspec
 
 from llm_operator.core import names
+from llm_operator.core.course import Course
+from llm_operator.core.delivery import behind
+from llm_operator.core.kinds import DEPLOYMENT
 from llm_operator.core.roles import Roles
 from llm_operator.core.target import Version
-from llm_operator.core.world import World, engine_of
+from llm_operator.core.world import World
 from llm_sidecar.bundle import encode
-from llm_sidecar.table import TABLE_KEY, WHOLE, Engine, Route, Table, bundle_key
+from llm_sidecar.table import PEERS_KEY, TABLE_KEY, WHOLE, Engine, Route, Table, bundle_key
 from llm_sidecar.table import encode as encode_table
+
+MAX_ROUTES = 6
+"""Revisions one table may hold: their bundles share a ConfigMap, which holds 1 MiB."""
 
 _BELIEVED = 2**53
 """Pods write their reports themselves: a generation beyond this is not one that was ever given out."""
@@ -19,57 +25,101 @@ _BELIEVED = 2**53
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Keys of the snapshot ConfigMap, and whether the live one has exactly these."""
+    """Keys of the snapshot ConfigMap, and whether the live one has exactly these.
 
-    generation: int
+    ``full`` says that the newest revision is not among them: as many are live as may be.
+    """
+
+    table: Table
     data: dict[str, str]
     is_live: bool
+    full: bool = False
+
+    @property
+    def generation(self) -> int:
+        """Return the generation of its table."""
+        return self.table.generation
+
+    def weight(self, revision: str) -> int:
+        """Return the weight of a revision; 0 when it has no route."""
+        return next((route.weight for route in self.table.routes if route.revision == revision), 0)
+
+    def has(self, revision: str) -> bool:
+        """Return whether a revision has a route."""
+        return any(route.revision == revision for route in self.table.routes)
 
 
-def snapshot(world: World, roles: Roles) -> Snapshot | None:
+def snapshot(world: World, roles: Roles, course: Course | None) -> Snapshot | None:
     """Return the snapshot for the given roles, or None while there is no revision at all."""
-    versions = _live_versions(roles)
-    if not versions:
+    base, challenger = roles.base, roles.challenger
+    if base is None or course is None:
         return None
-    routes = [
-        Route(revision=each.revision.id, engine=each.engine.id, bundle=bundle_key(each.revision.id), weight=WHOLE if index == 0 else 0)
-        for index, each in enumerate(versions)
-    ]
+    routes = [_route(base, weight=WHOLE - course.weight)]
+    if challenger is not None:
+        routes.append(_route(challenger, weight=course.weight, slot=0))
+    versions = [each for each in (base, challenger) if each is not None]
     bundles = {bundle_key(each.revision.id): encode(each.revision.bundle).decode() for each in versions}
     live = world.bundles
-    for route in _lingering(world, {each.engine.id for each in versions}):
+    for route in _lingering(world, roles):
         if route.bundle in live and route.bundle not in bundles:
             bundles[route.bundle] = live[route.bundle]
-            routes.append(msgspec.structs.replace(route, weight=0))
-    engines = {each.engine.id: Engine(service=names.child(world.owner.name, each.engine.id)) for each in versions}
-    table = Table(generation=0, stable=versions[0].revision.id, routes=tuple(routes), engines=engines)
+            routes.append(msgspec.structs.replace(route, weight=0, slot=None))
+    if len(routes) > MAX_ROUTES and world.table is not None:
+        return Snapshot(world.table, dict(live), is_live=True, full=True)
+    engines = {route.engine: Engine(service=names.child(world.owner.name, route.engine)) for route in routes}
+    table = Table(generation=0, stable=base.revision.id, routes=tuple(routes), engines=engines, salt=_salt(world, challenger))
     return _numbered(world, table, bundles)
 
 
-def _live_versions(roles: Roles) -> list[Version]:
-    """Return the versions with a route, the one that gets all units first. A Config change replaces, an Engine change stands beside."""
-    stable, target = roles.stable, roles.target
-    if target is None:
-        return [stable] if stable else []
-    return [target] if stable is None or stable.engine.id == target.engine.id else [stable, target]
+def _route(version: Version, *, weight: int, slot: int | None = None) -> Route:
+    revision = version.revision.id
+    return Route(revision=revision, engine=version.engine.id, bundle=bundle_key(revision), weight=weight, slot=slot)
 
 
-def _lingering(world: World, engines: set[str]) -> list[Route]:
-    """Return the routes of engines that go: until their last pod is gone it must find what it serves."""
-    there = {engine_of(pod) for pod in world.pods} - engines
-    return [route for route in (world.table.routes if world.table else ()) if route.engine in there]
+def _salt(world: World, challenger: Version | None) -> str:
+    """Return what tells the assignment of this change from that of others; it stays as long as the same engine is the challenger."""
+    if challenger is None:
+        return ""
+    live = world.table
+    goes_on = live is not None and any(route.slot is not None and route.engine == challenger.engine.id for route in live.routes)
+    return live.salt if live is not None and goes_on else challenger.revision.id
+
+
+def _lingering(world: World, roles: Roles) -> list[Route]:
+    """Return the live routes that must stay although nobody asks for them.
+
+    One may go when the live table already gives it no unit, every sidecar runs that table, and no pod is left that serves nothing else.
+    """
+    if world.table is None:
+        return []
+    live = world.table
+    known = not behind(world, live.generation) and _newest(world) <= live.generation
+    wanted = {each.engine.id for each in (roles.base, roles.challenger) if each is not None}
+
+    def may_go(route: Route) -> bool:
+        served = world.held_by(route.engine) or world.live(DEPLOYMENT, names.child(world.owner.name, route.engine))
+        without_units = route.revision != live.stable and route.slot is None and not route.weight
+        return known and without_units and (route.engine in wanted or not served)
+
+    return [route for route in live.routes if not may_go(route)]
+
+
+def _newest(world: World) -> int:
+    """Return the highest generation that any sidecar has reported and that can be true."""
+    reports = [world.report(pod) for pod in world.pods]
+    return max((each.generation for each in reports if each and each.generation and each.generation < _BELIEVED), default=0)
 
 
 def _numbered(world: World, table: Table, bundles: Mapping[str, str]) -> Snapshot:
-    reports = [world.report(pod) for pod in world.pods]
-    reported = [each.generation for each in reports if each and each.generation and each.generation < _BELIEVED]
+    """Return the snapshot under the generation it has already, or the next one. Peers change without one."""
     current = world.table.generation if world.table else 0
-    known = max(current, (world.status.get("table") or {}).get("generation") or 0, *reported, 0)
-    kept = {TABLE_KEY: _text(table, current), **bundles}
-    if known == current and dict(world.bundles) == kept:
-        return Snapshot(current, kept, is_live=True)
-    return Snapshot(known + 1, {TABLE_KEY: _text(table, known + 1), **bundles}, is_live=False)
+    known = max(current, (world.status.get("table") or {}).get("generation") or 0, _newest(world))
+    kept = _content(table, current, bundles)
+    if known == current and {key: each for key, each in world.bundles.items() if key != PEERS_KEY} == kept.data:
+        return kept
+    return _content(table, known + 1, bundles, is_live=False)
 
 
-def _text(table: Table, generation: int) -> str:
-    return encode_table(msgspec.structs.replace(table, generation=generation)).decode()
+def _content(table: Table, generation: int, bundles: Mapping[str, str], *, is_live: bool = True) -> Snapshot:
+    numbered = msgspec.structs.replace(table, generation=generation)
+    return Snapshot(numbered, {TABLE_KEY: encode_table(numbered).decode(), **bundles}, is_live=is_live)

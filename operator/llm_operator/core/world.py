@@ -49,6 +49,15 @@ class World:
         """Return the pods of one engine that are not on their way out."""
         return tuple(pod for pod in self.pods if engine_of(pod) == engine and not terminating(pod))
 
+    def held_by(self, engine: str) -> tuple[Obj, ...]:
+        """Return the pods of one engine that may still hold an accelerator, those on their way out included."""
+        return tuple(pod for pod in self.pods if engine_of(pod) == engine and not finished(pod))
+
+    @property
+    def sidecars(self) -> tuple[Obj, ...]:
+        """Return the pods whose sidecar runs, those on their way out included: each may still pass requests on."""
+        return tuple(pod for pod in self.pods if _has_sidecar(pod))
+
     def report(self, pod: Obj) -> SidecarReport | None:
         """Return what the sidecar of a pod said, if it could be asked."""
         return self.reports.get(pod["metadata"]["uid"])
@@ -124,9 +133,14 @@ def engine_of(pod: Obj) -> str:
     return str(pod["metadata"].get("labels", {}).get(names.LABEL_ENGINE, ""))
 
 
+def finished(pod: Obj) -> bool:
+    """Return whether all containers of a pod have ended for good."""
+    return pod.get("status", {}).get("phase") in {"Succeeded", "Failed"}
+
+
 def terminating(pod: Obj) -> bool:
     """Return whether a pod is on its way out or done."""
-    return "deletionTimestamp" in pod["metadata"] or pod.get("status", {}).get("phase") in {"Succeeded", "Failed"}
+    return "deletionTimestamp" in pod["metadata"] or finished(pod)
 
 
 def ready(pod: Obj) -> bool:
@@ -142,6 +156,14 @@ def controller(child: Obj) -> dict[str, Any] | None:
 
 def _name(pod: Obj) -> str:
     return str(pod["metadata"]["name"])
+
+
+def _has_sidecar(pod: Obj) -> bool:
+    """A pod that has not started its sidecar mounts the newest snapshot when it does; one that waits to run again passes nothing on."""
+    status = pod.get("status", {})
+    told = [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]
+    states = [each.get("state", {}) for each in told if each["name"] == "sidecar"]
+    return status.get("phase") == "Running" and all("running" in state for state in states)
 
 
 def _is_ours(child: Obj, owner: Owner) -> bool:
@@ -160,5 +182,6 @@ def _was_ours(child: Obj, owner: Owner) -> bool:
 def _belongs(pod: Obj, owner: Owner) -> bool:
     """A pod of an earlier LLMDeployment of the same name has our labels for as long as it drains, but not our token."""
     token = names.pod_token(owner.uid)
-    containers = pod.get("spec", {}).get("initContainers", [])
+    spec = pod.get("spec", {})
+    containers = [*spec.get("initContainers", []), *spec.get("containers", [])]
     return any(each.get("value") == token for container in containers for each in container.get("env", []))

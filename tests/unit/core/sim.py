@@ -25,7 +25,7 @@ from llm_operator.core.kinds import (
 )
 from llm_operator.core.observed import Children, Obj, Observed, SidecarReport
 from llm_operator.core.plan import plan
-from llm_sidecar.table import TABLE_KEY, decode
+from llm_sidecar.table import TABLE_KEY, Table, decode
 from tests.unit.core.builders import NOW, digest_of, make_config, make_deployment, owner_reference, short
 
 _LIST_KEYS: dict[str, tuple[str, ...]] = {
@@ -51,17 +51,24 @@ class Sim:
     objects: dict[tuple[Kind, str], Obj] = field(default_factory=dict)
     pods: dict[str, Obj] = field(default_factory=dict)
     mounted: dict[str, int] = field(default_factory=dict)
+    tables: dict[str, Table] = field(default_factory=dict)
     resolver_answers: dict[str, str] = field(default_factory=dict)
     broken_images: set[str] = field(default_factory=set)
     deaf: set[str] = field(default_factory=set)
     """Pods whose kubelet never syncs the snapshot."""
     silent: set[str] = field(default_factory=set)
     """Pods whose sidecar cannot be asked."""
+    lonely: set[str] = field(default_factory=set)
+    """Pods whose sidecar reaches no other engine."""
     refusing: dict[str, str] = field(default_factory=dict)
     """Pods whose sidecar cannot run the newest table, and what it says."""
     schemas: dict[str, int] = field(default_factory=dict)
     """The newest bundle schema that sidecar images know; 1 where nothing is said."""
     drains: bool = True
+    streaming: set[str] = field(default_factory=set)
+    """Pods that do not end although they are asked to."""
+    crashed: set[str] = field(default_factory=set)
+    """Pods that are not ready any more."""
     max_ready: int = 1000
     unschedulable: str = ""
     """What the scheduler says of new pods; empty while there is room."""
@@ -163,6 +170,10 @@ class Sim:
         """The ids of the engines that have a Deployment."""
         return sorted(name.removeprefix("chat-") for kind, name in self.objects if kind == DEPLOYMENT)
 
+    def held(self) -> list[Obj]:
+        """The engine pods there are, those on their way out included."""
+        return [pod for pod in self.pods.values() if names.LABEL_ENGINE in pod["metadata"]["labels"]]
+
     def ready_pods(self, engine: str | None = None) -> int:
         return sum(
             self._is_ready(pod) and "deletionTimestamp" not in pod["metadata"]
@@ -235,7 +246,7 @@ class Sim:
     def _kubelet(self, name: str) -> None:
         pod = self.pods[name]
         if "deletionTimestamp" in pod["metadata"]:
-            if self.drains:
+            if self.drains and name not in self.streaming:
                 del self.pods[name]
         elif names.LABEL_ENGINE not in pod["metadata"]["labels"]:
             if pod["status"]["phase"] == "Pending":
@@ -248,8 +259,10 @@ class Sim:
         elif pod["status"]["phase"] == "Pending" and (CONFIG_MAP, "chat-snapshot") in self.objects:
             pod["status"] |= {"phase": "Running", "conditions": [], "containerStatuses": [{"name": "engine", "state": {"running": {}}}]}
             self._sync(name)
-        elif pod["status"]["phase"] == "Running" and not self._is_ready(pod) and self.ready_pods() < self.max_ready:
-            pod["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
+        elif pod["status"]["phase"] == "Running" and self._is_ready(pod) and name in self.crashed:
+            pod["status"]["conditions"] = [self._readiness("False")]
+        elif pod["status"]["phase"] == "Running" and not self._is_ready(pod) and self._may_be_ready(name):
+            pod["status"]["conditions"] = [self._readiness("True")]
 
     def _resolver(self, pod: Obj) -> None:
         source = pod["spec"]["containers"][0]["args"][2]
@@ -270,7 +283,8 @@ class Sim:
         if name in self.deaf | self.refusing.keys() or (CONFIG_MAP, "chat-snapshot") not in self.objects:
             return
         data = self.objects[CONFIG_MAP, "chat-snapshot"]["data"]
-        self.mounted[name] = decode(data[TABLE_KEY].encode()).generation
+        self.tables[name] = decode(data[TABLE_KEY].encode())
+        self.mounted[name] = self.tables[name].generation
 
     def _report(self, pod: Obj) -> SidecarReport | None:
         name = pod["metadata"]["name"]
@@ -281,13 +295,37 @@ class Sim:
             newest = decode(self.objects[CONFIG_MAP, "chat-snapshot"]["data"][TABLE_KEY].encode()).generation
             refused = {"error": self.refusing[name], "error_generation": newest}
         image = next(each["image"] for each in pod["spec"]["initContainers"] if each["name"] == "sidecar")
-        known = self.schemas.get(image, 1)
-        ready = self._is_ready(pod)
-        return SidecarReport(generation=self.mounted.get(name), ready=ready, reason="EngineLoading", bundle_schema=known, **refused)
+        return SidecarReport(
+            generation=self.mounted.get(name),
+            ready=self._is_ready(pod),
+            reason="EngineLoading",
+            bundle_schema=self.schemas.get(image, 1),
+            **refused,
+            **self._knows(name, pod),
+        )
+
+    def _knows(self, name: str, pod: Obj) -> dict[str, Any]:
+        """What the sidecar has read from its snapshot, and whom it has found there."""
+        live, engine = self.tables.get(name), pod["metadata"]["labels"].get(names.LABEL_ENGINE, "")
+        if live is None:
+            return {}
+        route = live.for_engine(engine)
+        return {
+            "engine": engine,
+            "revision": route.revision if route else "",
+            "revisions": frozenset(route.revision for route in live.routes if route.engine == engine),
+            "reaches": frozenset(each for each in live.engines if each != engine and name not in self.lonely and self.ready_pods(each)),
+        }
+
+    def _may_be_ready(self, name: str) -> bool:
+        return name not in self.crashed and self.ready_pods() < self.max_ready
+
+    def _readiness(self, status: str) -> dict[str, str]:
+        return {"type": "Ready", "status": status, "lastTransitionTime": self.now.strftime("%Y-%m-%dT%H:%M:%SZ")}
 
     @staticmethod
     def _is_ready(pod: Obj) -> bool:
-        return any(each["type"] == "Ready" for each in pod["status"].get("conditions", []))
+        return any(each["type"] == "Ready" and each["status"] == "True" for each in pod["status"].get("conditions", []))
 
 
 def fields_of(manifest: Obj) -> dict[str, Any]:

@@ -163,6 +163,7 @@ def test_a_config_change_restarts_nothing_and_becomes_stable_when_every_sidecar_
         "diffClass": "Config",
         "replicas": 2,
         "ready": 2,
+        "weight": 100,
     }
     assert status["stable"]["revision"] == before["stable"]["revision"]
     assert status["phase"] == "Updating"
@@ -171,7 +172,7 @@ def test_a_config_change_restarts_nothing_and_becomes_stable_when_every_sidecar_
     sim.settle()
     assert set(sim.pods) == pods
     assert sim.deployment["status"]["stable"]["revision"] == status["latestRevision"]
-    assert table(sim).generation == 2
+    assert (table(sim).generation, len(table(sim).routes)) == (3, 1)
     assert sim.deployment["status"]["inputs"]["promptDigest"].startswith("sha256:")
 
 
@@ -224,22 +225,26 @@ def test_a_pod_that_cannot_be_asked_holds_a_config_change_back_and_is_named() ->
 # Engine changes
 
 
-def test_an_engine_change_stands_beside_the_old_one_and_replaces_it_when_it_is_ready() -> None:
-    sim = serving(deployment=make_deployment(spec=make_spec(replicas=2)))
+def test_an_engine_change_goes_one_up_one_down_and_units_move_with_the_pods() -> None:
+    sim = serving(deployment=make_deployment(spec=make_spec(replicas=4)))
     (old,) = sim.engines()
     sim.edit(model=OTHER)
-    saw_both = False
-    for _ in range(20):
+    steps = []
+    for _ in range(60):
         sim.look()
-        engines = sim.engines()
-        saw_both |= len(engines) == 2 and {route.engine for route in table(sim).routes} == set(engines)
-        if engines == [old] or len(engines) == 2:
-            assert sim.ready_pods(old) == 2
+        assert len(sim.held()) <= 5
+        assert sim.ready_pods() >= 4
+        weights = {route.engine: route.weight for route in table(sim).routes}
+        new = sim.deployment["status"].get("canary", {}).get("engine", "")
+        step = (sim.ready_pods(old), sim.ready_pods(new), weights.get(new, 0)) if new else None
+        if step and step not in steps:
+            steps.append(step)
         sim.tick()
-    assert saw_both
+    moves = list(dict.fromkeys(weight for _, _, weight in steps))
+    assert moves == [0, 2500, 5000, 7500, 10000]
     (new,) = sim.engines()
     assert new != old
-    assert sim.ready_pods(new) == 2
+    assert sim.ready_pods(new) == 4
     assert [route.engine for route in table(sim).routes] == [new]
     assert (SERVICE, f"chat-{old}") not in sim.objects
 
@@ -805,11 +810,11 @@ def test_a_restored_snapshot_gets_a_generation_above_all_that_were_given_out() -
     for queue in (1, 2, 3):
         sim.edit(limits={"queue": queue})
         sim.settle()
-    assert table(sim).generation == 4
+    assert table(sim).generation == 7
     del sim.objects[CONFIG_MAP, "chat-snapshot"]
     del sim.deployment["status"]["table"]
     sim.settle()
-    assert table(sim).generation == 5
+    assert table(sim).generation == 8
 
 
 def test_a_broken_or_edited_snapshot_is_replaced_under_a_new_generation() -> None:

@@ -1,0 +1,81 @@
+"""The ratchet: one pod up, one pod down, until an engine change is through. At each look, how many pods each engine should have now."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from llm_operator.core import names
+from llm_operator.core.course import Course
+from llm_operator.core.delivery import Delivery
+from llm_operator.core.kinds import DEPLOYMENT
+from llm_operator.core.pods import alive
+from llm_operator.core.roles import Roles, engines_seen, ready_of
+from llm_operator.core.world import World, terminating
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What a step is decided from."""
+
+    world: World
+    roles: Roles
+    course: Course
+    delivery: Delivery
+    unplaced: bool
+    now: datetime
+
+    def asked(self, engine: str) -> int | None:
+        """Return how many pods the Deployment of an engine is asked for now; None when there is no Deployment."""
+        live = self.world.live(DEPLOYMENT, names.child(self.world.owner.name, engine))
+        return None if live is None else live["spec"].get("replicas", 1)
+
+    def going(self, engine: str) -> int:
+        """Return how many pods of an engine are on their way out."""
+        return sum(terminating(pod) for pod in self.world.held_by(engine))
+
+    def committed(self, engine: str) -> int:
+        """Return how many pods of an engine hold an accelerator or are about to."""
+        return max(self.asked(engine) or 0, len(self.world.pods_of(engine))) + self.going(engine)
+
+    def others(self, *engines: str) -> int:
+        """Return how many pods all other engines hold."""
+        return sum(self.committed(each) for each in engines_seen(self.world) - set(engines))
+
+
+def replicas(now: Situation) -> dict[str, int]:
+    """Return how many pods each engine with a role should have.
+
+    The engine that gives way keeps what the other cannot carry yet; the one that grows gets what is left under the ceiling, where a pod
+    counts until it is really gone. So there is never one more than the surge allows, and never one less ready than asked for.
+    """
+    roles, growing, giving = now.roles, now.course.growing, now.course.giving
+    found = {each.id: 0 for each in roles.engines}
+    if not roles.readable:
+        return {engine: now.roles.replicas if (live := now.asked(engine)) is None else live for engine in found}
+    if not roles.replicas:
+        return found
+    others = now.others(growing, giving)
+    if giving:
+        found[giving] = _kept(now, others)
+        others += max(found[giving], now.committed(giving))
+    room = now.course.ceiling - others - now.going(growing) if others else roles.replicas
+    found[growing] = min(roles.replicas, max(room, now.asked(growing) or 0))
+    return found
+
+
+def _kept(now: Situation, others: int) -> int:
+    """Return how many pods the engine that gives way keeps."""
+    course, engine = now.course, now.course.giving
+    asked, living = now.asked(engine), alive(now.world, engine, now.now)
+    need = max(0, course.floor - course.usable)
+    serves_alone = not course.usable and ready_of(now.world, engine) > 0
+    kept = need if asked is None or serves_alone else min(asked, need)
+    if course.usable:
+        kept = min(kept, living)  # what is lost holds accelerators for nothing
+    elif not living and now.unplaced:
+        kept = min(kept, max(0, (asked or 0) - 1))  # nobody serves, and the next engine has no room: it gets that of a lost pod
+    if asked is None or kept > asked:
+        room = course.ceiling - others - now.committed(course.growing) - now.going(engine)
+        return min(kept, max(room, asked or 0))
+    if kept < asked and not now.delivery.complete:
+        return asked  # first every ready sidecar sends its units where they belong
+    return kept if not living and now.unplaced else max(kept, min(asked, 1))  # the last one goes when the other engine has taken over
