@@ -224,6 +224,33 @@ def test_an_engine_edit_keeps_the_old_engine_until_the_new_one_is_ready(server: 
     assert server.status(namespace, "edited")["stable"]["engine"] == status["canary"]["engine"]
 
 
+def test_an_engine_edit_goes_one_pod_up_and_one_down_and_takes_the_units_along(server: Server, namespace: str) -> None:
+    server.create(llm_deployment("ratchet", namespace, replicas=3), namespace)
+    old = wait_settled(server, namespace, "ratchet")["status"]["stable"]["engine"]
+    server.merge(kinds.LLM_DEPLOYMENT, namespace, "ratchet", {"spec": {"engine": {"maxModelLen": 4096}}})
+    weights = [0]
+
+    def through() -> bool:
+        pods = [pod for pod in server.children(namespace, "ratchet", kinds.POD) if "llmops.dev/engine" in pod["metadata"]["labels"]]
+        assert len(pods) <= 4, "more pods than replicas and one"
+        snapshot = server.must(kinds.CONFIG_MAP, namespace, "ratchet-snapshot")
+        routes = table.decode(snapshot["data"][table.TABLE_KEY].encode()).routes
+        assert sum(route.weight for route in routes) == table.WHOLE
+        weight = sum(route.weight for route in routes if route.engine != old)
+        if weight != weights[-1]:
+            weights.append(weight)
+        return weight == table.WHOLE
+
+    until(through, timeout_s=60, what="every unit on the new engine")
+    assert weights == sorted(weights)
+    assert weights[-3:] == [3333, 6666, 10_000], "each ready pod takes its share"
+    after = wait_settled(server, namespace, "ratchet")["status"]
+    assert after["stable"]["engine"] != old
+    assert "canary" not in after
+    assert server.get(kinds.DEPLOYMENT, namespace, f"ratchet-{old}") is None
+    assert server.get(kinds.SERVICE, namespace, f"ratchet-{old}") is None
+
+
 def test_a_prompt_edit_reaches_the_pods_that_are_there_at_once(server: Server, namespace: str) -> None:
     server.create(llm_prompt("support", namespace), namespace)
     prompt = {"ref": {"name": "support"}, "updatePolicy": "Rollout"}

@@ -51,7 +51,8 @@ def _ready(found: Findings, summary: Summary) -> Condition:
 def _progressing(found: Findings, summary: Summary) -> Condition:
     if summary.stalled:
         return condition("Progressing", summary.reason, summary.message, holds=False)
-    if found.roles.canary is None and found.target.waiting is None and found.roles.stable is not None:
+    moves = found.roles.canary is not None or found.roles.outgoing is not None
+    if not moves and found.target.waiting is None and found.roles.stable is not None:
         return condition("Progressing", Reason.COMPLETE, f"revision {found.roles.stable.revision.id} is stable", holds=True)
     if behind := _behind(found):
         return condition("Progressing", Reason.SIDECAR_TOO_OLD, f"{behind}: {summary.message}", holds=True)

@@ -73,6 +73,6 @@ def _unreached(world: World, engine: str) -> str:
         if engine_of(pod) == engine:
             if not routes & {report.revision, *report.revisions}:
                 return f"pod {name} does not serve it yet"
-        elif engine not in report.reaches:
+        elif report.reaches is not None and engine not in report.reaches:
             return f"pod {name} has not reached it yet"
     return ""

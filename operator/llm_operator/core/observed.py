@@ -15,8 +15,8 @@ Obj = dict[str, Any]
 class SidecarReport:
     """What one sidecar said about itself on its admin port.
 
-    ``reaches`` names the other engines it has reached a ready pod of within the last seconds, ``revisions`` what it can serve itself,
-    ``held`` how many requests wait in it for an engine.
+    ``reaches`` names the other engines it has reached a ready pod of within the last seconds, None for a sidecar of an earlier version,
+    which passes nothing on. ``revisions`` is what it can serve itself, ``held`` how many requests wait in it for an engine.
     """
 
     engine: str = ""
@@ -29,7 +29,7 @@ class SidecarReport:
     error: str = ""
     error_generation: int | None = None
     bundle_schema: int = 1
-    reaches: frozenset[str] = frozenset()
+    reaches: frozenset[str] | None = None
     revisions: frozenset[str] = frozenset()
     held: int = 0
 

@@ -114,7 +114,7 @@ def _next_look_s(found: Findings, summary: Summary) -> float | None:
         looks.append(_ANSWERED_S)
     if found.delivery.late or (found.changes.applies and found.world.pods):
         looks.append(_while_delivering(found.world, found.delivery, found.now))
-    if found.waits_for_reach:
+    if found.unreached:
         looks.append(_REACHING_S)
     if found.target.version is not None and not summary.settled:
         looks.append(_STALLED_S if summary.stalled else _while_coming_up(found.world, found.now))

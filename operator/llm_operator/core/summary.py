@@ -13,7 +13,6 @@ from llm_operator.core.roles import Roles, ready_of
 from llm_operator.core.tables import Snapshot
 from llm_operator.core.target import Target
 from llm_operator.core.world import Key, World, engine_of, finished, terminating
-from llm_sidecar.table import WHOLE
 
 
 @dataclass(frozen=True)
@@ -33,17 +32,13 @@ class Findings:
     promotes: bool
 
     @property
-    def waits_for_reach(self) -> bool:
-        """Return whether an engine is ready and the sidecars have not all reached it."""
-        return self.course is not None and bool(self.course.unreached) and self.growing.ready > 0
+    def unreached(self) -> str:
+        """Return which sidecar has not reached the engine that grows although that is ready, or nothing."""
+        return self.course.unreached if self.course and self.growing.ready else ""
 
     def percent(self, revision: str) -> int:
-        """Return the share of requests that the table gives a revision; what a challenger has not in full is not its."""
-        if self.content is None:
-            return 0
-        weight = self.content.weight(revision) * 100
-        challenges = any(route.revision == revision and route.slot is not None for route in self.content.table.routes)
-        return weight // WHOLE if challenges else -(-weight // WHOLE)
+        """Return the share of requests that the table gives a revision."""
+        return self.content.percent(revision) if self.content else 0
 
 
 @dataclass(frozen=True)
@@ -68,9 +63,10 @@ def summarize(found: Findings) -> Summary:
         return Summary(Phase.PENDING, Reason.NAME_IN_USE, words)
     if target.waiting is not None:
         return Summary(Phase.UPDATING if _serves(found) else Phase.RESOLVING, target.waiting.reason, target.waiting.message)
-    if roles.canary is not None and _serves(found):
+    coming = roles.canary or (roles.stable if roles.outgoing else None)
+    if coming is not None and _serves(found):
         reason, words = _progress(found)
-        return Summary(Phase.UPDATING, reason, f"revision {roles.canary.revision.id} is on its way: {words}")
+        return Summary(Phase.UPDATING, reason, f"revision {coming.revision.id} is on its way: {words}")
     done = roles.canary is None and diagnosis.phase in {Phase.READY, Phase.SCALED_TO_ZERO} and _at_rest(found)
     if done and found.leaves.words:
         return Summary(diagnosis.phase, found.leaves.reason, found.leaves.words)
@@ -117,29 +113,26 @@ def _serves(found: Findings) -> bool:
 
 def _progress(found: Findings) -> tuple[str, str]:
     """Return the step a change is at and what it waits for."""
-    delivery, roles, course, diagnosis = found.delivery, found.roles, found.course, found.growing
-    if roles.diff_class == "Config" and roles.outgoing is None:
+    delivery, roles, challenger = found.delivery, found.roles, found.roles.challenger
+    if challenger is None:
         return Reason.DELIVERING, f"{delivery.acked} of {delivery.of} ready pods run it{_full(found)}"
-    if course is None or roles.challenger is None:
-        return diagnosis.reason, diagnosis.message
-    percent = found.percent(roles.challenger.revision.id)
-    began = f"the change to revision {roles.challenger.revision.id} is taken back first; " if roles.outgoing else ""
-    share = f"{began}{percent}% of requests go to engine {roles.challenger.engine.id}"
-    reason, words = _waits(found, course)
+    began = f"the change to revision {challenger.revision.id} is taken back first; " if roles.outgoing else ""
+    share = f"{began}{found.percent(challenger.revision.id)}% of requests go to engine {challenger.engine.id}"
+    reason, words = _waits(found)
     return reason, f"{share}; {words}"
 
 
-def _waits(found: Findings, course: Course) -> tuple[str, str]:
+def _waits(found: Findings) -> tuple[str, str]:
     """Return what the next step of an engine change waits for."""
-    world, delivery = found.world, found.delivery
-    if found.waits_for_reach:
-        return Reason.REACHING, f"engine {course.growing} is ready, but {course.unreached}"
+    world, delivery, engine = found.world, found.delivery, f"engine {found.course.growing}" if found.course else ""
+    if found.unreached:
+        return Reason.REACHING, f"{engine} is ready, but {found.unreached}"
     if delivery.late:
         return Reason.DELIVERING, f"table {delivery.generation} is not run by {listed(world, tuple(name for name, _ in delivery.late))}"
     going = tuple(pod["metadata"]["name"] for pod in world.pods if engine_of(pod) and terminating(pod) and not finished(pod))
     if found.growing.phase == Phase.READY and going:
         return Reason.DRAINING, f"waiting for the end of {listed(world, going)}"
-    return found.growing.reason, f"engine {course.growing}: {found.growing.message}"
+    return found.growing.reason, f"{engine}: {found.growing.message}"
 
 
 def _full(found: Findings) -> str:

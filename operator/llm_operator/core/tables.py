@@ -44,6 +44,11 @@ class Snapshot:
         """Return the weight of a revision; 0 when it has no route."""
         return next((route.weight for route in self.table.routes if route.revision == revision), 0)
 
+    def percent(self, revision: str) -> int:
+        """Return the weight of a revision in percent; a fraction counts for the base."""
+        weight = self.weight(revision) * 100
+        return -(-weight // WHOLE) if revision == self.table.stable else weight // WHOLE
+
     def has(self, revision: str) -> bool:
         """Return whether a revision has a route."""
         return any(route.revision == revision for route in self.table.routes)

@@ -33,7 +33,7 @@ class _Status(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     error: _Text
     error_generation: _Count | None
     bundle_schema: _Count
-    reaches: Annotated[frozenset[_Text], msgspec.Meta(max_length=64)] = frozenset()
+    reaches: Annotated[frozenset[_Text], msgspec.Meta(max_length=64)] | None = None
     revisions: Annotated[frozenset[_Text], msgspec.Meta(max_length=64)] = frozenset()
     held: _Count = 0
 

@@ -39,6 +39,8 @@ _LIST_KEYS: dict[str, tuple[str, ...]] = {
 }
 _PORT_KEYS: dict[str, tuple[str, ...]] = {"containerPort": ("containerPort", "protocol"), "targetPort": ("port", "protocol")}
 
+_KUBELET_SYNC_S = 60.0
+
 
 @dataclass
 class Sim:
@@ -154,6 +156,8 @@ class Sim:
         self._deployment_controller()
         for name in list(self.pods):
             self._kubelet(name)
+            if seconds >= _KUBELET_SYNC_S:
+                self._sync_if_it_stays(name)
 
     def settle(self, rounds: int = 60) -> Plan:
         """Look and tick until nothing is left to do."""
@@ -278,6 +282,12 @@ class Sim:
         stamp = self.now.strftime("%Y-%m-%dT%H:%M:%SZ")
         kind = "Failed" if failed else "Complete"
         job["status"] = {"conditions": [{"type": kind, "status": "True", "lastTransitionTime": stamp}]}
+
+    def _sync_if_it_stays(self, name: str) -> None:
+        """A kubelet syncs once a minute, but not the volumes of a pod on its way out."""
+        pod = self.pods.get(name)
+        if pod is not None and pod["status"]["phase"] == "Running" and "deletionTimestamp" not in pod["metadata"]:
+            self._sync(name)
 
     def _sync(self, name: str) -> None:
         if name in self.deaf | self.refusing.keys() or (CONFIG_MAP, "chat-snapshot") not in self.objects:
