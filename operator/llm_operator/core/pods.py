@@ -15,5 +15,5 @@ def alive(world: World, engine: str, now: datetime) -> int:
 
 
 def _blinks(pod: Obj, now: datetime) -> bool:
-    told = next((each for each in pod.get("status", {}).get("conditions", []) if each["type"] == "Ready"), {})
+    told: dict[str, str] = next((each for each in pod.get("status", {}).get("conditions", []) if each["type"] == "Ready"), {})
     return "lastTransitionTime" in told and seconds_since(told["lastTransitionTime"], now) < _LOST_AFTER_S

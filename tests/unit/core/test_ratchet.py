@@ -141,7 +141,7 @@ class Change(RuleBasedStateMachine):
         return decode(self.sim.objects[CONFIG_MAP, "chat-snapshot"]["data"][TABLE_KEY].encode())
 
     def _pod(self, data: st.DataObject) -> str:
-        return data.draw(st.sampled_from(sorted(pod["metadata"]["name"] for pod in self.sim.held())))
+        return str(data.draw(st.sampled_from(sorted(pod["metadata"]["name"] for pod in self.sim.held()))))
 
     def _tables(self) -> dict[str, Table]:
         """The tables that sidecars which still exist run now."""

@@ -64,7 +64,7 @@ def test_an_entry_reaches_all_and_serves_nothing_itself() -> None:
 def test_the_operator_can_read_the_report() -> None:
     report = read_report(json.dumps(two_engines().status("10.0.0.1")).encode())
     assert report is not None
-    assert (report.engine, report.revision, *report.reaches, *report.revisions) == ("e1", "r1", "e2", "r1")
+    assert (report.engine, report.revision, *(report.reaches or ()), *report.revisions) == ("e1", "r1", "e2", "r1")
 
 
 def test_nobody_answers_before_there_is_a_snapshot_or_at_an_address_without_a_pod() -> None:
