@@ -41,6 +41,7 @@ class Evidence:
     calls: list[Call]
     log: Sequence[Mapping[str, str]]
     reference: Reference
+    ended_by_itself: int = 0
     damaged: Mapping[Key, int] = field(default_factory=dict)
 
 
@@ -208,8 +209,15 @@ def restraint(evidence: Evidence) -> list[str]:
 
 
 def hygiene(evidence: Evidence) -> list[str]:
-    """No fault is answered with a traceback."""
-    return [line["message"] for line in evidence.log if line.get("traceback") or line.get("message", "").startswith("bug:")]
+    """No fault is answered with a traceback, but that of a process which ends over it."""
+    bugs = [line["message"] for line in evidence.log if line.get("message", "").startswith("bug:")]
+    return bugs + [line["message"] for line in evidence.log if line.get("traceback") and not evidence.ended_by_itself]
+
+
+def endurance(evidence: Evidence) -> list[str]:
+    """One end of the process at most: what a restart does not heal, a second one does not either."""
+    times = evidence.ended_by_itself
+    return [f"the process ended {times} times by itself"] if times > 1 else []
 
 
 ORACLES: dict[str, Callable[[Evidence], list[str]]] = {
@@ -225,6 +233,7 @@ ORACLES: dict[str, Callable[[Evidence], list[str]]] = {
     "truth": truth,
     "restraint": restraint,
     "hygiene": hygiene,
+    "endurance": endurance,
 }
 
 

@@ -153,6 +153,7 @@ class Run:
             calls=self.lane.calls,
             log=_lines(self.operator.log),
             reference=reference,
+            ended_by_itself=self.operator.ended_by_itself,
             damaged=self.place.damaged,
         )
 

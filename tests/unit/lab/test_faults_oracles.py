@@ -122,6 +122,13 @@ def test_a_storm_of_writes_and_a_traceback_are_found() -> None:
     calls = [Call(0.0, "create", Asked("apply", "services", name="chat"), 200, {})] * 61
     assert found(calls=calls) == {"restraint"}
     assert found(log=[{"message": "bug: KeyError()", "traceback": "..."}]) == {"hygiene"}
+    assert found(log=[{"message": "the operator failed", "traceback": "..."}]) == {"hygiene"}
+
+
+def test_a_process_may_end_over_a_fault_once_and_say_so() -> None:
+    last_words = [{"message": "the operator failed", "traceback": "..."}]
+    assert found(log=last_words, ended_by_itself=1) == set()
+    assert found(log=last_words, ended_by_itself=2) == {"endurance"}
 
 
 def live(uid: str, address: str, **service: Any) -> dict[tuple[str, str], Object]:
