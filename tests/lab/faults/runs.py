@@ -26,6 +26,7 @@ from tests.lab.faults.proxy import proxy
 from tests.lab.faults.workloads import WORKLOADS, Live, Place, Step, Workload, settled
 from tests.lab.following import Client
 from tests.lab.namespaces import restricted
+from tests.lab.state import cache_dir
 
 PREFIX = "faults-"
 _TICK_S = 0.05
@@ -273,6 +274,9 @@ def _environment(around: Surroundings, namespace: str, system: str, url: str, pl
         "LLM_OPERATOR_PORT": "0",
         "LLM_OPERATOR_LOG_LEVEL": "INFO",
         "FAULTS_NAMESPACE": namespace,
+        # An image has its programs compiled. Without that a start takes twice as long, and there are two of them a plan.
+        "PYTHONDONTWRITEBYTECODE": "",
+        "PYTHONPYCACHEPREFIX": str(cache_dir() / "pycache"),
     }
 
 
