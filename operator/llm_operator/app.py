@@ -18,6 +18,7 @@ from llm_operator.shell.checker import Checker
 from llm_operator.shell.cluster import KubernetesCluster, connect
 from llm_operator.shell.config import read_config
 from llm_operator.shell.errors import TransientError
+from llm_operator.shell.follow import Follower
 from llm_operator.shell.inbox import Inbox
 from llm_operator.shell.logging import log
 from llm_operator.shell.metrics import Metrics
@@ -31,7 +32,8 @@ from llm_operator.shell.survey import Surveyor
 from llm_operator.shell.telemetry import HttpTelemetry
 from llm_operator.shell.triggers import Watch
 
-WORKERS = 4
+WORKERS = 16
+"""They mostly wait for the API server, and a slow one must not make everybody wait."""
 _FINISH_S = 5.0
 """How long passes that have begun may take to end after SIGTERM; with the watch's own end it stays below ten seconds."""
 
@@ -80,12 +82,14 @@ async def operate(
             instance=socket.gethostname(),
         )
         surveyor = Surveyor(cluster, reconciler.eye, reconciler.decide, reconciler.decide_prompt)
-        resync = Resync(surveyor.survey, namespaces, inbox, progress, config.resync_seconds, loop.time)
+        begun = asyncio.Event()
+        resync = Resync(surveyor.survey, namespaces, inbox, progress, config.resync_seconds, loop.time, begun)
+        follower = Follower(cluster, namespaces, deliver, resync.again, begun=begun)
         watch = Watch(deliver, cluster.credentials, namespaces)
         log(logging.INFO, "the operator runs", namespaces=",".join(namespaces) or "all")
         async with asyncio.TaskGroup() as group:
             workers = [group.create_task(queue.run(reconciler)) for _ in range(WORKERS)]
-            background = [group.create_task(part) for part in (watch.run(), resync.run(), _beat(progress))]
+            background = [group.create_task(part) for part in (watch.run(), follower.run(), resync.run(), _beat(progress))]
             await stop.wait()
             log(logging.INFO, "the operator stops")
             queue.close()

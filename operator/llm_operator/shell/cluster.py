@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -18,11 +19,15 @@ from llm_operator.shell import errors
 from llm_operator.shell.ports import Manifest, Manifests
 
 _TIMEOUT = aiohttp.ClientTimeout(total=30, connect=10)
+_WATCH_S = "300"
+_WATCH_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=10, sock_read=90)
+"""The server sends a bookmark about every minute: a watch that is silent for longer is dead."""
 GOODBYE_S = 0.25
 _PAGE = 500
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
 _JSON = "application/json"
+_METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _FIRST_FAILURE = 300
 
@@ -97,6 +102,36 @@ class KubernetesCluster:
             if not token:
                 return
 
+    async def version(self, kind: Kind, namespace: str | None, labels: str) -> str:
+        """Return the version of a collection: where a watch can begin."""
+        page = await self._call("GET", kind.path(namespace), query={"limit": "1", "labelSelector": labels}, accept=_METADATA_LIST)
+        return str(page["metadata"]["resourceVersion"])
+
+    async def watch(self, kind: Kind, namespace: str | None, labels: str, version: str, *, metadata_only: bool) -> AsyncIterator[Manifest]:
+        """Yield what happens after a version until the server ends the watch; raises ExpiredError when that is no longer known."""
+        query = {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": _WATCH_S,
+            "labelSelector": labels,
+            "resourceVersion": version,
+        }
+        what = f"WATCH {kind.path(namespace)}"
+        url = f"{kind.path(namespace)}?{urlencode(query)}"
+        async with _translated(what):
+            response = await self._send("GET", url, {"Accept": _METADATA if metadata_only else _JSON}, None, _WATCH_TIMEOUT)
+            if response.status >= _FIRST_FAILURE:
+                raise _failure(response.status, response.headers.get("Retry-After"), await response.read(), what)
+            try:
+                async for line in _lines(response.content):
+                    event = dict(json.loads(line))
+                    if event["type"] == "ERROR":
+                        told = event["object"]
+                        raise errors.from_response(told.get("code") or 0, told.get("reason") or "", told.get("message") or "", what)
+                    yield event
+            finally:
+                response.close()
+
     async def apply(self, manifest: Manifest, *, force: bool) -> Manifest:
         """Apply a whole object server-side as the operator's field manager."""
         query = {"fieldManager": FIELD_MANAGER, "force": "true" if force else "false"}
@@ -143,20 +178,45 @@ class KubernetesCluster:
         wanted = {name: value for name, value in (query or {}).items() if value}
         url = f"{path}?{urlencode(wanted)}" if wanted else path
         headers = {"Accept": accept, "Content-Type": content_type}
-        try:
-            request = await self._api.param_serialize(method, url, header_params=headers, body=body, auth_settings=["BearerToken"])
-            response = await self._api.call_api(*request, _request_timeout=_TIMEOUT)
-            data: bytes = await response.read()  # type: ignore[no-untyped-call]  # same
-        except TimeoutError as error:
-            raise errors.TransientError(0, "Timeout", "the API server did not answer in time", what) from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise errors.TransientError(0, "Unreachable", f"the API server cannot be reached: {error}", what) from error
+        async with _translated(what):
+            response = await self._send(method, url, headers, body, _TIMEOUT)
+            data = await response.read()
         if response.status >= _FIRST_FAILURE:
             raise _failure(response.status, response.headers.get("Retry-After"), data, what)
         try:
             return dict(json.loads(data))
         except ValueError as error:
             raise errors.TransientError(response.status, "BadAnswer", "the API server's answer is not JSON", what) from error
+
+    async def _send(
+        self, method: str, url: str, headers: Mapping[str, str], body: Manifest | None, within: aiohttp.ClientTimeout
+    ) -> aiohttp.ClientResponse:
+        request = await self._api.param_serialize(method, url, header_params=dict(headers), body=body, auth_settings=["BearerToken"])
+        answer = await self._api.call_api(*request, _request_timeout=within)
+        response: aiohttp.ClientResponse = answer.response
+        return response
+
+
+@asynccontextmanager
+async def _translated(what: str) -> AsyncIterator[None]:
+    """Say failures of the network in our words."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise errors.TransientError(0, "Timeout", "the API server did not answer in time", what) from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise errors.TransientError(0, "Unreachable", f"the API server cannot be reached: {error}", what) from error
+
+
+async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """Yield the lines of a stream, however long they are."""
+    parts: list[bytes] = []
+    async for chunk in stream.iter_any():
+        *ended, rest = chunk.split(b"\n")
+        for line in ended:
+            yield b"".join((*parts, line))
+            parts.clear()
+        parts.append(rest)
 
 
 async def connect(user_agent: str, kubeconfig: str | None) -> KubernetesCluster:

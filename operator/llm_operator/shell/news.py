@@ -4,11 +4,11 @@ This forgets nothing that matters: an event that is dropped in error is made goo
 """
 
 from collections import OrderedDict
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from llm_operator.core import kinds
+from llm_operator.core import kinds, names
 from llm_operator.core.kinds import Kind
 from llm_operator.shell.queue import Key
 
@@ -28,6 +28,19 @@ class Hint(NamedTuple):
     version: str
     content: Hashable
     gone: bool = False
+
+
+Deliver = Callable[[Hint], None]
+
+
+def key_of(kind: Kind, body: Mapping[str, Any]) -> Key | None:
+    """Return the custom resource an event is about; a child says by label whose it is, or without one by its owner."""
+    metadata = body["metadata"]
+    if kind in kinds.CUSTOM:
+        return Key(kind.kind, metadata["namespace"], metadata["name"])
+    owners = (each["name"] for each in metadata.get("ownerReferences") or [] if each.get("kind") == kinds.LLM_DEPLOYMENT.kind)
+    deployment = (metadata.get("labels") or {}).get(names.LABEL_DEPLOYMENT) or next(owners, None)
+    return Key(kinds.LLM_DEPLOYMENT.kind, metadata["namespace"], deployment) if deployment else None
 
 
 def hint(key: Key, kind: Kind, body: Mapping[str, Any], *, gone: bool) -> Hint:

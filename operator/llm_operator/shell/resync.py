@@ -1,9 +1,10 @@
 """The ticker that compares everything with what it should be now and then, whether something was heard of it or not."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from llm_operator.shell.errors import ApiError
 from llm_operator.shell.inbox import Inbox
@@ -12,6 +13,8 @@ from llm_operator.shell.progress import Progress
 from llm_operator.shell.survey import Found
 
 _RETRY_S = 15.0
+_GATHER_S = 1.0
+"""Watches seldom break alone."""
 
 Survey = Callable[[Iterable[str | None]], Awaitable[Found]]
 
@@ -26,17 +29,28 @@ class Resync:
     progress: Progress
     interval_s: float
     clock: Callable[[], float]
+    begun: asyncio.Event
+    _again: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def again(self) -> None:
+        """Ask for a resync before its time: something may have happened that nobody was told of."""
+        self._again.set()
 
     async def run(self) -> None:
         """Resync until cancelled; a failure is tried again sooner than the next turn.
 
-        What the watch tells of at its start is everything there is; it is compared with what the first resync has read.
+        The first one begins when the watches have begun, so that nothing happens between them. What they tell of meanwhile is compared with
+        what it has read.
         """
         self.inbox.hold()
+        await self.begun.wait()
         while True:
             done = await self.once()
             self.inbox.release()
-            await asyncio.sleep(self.interval_s if done else min(_RETRY_S, self.interval_s))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._again.wait(), self.interval_s if done else min(_RETRY_S, self.interval_s))
+                await asyncio.sleep(_GATHER_S)
+            self._again.clear()
 
     async def once(self) -> bool:
         """Survey, and ask for a look where one is needed; return whether the server let us."""

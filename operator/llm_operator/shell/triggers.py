@@ -1,43 +1,36 @@
-"""kopf as the source of watch events and nothing else: an event means "look at this key", its content means nothing.
+"""kopf as the source of events about custom resources and nothing else: an event means "look at this key", its content means nothing.
 
 kopf runs on a loop and thread of its own: when it ends, for whatever reason, it cancels every task of its loop that it did not find
 there at its start, and ours must not be among them. Only ``on.event`` handlers are registered, so kopf writes nothing to any object.
 """
 
 import asyncio
-import itertools
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import kopf
 
 from llm_operator.core import kinds, names
-from llm_operator.core.kinds import BY_KIND, Kind
+from llm_operator.core.kinds import BY_KIND
 from llm_operator.shell.cluster import GOODBYE_S, Credentials
-from llm_operator.shell.news import Hint, hint
-from llm_operator.shell.queue import Key
-
-Deliver = Callable[[Hint], None]
+from llm_operator.shell.follow import patience
+from llm_operator.shell.news import Deliver, hint, key_of
 
 _RELOGIN = timedelta(minutes=10)
 _IDENTITY: Any = "llm-operator"
 
 
 class Patience:
-    """Pauses between kopf's attempts, without end. With a list of pauses kopf gives up after it, and its process with it.
-
-    It asks again after a refusal too: a namespace that is deleted takes the right to watch it along, which is no reason to stop watching
-    the others, and comes back with the next ``helm upgrade``.
-    """
+    """Pauses between kopf's attempts, without end. With a list of pauses kopf gives up after it, and its process with it."""
 
     def __iter__(self) -> Iterator[float]:
         """Return the pauses in seconds."""
-        return itertools.chain((1.0, 2.0, 4.0, 8.0), itertools.repeat(15.0))
+        return patience()
 
 
 class Watch:
-    """The watches of everything that can make a look worth while. ``deliver`` is called on the loop that runs ``run``."""
+    """The watches of custom resources. ``deliver`` is called on the loop that runs ``run``."""
 
     def __init__(self, deliver: Deliver, credentials: Callable[[], Awaitable[Credentials]], namespaces: Collection[str]) -> None:
         self._deliver = deliver
@@ -84,23 +77,13 @@ class Watch:
             if key:
                 ours.call_soon_threadsafe(self._deliver, hint(key, kind, body, gone=event["type"] == "DELETED"))
 
-        for kind in (*kinds.CUSTOM, *kinds.WATCHED):
+        for kind in kinds.CUSTOM:
             kopf.on.event(kind.group, kind.version, kind.plural, registry=registry, id="enqueue")(handle)
         return registry
 
 
-def key_of(kind: Kind, body: Mapping[str, Any]) -> Key | None:
-    """Return the custom resource an event is about; a child says by label whose it is, or without one by its owner."""
-    metadata = body["metadata"]
-    if kind in kinds.CUSTOM:
-        return Key(kind.kind, metadata["namespace"], metadata["name"])
-    owners = (each["name"] for each in metadata.get("ownerReferences") or [] if each.get("kind") == kinds.LLM_DEPLOYMENT.kind)
-    deployment = (metadata.get("labels") or {}).get(names.LABEL_DEPLOYMENT) or next(owners, None)
-    return Key(kinds.LLM_DEPLOYMENT.kind, metadata["namespace"], deployment) if deployment else None
-
-
 def settings() -> kopf.OperatorSettings:
-    """Return settings under which kopf watches only what we own, reads in pages, gives up on dead connections and joins no peering."""
+    """Return settings under which kopf reads in pages, gives up on dead connections and joins no peering."""
     chosen = kopf.OperatorSettings()
     chosen.peering.standalone = True
     chosen.scanning.disabled = True
@@ -115,8 +98,6 @@ def settings() -> kopf.OperatorSettings:
     chosen.networking.error_backoffs = Patience()
     chosen.queueing.exit_timeout = 1
     chosen.queueing.idle_timeout = 0.5  # a task and the last events of each object are held that long
-    for kind in kinds.WATCHED:
-        chosen.watching.label_selectors[_selector(kind)] = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
     return chosen
 
 
@@ -132,10 +113,6 @@ def connection_info(credentials: Credentials, now: datetime) -> kopf.ConnectionI
         private_key_path=credentials.key_file,
         expiration=now + _RELOGIN if credentials.token else None,
     )
-
-
-def _selector(kind: Kind) -> tuple[str, str, str]:
-    return kind.group, kind.version, kind.plural
 
 
 async def _awaited(ask: Callable[[], Awaitable[Credentials]]) -> Credentials:

@@ -6,7 +6,7 @@ import pytest
 from llm_operator.core import kinds, names
 from llm_operator.core.kinds import Kind
 from llm_operator.shell.inbox import Inbox
-from llm_operator.shell.news import Hint, Seen, hint
+from llm_operator.shell.news import Hint, Seen, hint, key_of
 from llm_operator.shell.queue import Key
 
 CHAT = Key("LLMDeployment", "ns", "chat")
@@ -126,6 +126,32 @@ def test_of_a_resolver_matters_how_it_ends_or_what_keeps_it_from_running(state: 
 def test_a_deletion_is_news_but_not_that_of_a_resolvers_pod() -> None:
     assert is_news(kinds.SERVICE, live(kinds.SERVICE), live(kinds.SERVICE, "5"), gone=True)
     assert not is_news(kinds.POD, None, resolver("5", {"terminated": {"exitCode": 0}}), gone=True)
+
+
+# Whose it is
+
+
+def body(name: str, labels: dict[str, str] | None = None) -> Object:
+    return {"metadata": {"name": name, "namespace": "ns", **({"labels": labels} if labels else {})}}
+
+
+@pytest.mark.parametrize("kind", kinds.CUSTOM, ids=lambda kind: kind.kind)
+def test_a_custom_resource_is_its_own_key(kind: Kind) -> None:
+    assert key_of(kind, body("chat")) == Key(kind.kind, "ns", "chat")
+
+
+def test_a_child_says_by_label_whose_it_is() -> None:
+    assert key_of(kinds.SERVICE, body("chat-x", {"llmops.dev/deployment": "chat"})) == Key("LLMDeployment", "ns", "chat")
+
+
+def test_a_child_that_lost_the_label_says_by_its_owner_whose_it_is() -> None:
+    stripped = body("chat-x")
+    stripped["metadata"]["ownerReferences"] = [{"kind": "ReplicaSet", "name": "other"}, {"kind": "LLMDeployment", "name": "chat"}]
+    assert key_of(kinds.SERVICE, stripped) == Key("LLMDeployment", "ns", "chat")
+
+
+def test_an_object_without_the_label_is_nobodys() -> None:
+    assert key_of(kinds.SERVICE, body("chat-x")) is None
 
 
 # The inbox

@@ -29,6 +29,8 @@ class Ticker:
 
     def __post_init__(self) -> None:
         self.enough = asyncio.Event()
+        self.begun = asyncio.Event()
+        self.begun.set()
         self.progress = Progress(600)
         self.inbox = Inbox(lambda key, _: self.asked.append(key), Seen(), self.due.__contains__)
 
@@ -42,7 +44,7 @@ class Ticker:
         return self.found
 
     def resync(self, *, namespaces: tuple[str, ...] = (), interval_s: float = 600) -> Resync:
-        return Resync(self.survey, namespaces, self.inbox, self.progress, interval_s, lambda: 0.0)
+        return Resync(self.survey, namespaces, self.inbox, self.progress, interval_s, lambda: 0.0, self.begun)
 
 
 @pytest.mark.parametrize(("namespaces", "surveyed"), [((), [None]), (("one", "two"), ["one", "two"])])
@@ -104,6 +106,24 @@ async def test_it_goes_on_until_it_is_cancelled_whether_a_turn_fails_or_not() ->
     ticker = Ticker(failures=2)
     task = asyncio.create_task(ticker.resync(interval_s=0.001).run())
     await asyncio.wait_for(ticker.enough.wait(), 5)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_the_first_one_waits_for_the_watches_and_one_that_lost_its_place_leads_to_another() -> None:
+    ticker = Ticker()
+    ticker.begun.clear()
+    resync = ticker.resync()
+    task = asyncio.create_task(resync.run())
+    await asyncio.sleep(0.01)
+    assert ticker.namespaces == []
+    ticker.begun.set()
+    await asyncio.sleep(0.01)
+    assert len(ticker.namespaces) == 1
+    resync.again()
+    await asyncio.sleep(1.2)
+    assert len(ticker.namespaces) == 2
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
