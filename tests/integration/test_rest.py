@@ -104,7 +104,7 @@ def fleet(server: Server, account: str, stage: Stage, spaces: Callable[[], str])
 
 def test_bringing_a_fleet_up_meets_no_conflict_and_no_refusal(fleet: Fleet) -> None:
     """What a look has read is fresh, so nothing the operator does runs into its own changes."""
-    refused = [(verb, code) for verb, code in fleet.requests() if code >= 400 and verb != "get"]
+    refused = [(verb, code) for verb, code in fleet.requests() if code >= 400 and verb not in {"get", "list"}]
     assert len(refused) <= COUNT // 10, refused  # others write to its objects too: the API server's clock decides, not the operator
 
 

@@ -3,10 +3,10 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from llm_operator.shell.errors import ApiError
+from llm_operator.shell.errors import ApiError, ForbiddenError
 from llm_operator.shell.inbox import Inbox
 from llm_operator.shell.logging import log
 from llm_operator.shell.progress import Progress
@@ -16,7 +16,7 @@ _RETRY_S = 15.0
 _GATHER_S = 1.0
 """Watches seldom break alone."""
 
-Survey = Callable[[Iterable[str | None]], Awaitable[Found]]
+Survey = Callable[[str | None], Awaitable[Found]]
 
 
 @dataclass
@@ -31,6 +31,7 @@ class Resync:
     clock: Callable[[], float]
     begun: asyncio.Event
     _again: asyncio.Event = field(default_factory=asyncio.Event)
+    _closed: frozenset[str] = frozenset()
 
     def again(self) -> None:
         """Ask for a resync before its time: something may have happened that nobody was told of."""
@@ -53,10 +54,10 @@ class Resync:
             self._again.clear()
 
     async def once(self) -> bool:
-        """Survey, and ask for a look where one is needed; return whether the server let us."""
+        """Survey what there is a right to read, and ask for a look where one is needed; return whether that was everything."""
         self.progress.resync_began()
         try:
-            found = await self.survey(self.namespaces or (None,))
+            found, closed = await self._survey()
         except ApiError as error:
             log(logging.WARNING, f"resync failed: {error}")
             self.progress.resync_failed(self.clock())
@@ -66,4 +67,27 @@ class Resync:
         for key in found.later:
             self.inbox.remind(key)
         self.progress.resynced(found.versions, self.clock())
-        return True
+        self._tell(closed)
+        return not closed
+
+    async def _survey(self) -> tuple[Found, frozenset[str]]:
+        """Return what there is, and the namespaces that may not be read; raises when that is all of them.
+
+        A namespace that is deleted takes its Role along. The others must be served on, also by an operator that starts after that.
+        """
+        found, closed = Found(), set[str]()
+        for namespace in self.namespaces or (None,):
+            try:
+                found.add(await self.survey(namespace))
+            except ForbiddenError:
+                if namespace is None or len(closed) + 1 == len(self.namespaces):
+                    raise
+                closed.add(namespace)
+        return found, frozenset(closed)
+
+    def _tell(self, closed: frozenset[str]) -> None:
+        for namespace in sorted(closed - self._closed):
+            log(logging.WARNING, "the namespace may not be read: it or the operator's Role in it is gone", namespace=namespace)
+        for namespace in sorted(self._closed - closed):
+            log(logging.INFO, "the namespace may be read again", namespace=namespace)
+        self._closed = closed

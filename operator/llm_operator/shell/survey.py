@@ -5,7 +5,7 @@ Each kind is listed once for a batch of deployments, so that neither the number 
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +32,12 @@ class Found:
     differ: list[Key] = field(default_factory=list)
     later: list[Key] = field(default_factory=list)
 
+    def add(self, other: "Found") -> None:
+        """Add what another survey has found."""
+        self.versions |= other.versions
+        self.differ += other.differ
+        self.later += other.later
+
 
 @dataclass
 class Surveyor:
@@ -42,25 +48,24 @@ class Surveyor:
     decide: Decide
     decide_prompt: DecidePrompt
 
-    async def survey(self, namespaces: Iterable[str | None]) -> Found:
-        """Return what there is in some namespaces; None means all of them."""
+    async def survey(self, namespace: str | None) -> Found:
+        """Return what there is in a namespace; None means all of them."""
         found = Found()
-        for namespace in namespaces:
-            users: dict[Key, list[str]] = defaultdict(list)
-            listed = await self.cluster.list(kinds.LLM_PROMPT, namespace)
-            prompts = {_key(each): each for each in listed}
-            async for batch in self._batches(namespace):
-                for deployment in batch:
-                    found.versions[_key(deployment)] = deployment["metadata"]["resourceVersion"]
-                    if ref := _ref(deployment):
-                        users[ref].append(deployment["metadata"]["name"])
-                await self._compare(namespace, batch, prompts, found)
-            for key, prompt in prompts.items():
-                found.versions[key] = prompt["metadata"]["resourceVersion"]
-                if await self.decide_prompt(prompt, users[key]) != prompt.get("status"):
-                    found.differ.append(key)
-                else:
-                    self.eye.seen.note(kinds.LLM_PROMPT, prompt)
+        users: dict[Key, list[str]] = defaultdict(list)
+        listed = await self.cluster.list(kinds.LLM_PROMPT, namespace)
+        prompts = {_key(each): each for each in listed}
+        async for batch in self._batches(namespace):
+            for deployment in batch:
+                found.versions[_key(deployment)] = deployment["metadata"]["resourceVersion"]
+                if ref := _ref(deployment):
+                    users[ref].append(deployment["metadata"]["name"])
+            await self._compare(namespace, batch, prompts, found)
+        for key, prompt in prompts.items():
+            found.versions[key] = prompt["metadata"]["resourceVersion"]
+            if await self.decide_prompt(prompt, users[key]) != prompt.get("status"):
+                found.differ.append(key)
+            else:
+                self.eye.seen.note(kinds.LLM_PROMPT, prompt)
         return found
 
     async def _batches(self, namespace: str | None) -> AsyncIterator[list[Manifest]]:

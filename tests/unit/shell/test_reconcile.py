@@ -526,7 +526,7 @@ async def settled_fleet(world: World, *fleet: str) -> None:
 
 async def test_a_fleet_at_rest_is_read_with_one_list_a_kind_and_needs_no_look(world: World) -> None:
     await settled_fleet(world, "chat")
-    found = await surveyor(world).survey([None])
+    found = await surveyor(world).survey(None)
     assert (found.differ, found.later) == ([], [])
     assert found.versions.keys() == {CHAT}
     assert len(world.cluster.calls) == len({call.kind for call in world.cluster.calls}) == len(kinds.CHILDREN) + 3
@@ -539,35 +539,35 @@ async def test_a_fleet_at_rest_is_read_with_one_list_a_kind_and_needs_no_look(wo
 async def test_a_survey_finds_what_was_lost(world: World, kind: kinds.Kind) -> None:
     await settled_fleet(world, "chat")
     world.cluster.remove(kind, world.cluster.all(kind)[0]["metadata"]["name"])
-    assert (await surveyor(world).survey([None])).differ == [CHAT]
+    assert (await surveyor(world).survey(None)).differ == [CHAT]
 
 
 async def test_a_survey_finds_what_a_sidecar_says_only_when_asked(world: World) -> None:
     await settled_fleet(world, "chat")
     (uid,) = world.telemetry.answers
     world.telemetry.answers[uid] = dataclasses.replace(world.telemetry.answers[uid], generation=0)
-    assert (await surveyor(world).survey([None])).differ == [CHAT]
+    assert (await surveyor(world).survey(None)).differ == [CHAT]
 
 
 async def test_a_survey_finds_a_prompt_that_is_wrong_about_who_uses_it(world: World) -> None:
     world.cluster.put(llm_prompt())
     await world.look(SUPPORT)
-    assert (await surveyor(world).survey([None])).differ == []
+    assert (await surveyor(world).survey(None)).differ == []
     world.cluster.put(llm_deployment(prompt={"ref": {"name": "support"}}))
-    assert SUPPORT in (await surveyor(world).survey([None])).differ
+    assert SUPPORT in (await surveyor(world).survey(None)).differ
 
 
 async def test_what_comes_up_is_looked_at_after_a_while(world: World) -> None:
     world.cluster.put(llm_deployment())
     await world.look()
-    found = await surveyor(world).survey([None])
+    found = await surveyor(world).survey(None)
     assert CHAT in found.later or CHAT in found.differ
 
 
 async def test_what_a_survey_has_read_is_no_news(world: World) -> None:
     await settled_fleet(world, "chat")
     world.reconciler.eye.seen = Seen()
-    await surveyor(world).survey(["ns"])
+    await surveyor(world).survey("ns")
     for kind in (kinds.LLM_DEPLOYMENT, kinds.DEPLOYMENT, kinds.SERVICE, kinds.POD):
         for live in world.cluster.all(kind):
             assert not world.reconciler.eye.seen.is_news(hint(CHAT, kind, live, gone=False))

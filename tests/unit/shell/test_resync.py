@@ -1,11 +1,10 @@
 import asyncio
 import dataclasses
-from collections.abc import Iterable
 
 import pytest
 
 from llm_operator.core import kinds
-from llm_operator.shell.errors import TransientError
+from llm_operator.shell.errors import ForbiddenError, TransientError
 from llm_operator.shell.inbox import Inbox
 from llm_operator.shell.news import Seen, hint
 from llm_operator.shell.progress import Progress
@@ -25,7 +24,8 @@ class Ticker:
     failures: int = 0
     due: set[Key] = dataclasses.field(default_factory=set)
     asked: list[Key] = dataclasses.field(default_factory=list)
-    namespaces: list[list[str | None]] = dataclasses.field(default_factory=list)
+    namespaces: list[str | None] = dataclasses.field(default_factory=list)
+    closed: set[str | None] = dataclasses.field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.enough = asyncio.Event()
@@ -34,13 +34,15 @@ class Ticker:
         self.progress = Progress(600)
         self.inbox = Inbox(lambda key, _: self.asked.append(key), Seen(), self.due.__contains__)
 
-    async def survey(self, namespaces: Iterable[str | None]) -> Found:
-        self.namespaces.append(list(namespaces))
+    async def survey(self, namespace: str | None) -> Found:
+        self.namespaces.append(namespace)
         if len(self.namespaces) > 8:
             self.enough.set()
         if self.failures:
             self.failures -= 1
             raise TransientError(503, "", "later")
+        if namespace in self.closed:
+            raise ForbiddenError(403, "Forbidden", "no right")
         return self.found
 
     def resync(self, *, namespaces: tuple[str, ...] = (), interval_s: float = 600) -> Resync:
@@ -51,7 +53,7 @@ class Ticker:
 async def test_the_watched_namespaces_are_surveyed(namespaces: tuple[str, ...], surveyed: list[str | None]) -> None:
     ticker = Ticker()
     assert await ticker.resync(namespaces=namespaces).once()
-    assert ticker.namespaces == [surveyed]
+    assert ticker.namespaces == surveyed
 
 
 async def test_only_what_differs_is_looked_at() -> None:
@@ -78,13 +80,31 @@ async def test_a_failed_resync_is_noted_and_enqueues_nothing() -> None:
     assert ticker.progress.unready(0) == []
 
 
+async def test_a_namespace_that_may_not_be_read_keeps_none_of_the_others_from_it(caplog: pytest.LogCaptureFixture) -> None:
+    ticker = Ticker(Found(differ=[CHAT]), closed={"gone"})
+    resync = ticker.resync(namespaces=("gone", "ns"))
+    for _ in range(2):
+        assert not await resync.once(), "it is asked again soon"
+    assert set(ticker.asked) == {CHAT}
+    assert ticker.progress.unready(0) == []
+    assert len([record for record in caplog.records if "may not be read" in record.getMessage()]) == 1
+    ticker.closed = set()
+    assert await resync.once()
+
+
+async def test_when_no_namespace_may_be_read_the_resync_has_failed() -> None:
+    ticker = Ticker(closed={"a", "b"})
+    assert not await ticker.resync(namespaces=("a", "b")).once()
+    assert ticker.progress.unready(0) != []
+
+
 async def test_what_the_watch_tells_at_its_start_is_held_against_what_the_first_resync_has_read() -> None:
     ticker = Ticker()
     live = {"metadata": {"uid": "u", "resourceVersion": "5"}}
     hold = asyncio.Event()
     known = ticker.found
 
-    async def survey(_: Iterable[str | None]) -> Found:
+    async def survey(_: str | None) -> Found:
         ticker.inbox.seen.note(kinds.LLM_DEPLOYMENT, live)
         await hold.wait()
         return known
