@@ -135,7 +135,7 @@ class Stage:
                 target = {"apiVersion": "v1", "kind": "Node", "name": NODE}
                 body = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": metadata["name"]}, "target": target}
                 await cluster._call("POST", f"{path}/binding", body=body)
-            elif names.LABEL_ENGINE not in metadata["labels"]:
+            elif names.LABEL_SERVING not in metadata["labels"]:
                 if status.get("phase") == "Pending" and _SOURCE in _words(pod):
                     await self._patch(cluster, f"{path}/status", {"status": self._resolved(pod)})
             elif status.get("phase") == "Pending" and metadata["namespace"] not in self.held:
@@ -155,7 +155,9 @@ class Stage:
         conditions = [{"type": kind, "status": "True"} for kind in ("PodScheduled", "Initialized", "ContainersReady", "Ready")]
         running = {"ready": True, "restartCount": 0, "image": "i", "imageID": "", "started": True, "state": {"running": {}}}
         done = {**running, "started": False, "state": {"terminated": {"exitCode": 0, "reason": "Completed"}}}
-        initial = [{**(running if "restartPolicy" in each else done), "name": each["name"]} for each in pod["spec"]["initContainers"]]
+        initial = [
+            {**(running if "restartPolicy" in each else done), "name": each["name"]} for each in pod["spec"].get("initContainers", [])
+        ]
         engines = [{**running, "name": each["name"]} for each in pod["spec"]["containers"]]
         return {
             "phase": "Running",
@@ -191,12 +193,13 @@ class Stage:
             return web.Response(status=503)
         live = table.decode(sidecar.data[table.TABLE_KEY].encode())
         labels = sidecar.pod["metadata"]["labels"]
-        route = live.for_engine(labels[names.LABEL_ENGINE])
+        engine = labels.get(names.LABEL_ENGINE, "")
+        route = live.for_engine(engine)
         return web.json_response(
             {
                 "schemaVersion": 1,
                 "deployment": labels[names.LABEL_DEPLOYMENT],
-                "engine": labels[names.LABEL_ENGINE],
+                "engine": engine,
                 "revision": route.revision if route else None,
                 "generation": live.generation,
                 "ready": True,
@@ -208,7 +211,7 @@ class Stage:
                 "errorGeneration": sidecar.refused,
                 "bundleSchema": 1,
                 "reaches": self._reached(live, sidecar.pod),
-                "revisions": [each.revision for each in live.routes if each.engine == labels.get(names.LABEL_ENGINE)],
+                "revisions": [each.revision for each in live.routes if each.engine == engine],
                 "held": 0,
             }
         )

@@ -251,6 +251,31 @@ def test_an_engine_edit_goes_one_pod_up_and_one_down_and_takes_the_units_along(s
     assert server.get(kinds.SERVICE, namespace, f"ratchet-{old}") is None
 
 
+def test_with_replace_the_only_pod_changes_hands_behind_an_entry(server: Server, namespace: str) -> None:
+    replace = {"rollout": {"capacity": {"mode": "Replace"}}}
+    server.create(llm_deployment("only", namespace, **replace), namespace)
+    before = wait_settled(server, namespace, "only")["status"]
+    server.merge(kinds.LLM_DEPLOYMENT, namespace, "only", {"spec": {"engine": {"maxModelLen": 4096}}})
+    seen = set()
+
+    def replaced() -> bool:
+        pods = server.children(namespace, "only", kinds.POD)
+        engines = [pod for pod in pods if "llmops.dev/engine" in pod["metadata"]["labels"]]
+        entries = [pod for pod in pods if pod["metadata"]["labels"].get("llmops.dev/role") == "entry"]
+        assert len(engines) <= 1, "more pods than replicas"
+        assert entries, "nobody to hold requests"
+        seen.update(pod["metadata"]["labels"]["llmops.dev/engine"] for pod in engines)
+        status = server.status(namespace, "only")
+        return status["stable"]["engine"] != before["stable"]["engine"]
+
+    until(replaced, timeout_s=60, what="the new engine stable")
+    after = wait_settled(server, namespace, "only")["status"]
+    assert seen == {before["stable"]["engine"], after["stable"]["engine"]}
+    assert (after["replicas"], after["readyReplicas"], after["table"]["of"]) == (1, 1, 2)
+    server.merge(kinds.LLM_DEPLOYMENT, namespace, "only", {"spec": {"rollout": None}})
+    until(lambda: server.get(kinds.DEPLOYMENT, namespace, "only-entry") is None, timeout_s=20, what="the entry gone")
+
+
 def test_a_prompt_edit_reaches_the_pods_that_are_there_at_once(server: Server, namespace: str) -> None:
     server.create(llm_prompt("support", namespace), namespace)
     prompt = {"ref": {"name": "support"}, "updatePolicy": "Rollout"}

@@ -152,6 +152,17 @@ class Prompt(ApiModel):
     Without effect on an inline prompt."""
 
 
+class Hold(ApiModel):
+    """What one pod keeps waiting while no engine can take a request, as between two engines with `rollout.capacity.mode: Replace`."""
+
+    requests: int = Field(default=1024, ge=0, le=65_536)
+    """Requests that may wait; one more is answered with 429. With 0 none waits."""
+    bytes: Annotated[str, Quantity("1Ki", "1Gi")] = "64Mi"
+    """Size of all bodies that may wait."""
+    timeout: Annotated[str, Duration("0s", "24h")] = "15m"
+    """Time a request may wait for an engine, then it is answered with 429. It does not count against `totalTimeout`."""
+
+
 class Limits(ApiModel):
     """What one pod accepts at a time; beyond it clients are told to come back."""
 
@@ -165,6 +176,8 @@ class Limits(ApiModel):
     """Time a request may wait, then it is answered with 429."""
     total_timeout: Annotated[str, Duration("1s", "24h")] = "10m"
     """Time a request may take in all, streaming included, then it is cut; at least `drain.maxStream`."""
+    hold: Hold = Hold()
+    """What one pod keeps waiting while no engine can take a request."""
 
 
 class Drain(ApiModel):
@@ -174,6 +187,21 @@ class Drain(ApiModel):
     """Time a leaving pod goes on accepting requests, until every client has learned that it leaves."""
     max_stream: Annotated[str, Duration("1s", "24h")] = "10m"
     """Time a request that is being answered may still take in a leaving pod."""
+
+
+class Capacity(ApiModel):
+    """Which accelerators a change of the engine may use."""
+
+    mode: Literal["Surge", "Replace"] = "Surge"
+    """`Surge` starts one more pod than `replicas` and always has `replicas` ready ones. `Replace` never has more pods than `replicas`: it
+    takes one away first. With one replica requests wait meanwhile, up to `limits.hold`, in a pod without an engine that this mode adds."""
+
+
+class Rollout(ApiModel):
+    """How a change is let in."""
+
+    capacity: Capacity = Capacity()
+    """Which accelerators a change of the engine may use."""
 
 
 class LLMDeploymentSpec(ApiModel):
@@ -205,3 +233,5 @@ class LLMDeploymentSpec(ApiModel):
     """What one pod accepts at a time."""
     drain: Drain = Drain()
     """How a pod leaves."""
+    rollout: Rollout = Rollout()
+    """How a change is let in."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from llm_operator.api.config import OperatorConfig
 from llm_operator.core import names
 from llm_operator.core.canonical import canonical
+from llm_operator.core.entry import entry_of
 from llm_operator.core.kinds import CONTROLLER_REVISION, DEPLOYMENT
 from llm_operator.core.observed import Obj
 from llm_operator.core.render import service
@@ -37,6 +38,7 @@ def children(
         *(service.engine(owner, each.id) for each in roles.engines),
         policy(owner, config.operator_namespace, config.monitoring_namespaces),
         budget(owner),
+        *(made for made in (entry_of(world, config, target, roles),) if made is not None),
         *(made for each in roles.engines if (made := _deployment(world, roles, each, replicas[each.id])) is not None),
         *jobs,
     )

@@ -38,7 +38,7 @@ def chart(world: World, roles: Roles) -> Course | None:
     live = weights_of(world)
     unreached = "" if live.get(growing) else _unreached(world, growing)
     usable = 0 if unreached else ready_of(world, growing)
-    floor = roles.replicas
+    floor = max(0, roles.replicas - 1) if roles.replaces and giving else roles.replicas
     share = _share(usable, ready_of(world, giving), floor)
     if not challenger or not roles.replicas:
         weight = 0
@@ -46,7 +46,8 @@ def chart(world: World, roles: Roles) -> Course | None:
         weight = live.get(challenger, 0)  # nobody serves, or nobody knows how many pods should: units stay where they are
     else:
         weight = WHOLE - share if back else share
-    return Course(growing, giving, floor, ceiling=roles.replicas + 1, usable=usable, unreached=unreached, weight=weight)
+    ceiling = roles.replicas if roles.replaces else roles.replicas + 1
+    return Course(growing, giving, floor, ceiling=ceiling, usable=usable, unreached=unreached, weight=weight)
 
 
 def _share(usable: int, giving: int, floor: int) -> int | None:

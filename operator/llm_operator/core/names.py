@@ -12,6 +12,10 @@ LABEL_DEPLOYMENT = f"{GROUP}/deployment"
 LABEL_ENGINE = f"{GROUP}/engine"
 LABEL_REVISION = f"{GROUP}/revision"
 LABEL_SERVING = f"{GROUP}/serving"
+LABEL_ROLE = f"{GROUP}/role"
+ROLE_ENTRY = "entry"
+ANNOTATION_TEMPLATE = f"{GROUP}/template"
+"""Set on the Deployment of the entry: the hash of its pod template as it was rendered, so that it is kept and an edit of it noticed."""
 ANNOTATION_INPUTS = f"{GROUP}/inputs"
 """Set on Deployments of engines; what the engine was made from, so that a lost ControllerRevision can be made again. Set on the
 ControllerRevision of an engine too once other inputs have led to the same pods: its data cannot be changed."""
@@ -53,6 +57,11 @@ def child(deployment: str, identity: str) -> str:
 def resolve_job(deployment: str, digest: str) -> str:
     """Return the name of the Job that resolves one reference."""
     return f"{deployment}-resolve-{digest}"
+
+
+def entry(deployment: str) -> str:
+    """Return the name of the sidecars without an engine, which hold requests while no engine can take them."""
+    return f"{deployment}-entry"
 
 
 def secret(deployment: str) -> str:

@@ -1,5 +1,6 @@
 """The plan: one pass over what was observed, from what is asked for to the writes and the status that follow from it."""
 
+from dataclasses import replace
 from datetime import datetime
 
 from llm_operator.api.config import OperatorConfig
@@ -17,6 +18,7 @@ from llm_operator.core.diagnose import NOTHING as NO_ENGINE
 from llm_operator.core.diagnose import diagnose
 from llm_operator.core.kinds import CHILDREN, JOB, Kind
 from llm_operator.core.observed import Observed
+from llm_operator.core.peers import peers
 from llm_operator.core.promotion import takes_over
 from llm_operator.core.prompts import Check
 from llm_operator.core.ratchet import Situation, replicas
@@ -53,6 +55,10 @@ def plan(observed: Observed, config: OperatorConfig, now: datetime, check: Check
     course = chart(world, before)
     content = snapshot(world, before, course)
     delivery = deliver(world, content.generation, now, is_live=content.is_live) if content else NO_DELIVERY
+    peers_in_s = None
+    if content is not None:
+        keys, peers_in_s = peers(world, content, now)
+        content = replace(content, data={**content.data, **keys})
     leaves = removal(world, before, content, delivery)
     numbers, diagnosis = {}, NO_ENGINE
     if course is not None:
@@ -81,7 +87,7 @@ def plan(observed: Observed, config: OperatorConfig, now: datetime, check: Check
             )
         ),
         decisions=(*promoted, *decisions(found)),
-        next_look_s=_next_look_s(findings, summary),
+        next_look_s=min((each for each in (peers_in_s, _next_look_s(findings, summary)) if each is not None), default=None),
     )
 
 
@@ -112,7 +118,7 @@ def _next_look_s(found: Findings, summary: Summary) -> float | None:
         looks.append(found.target.waiting.next_look_s)
     if found.target.version is not None and found.target.jobs and not (found.changes.conflicts or found.changes.leaving):
         looks.append(_ANSWERED_S)
-    if found.delivery.late or (found.changes.applies and found.world.pods):
+    if found.delivery.late or (found.writes and found.world.pods):
         looks.append(_while_delivering(found.world, found.delivery, found.now))
     if found.unreached:
         looks.append(_REACHING_S)

@@ -31,5 +31,5 @@ def takes_over(world: World, roles: Roles, course: Course, content: Snapshot, de
             return target
     if challenger is None or roles.base is None or content.weight(challenger.revision.id) != WHOLE or not delivery.complete:
         return None
-    carried = challenger.engine.id == course.growing and course.usable >= course.floor
+    carried = challenger.engine.id == course.growing and course.usable >= max(1, course.floor)
     return challenger if carried or not alive(world, roles.base.engine.id, now) else None

@@ -1,5 +1,6 @@
 """From the prompt and limits of a spec to the bundle a sidecar runs, checked by the code that will run it."""
 
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -21,6 +22,7 @@ from llm_sidecar.bundle import Bundle, BundleError, Limits, Message, Prompt, Sam
 
 MAX_BUNDLE_BYTES = 128 * 1024
 INLINE = "spec.prompt.inline"
+_HELD = re.compile(r"\.hold(\w+)$")
 
 Check = Callable[[Bundle], None]
 """Raises BundleError for a bundle no sidecar could serve."""
@@ -76,7 +78,14 @@ def bundle_limits(spec: LimitsSpec) -> Limits:
         queue=spec.queue,
         queue_timeout_ms=parse_ms(spec.queue_timeout),
         total_timeout_ms=parse_ms(spec.total_timeout),
+        **_changed(hold_requests=spec.hold.requests, hold_bytes=parse_bytes(spec.hold.bytes), hold_timeout_ms=parse_ms(spec.hold.timeout)),
     )
+
+
+def _changed(**values: int) -> dict[str, int]:
+    """Return the limits that are not as they are by default: an encoded bundle, and so a revision, is the same as before they existed."""
+    usual = Limits()
+    return {name: value for name, value in values.items() if value != getattr(usual, name)}
 
 
 def checked(bundle: Bundle, origin: str, check: Check) -> Bundle:
@@ -102,5 +111,5 @@ def written_at(field: str, origin: str) -> str:
     """Return where a user wrote a field of the bundle."""
     part, _, rest = field.partition(".")
     if part == "limits":
-        return f"spec.{field.removesuffix('Ms')}"
+        return f"spec.{_HELD.sub(lambda found: f'.hold.{found[1].lower()}', field.removesuffix('Ms'))}"
     return f"{origin}.{rest}" if part == "prompt" else f"{origin}.{field}" if field else origin

@@ -78,4 +78,11 @@ def _kept(now: Situation, others: int) -> int:
         return min(kept, max(room, asked or 0))
     if kept < asked and not now.delivery.complete:
         return asked  # first every ready sidecar sends its units where they belong
-    return kept if not living and now.unplaced else max(kept, min(asked, 1))  # the last one goes when the other engine has taken over
+    return kept if _may_end(now, living) else max(kept, min(asked, 1))
+
+
+def _may_end(now: Situation, living: int) -> bool:
+    """Return whether the last pod may go before the other engine has taken over: nothing is left of it, or requests can wait elsewhere."""
+    if now.course.floor:
+        return not living and now.unplaced
+    return not living or bool(now.world.entries)

@@ -62,7 +62,6 @@ class Reason(StrEnum):
     NOT_READY = "NotReady"
     REACHING = "Reaching"
     REMOVING = "Removing"
-    REPLACING = "Replacing"
     RESOLVING = "Resolving"
     SCHEDULED = "Scheduled"
     STARTING = "Starting"

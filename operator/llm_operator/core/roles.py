@@ -26,6 +26,8 @@ class Roles:
     startup_timeout_s: int
     outgoing: Version | None = None
     readable: bool = True
+    replaces: bool = False
+    """Whether a change may not use more pods than are asked for."""
 
     @property
     def canary(self) -> Version | None:
@@ -65,9 +67,11 @@ def cast(world: World, target: Target) -> Roles:
     outgoing = _outgoing(world, stable, wanted)
     asked = target.spec
     if asked is not None:
-        return Roles(stable, wanted, asked.replicas, parse_s(asked.engine.startup.timeout), outgoing)
-    running = max((each["spec"].get("replicas", 1) for each in world.of_kind(DEPLOYMENT).values()), default=1)
-    return Roles(stable, wanted, running, parse_s(Startup().timeout), outgoing, readable=False)
+        replaces = asked.rollout.capacity.mode == "Replace"
+        return Roles(stable, wanted, asked.replicas, parse_s(asked.engine.startup.timeout), outgoing, replaces=replaces)
+    engines = (each for name, each in world.of_kind(DEPLOYMENT).items() if name != names.entry(world.owner.name))
+    running = max((each["spec"].get("replicas", 1) for each in engines), default=1)
+    return Roles(stable, wanted, running, parse_s(Startup().timeout), outgoing, readable=False, replaces=world.has_entry)
 
 
 def same(one: Version | None, other: Version | None) -> bool:
@@ -82,7 +86,8 @@ def ready_of(world: World, engine: str) -> int:
 
 def engines_seen(world: World) -> set[str]:
     """Return the engines that have a Deployment or a pod."""
-    deployed = {name.removeprefix(names.child(world.owner.name, "")) for name in world.of_kind(DEPLOYMENT)}
+    deployments = world.of_kind(DEPLOYMENT).keys() - {names.entry(world.owner.name)}
+    deployed = {name.removeprefix(names.child(world.owner.name, "")) for name in deployments}
     return deployed | {engine_of(pod) for pod in world.pods if engine_of(pod) and not finished(pod)}
 
 

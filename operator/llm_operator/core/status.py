@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from llm_operator.core import names
 from llm_operator.core.conditions import MAX_MESSAGE, Condition, merge
 from llm_operator.core.roles import ready_of
 from llm_operator.core.summary import Findings, Summary
@@ -21,7 +22,7 @@ def status_of(found: Findings, summary: Summary, conditions: Sequence[Condition]
         "message": summary.message[:MAX_MESSAGE],
         "replicas": len(pods),
         "readyReplicas": sum(ready(pod) for pod in pods),
-        "selector": ",".join(f"{label}={value}" for label, value in world.owner.serving_labels.items()),
+        "selector": ",".join((*(f"{label}={value}" for label, value in world.owner.serving_labels.items()), names.LABEL_ENGINE)),
         "resolutions": references.entries() if found.target.version else references.all_entries(),
         "actions": [each.entry() for each in found.target.actions],
         "conditions": merge(conditions, world.previous, world.generation, found.now),

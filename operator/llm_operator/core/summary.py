@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from llm_operator.core import names
 from llm_operator.core.changes import Changes
 from llm_operator.core.course import Course
 from llm_operator.core.delivery import Delivery
 from llm_operator.core.diagnose import Diagnosis
+from llm_operator.core.kinds import CONFIG_MAP
 from llm_operator.core.reasons import Phase, Reason
 from llm_operator.core.removal import Removal, listed
 from llm_operator.core.roles import Roles, ready_of
@@ -30,6 +32,11 @@ class Findings:
     content: Snapshot | None
     leaves: Removal
     promotes: bool
+
+    @property
+    def writes(self) -> bool:
+        """Return whether anything is applied; addresses that changed are a hint in passing."""
+        return any(each.kind != CONFIG_MAP or not self.delivery.is_live for each in self.changes.applies)
 
     @property
     def unreached(self) -> str:
@@ -64,7 +71,7 @@ def summarize(found: Findings) -> Summary:
     if target.waiting is not None:
         return Summary(Phase.UPDATING if _serves(found) else Phase.RESOLVING, target.waiting.reason, target.waiting.message)
     coming = roles.canary or (roles.stable if roles.outgoing else None)
-    if coming is not None and _serves(found):
+    if coming is not None and (_serves(found) or _waits_in_entry(found)):
         reason, words = _progress(found)
         return Summary(Phase.UPDATING, reason, f"revision {coming.revision.id} is on its way: {words}")
     done = roles.canary is None and diagnosis.phase in {Phase.READY, Phase.SCALED_TO_ZERO} and _at_rest(found)
@@ -102,7 +109,7 @@ def _stalled(reason: str, message: str) -> Summary:
 def _at_rest(found: Findings) -> bool:
     changes, delivery, diagnosis = found.changes, found.delivery, found.growing
     asked = found.roles.replicas
-    written = not (found.promotes or changes.applies or changes.deletes or changes.going)
+    written = not (found.promotes or found.writes or changes.deletes or changes.going)
     return written and delivery.complete and diagnosis.pods == asked and found.roles.outgoing is None
 
 
@@ -111,12 +118,19 @@ def _serves(found: Findings) -> bool:
     return stable is not None and ready_of(found.world, stable.engine.id) > 0
 
 
+def _waits_in_entry(found: Findings) -> bool:
+    """Return whether requests are kept waiting while one engine replaces the other."""
+    return found.roles.replaces and found.roles.stable is not None and bool(found.world.entries)
+
+
 def _progress(found: Findings) -> tuple[str, str]:
     """Return the step a change is at and what it waits for."""
     delivery, roles, challenger = found.delivery, found.roles, found.roles.challenger
     if challenger is None:
         return Reason.DELIVERING, f"{delivery.acked} of {delivery.of} ready pods run it{_full(found)}"
     began = f"the change to revision {challenger.revision.id} is taken back first; " if roles.outgoing else ""
+    if not _serves(found):
+        began += f"requests wait in {names.entry(found.world.owner.name)}; "
     share = f"{began}{found.percent(challenger.revision.id)}% of requests go to engine {challenger.engine.id}"
     reason, words = _waits(found)
     return reason, f"{share}; {words}"
@@ -129,6 +143,8 @@ def _waits(found: Findings) -> tuple[str, str]:
         return Reason.REACHING, f"{engine} is ready, but {found.unreached}"
     if delivery.late:
         return Reason.DELIVERING, f"table {delivery.generation} is not run by {listed(world, tuple(name for name, _ in delivery.late))}"
+    if found.roles.replaces and found.roles.replicas == 1 and not (world.entries or found.growing.pods):
+        return Reason.STARTING, f"the only pod stays until {names.entry(world.owner.name)} is ready to hold requests"
     going = tuple(pod["metadata"]["name"] for pod in world.pods if engine_of(pod) and terminating(pod) and not finished(pod))
     if found.growing.phase == Phase.READY and going:
         return Reason.DRAINING, f"waiting for the end of {listed(world, going)}"

@@ -54,6 +54,16 @@ class World:
         return tuple(pod for pod in self.pods if engine_of(pod) == engine and not finished(pod))
 
     @property
+    def has_entry(self) -> bool:
+        """Return whether there is a Deployment of sidecars without an engine."""
+        return self.live(DEPLOYMENT, names.entry(self.owner.name)) is not None
+
+    @property
+    def entries(self) -> tuple[Obj, ...]:
+        """Return the pods without an engine that can hold requests now."""
+        return tuple(pod for pod in self.pods if not engine_of(pod) and ready(pod))
+
+    @property
     def sidecars(self) -> tuple[Obj, ...]:
         """Return the pods whose sidecar runs, those on their way out included: each may still pass requests on."""
         return tuple(pod for pod in self.pods if _has_sidecar(pod))

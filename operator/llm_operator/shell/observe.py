@@ -21,6 +21,8 @@ Objects = Mapping[Kind, tuple[Manifest, ...]]
 EVERYTHING: frozenset[Kind] = frozenset({*kinds.CHILDREN, kinds.POD, kinds.LLM_PROMPT})
 RUNNING: frozenset[Kind] = frozenset({kinds.DEPLOYMENT, kinds.POD})
 """What changes by itself while a deployment comes up."""
+_MOVES: frozenset[Kind] = frozenset({kinds.CONFIG_MAP, kinds.DEPLOYMENT, kinds.SERVICE})
+"""What is changed only for pods as they are now: how many there are, and what each of their sidecars knows."""
 _NEW_S = 60.0
 _RESOLVING: frozenset[Kind] = frozenset({kinds.JOB, kinds.POD})
 
@@ -40,7 +42,9 @@ class Look:
     def backs(self, plan: Plan) -> bool:
         """Return whether every write of a plan rests on what was read for it. A creation does: the server refuses it where it is wrong."""
         changed = {each.kind for each in plan.applies if not each.first} | {each.kind for each in plan.deletes}
-        return (changed | {kinds.POD} if plan.nudges else changed) <= self.read
+        if plan.nudges or changed & _MOVES:
+            changed |= {kinds.POD, kinds.DEPLOYMENT}
+        return changed <= self.read
 
     def after(self, plan: Plan, applied: Iterable[Manifest]) -> "Look":
         """Return what there is after a plan was carried out; ``applied`` is what the server answered."""
@@ -85,7 +89,7 @@ class Eye:
 
     async def assemble(self, deployment: Manifest, found: Objects) -> Observed:
         """Return what a plan looks at: a deployment, its objects, and what its sidecars say."""
-        pods = [pod for pod in found.get(kinds.POD, ()) if names.LABEL_ENGINE in pod["metadata"]["labels"]]
+        pods = [pod for pod in found.get(kinds.POD, ()) if _has_sidecar(pod)]
         return Observed(
             deployment=deployment,
             prompt=next(iter(found.get(kinds.LLM_PROMPT, ())), None),
@@ -99,7 +103,7 @@ class Eye:
                 network_policies=found.get(kinds.NETWORK_POLICY, ()),
             ),
             pods=tuple(pods),
-            job_pods=tuple(pod for pod in found.get(kinds.POD, ()) if names.LABEL_ENGINE not in pod["metadata"]["labels"]),
+            job_pods=tuple(pod for pod in found.get(kinds.POD, ()) if not _has_sidecar(pod)),
             reports=await self.telemetry.reports(pod for pod in pods if pod.get("status", {}).get("phase") == "Running"),
         )
 
@@ -137,6 +141,11 @@ class Eye:
             except NotFoundError:
                 continue
         return tuple(found)
+
+
+def _has_sidecar(pod: Manifest) -> bool:
+    """Return whether a pod takes requests, with an engine or without; a resolver's does not."""
+    return not {names.LABEL_ENGINE, names.LABEL_ROLE}.isdisjoint(pod["metadata"]["labels"])
 
 
 def selector(deployment: str) -> str:

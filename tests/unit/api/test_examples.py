@@ -23,7 +23,7 @@ VALUES = Path(__file__).resolve().parents[3] / "charts/llm-operator/values.yaml"
 
 
 def test_there_are_examples() -> None:
-    assert {path.name for path in EXAMPLES} >= {"quickstart.yaml", "prompt-ref.yaml", "pvc.yaml", "large-model.yaml"}
+    assert {path.name for path in EXAMPLES} >= {"quickstart.yaml", "prompt-ref.yaml", "pvc.yaml", "large-model.yaml", "replace.yaml"}
 
 
 @pytest.mark.parametrize(("name", "document"), DOCUMENTS, ids=[f"{name}:{each['kind']}" for name, each in DOCUMENTS])

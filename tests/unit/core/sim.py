@@ -71,6 +71,7 @@ class Sim:
     """Pods that do not end although they are asked to."""
     crashed: set[str] = field(default_factory=set)
     """Pods that are not ready any more."""
+    entry_gets_ready: bool = True
     max_ready: int = 1000
     unschedulable: str = ""
     """What the scheduler says of new pods; empty while there is room."""
@@ -99,8 +100,8 @@ class Sim:
                 pdbs=of(POD_DISRUPTION_BUDGET),
                 network_policies=of(NETWORK_POLICY),
             ),
-            pods=tuple(each for each in pods if names.LABEL_ENGINE in each["metadata"]["labels"]),
-            job_pods=tuple(each for each in pods if names.LABEL_ENGINE not in each["metadata"]["labels"]),
+            pods=tuple(each for each in pods if _serves(each)),
+            job_pods=tuple(each for each in pods if not _serves(each)),
             reports={each["metadata"]["uid"]: self._report(each) for each in pods if each["status"]["phase"] == "Running"},
         )
 
@@ -172,18 +173,19 @@ class Sim:
 
     def engines(self) -> list[str]:
         """The ids of the engines that have a Deployment."""
-        return sorted(name.removeprefix("chat-") for kind, name in self.objects if kind == DEPLOYMENT)
+        return sorted(name.removeprefix("chat-") for kind, name in self.objects if kind == DEPLOYMENT and name != "chat-entry")
 
     def held(self) -> list[Obj]:
         """The engine pods there are, those on their way out included."""
         return [pod for pod in self.pods.values() if names.LABEL_ENGINE in pod["metadata"]["labels"]]
 
     def ready_pods(self, engine: str | None = None) -> int:
-        return sum(
-            self._is_ready(pod) and "deletionTimestamp" not in pod["metadata"]
-            for pod in self.pods.values()
-            if engine in {None, pod["metadata"]["labels"].get(names.LABEL_ENGINE)}
-        )
+        found = [pod for pod in self.held() if engine in {None, pod["metadata"]["labels"][names.LABEL_ENGINE]}]
+        return sum(self._is_ready(pod) and "deletionTimestamp" not in pod["metadata"] for pod in found)
+
+    def entries(self) -> list[Obj]:
+        """The pods without an engine that take requests."""
+        return [pod for pod in self.pods.values() if names.LABEL_ROLE in pod["metadata"]["labels"] and self._is_ready(pod)]
 
     def _apply(self, manifest: Obj, *, force: bool) -> None:
         kind, metadata = BY_KIND[manifest["kind"]], manifest["metadata"]
@@ -203,7 +205,9 @@ class Sim:
             "uid": live["metadata"]["uid"] if live else f"uid-{self.version}",
             "creationTimestamp": live["metadata"]["creationTimestamp"] if live else self.now.strftime("%Y-%m-%dT%H:%M:%SZ"),
             "resourceVersion": str(self.version),
-            "managedFields": [{"manager": names.FIELD_MANAGER, "operation": "Apply", "fieldsV1": fields_of(manifest)}],
+            "managedFields": [
+                {"manager": names.FIELD_MANAGER, "operation": "Apply", "fieldsV1": fields_of(manifest), "time": self._time()}
+            ],
         }
         self.objects[key] = made
 
@@ -252,20 +256,21 @@ class Sim:
         if "deletionTimestamp" in pod["metadata"]:
             if self.drains and name not in self.streaming:
                 del self.pods[name]
-        elif names.LABEL_ENGINE not in pod["metadata"]["labels"]:
+        elif not _serves(pod):
             if pod["status"]["phase"] == "Pending":
                 self._resolver(pod)
         elif pod["spec"]["containers"][0]["image"] in self.broken_images:
             waiting = {"reason": "ImagePullBackOff", "message": "not found"}
             pod["status"]["containerStatuses"] = [{"name": "engine", "image": "x", "state": {"waiting": waiting}}]
-        elif pod["status"]["phase"] == "Pending" and self.unschedulable:
+        elif pod["status"]["phase"] == "Pending" and self.unschedulable and names.LABEL_ENGINE in pod["metadata"]["labels"]:
             pod["status"]["conditions"] = [{"type": "PodScheduled", "status": "False", "message": self.unschedulable}]
         elif pod["status"]["phase"] == "Pending" and (CONFIG_MAP, "chat-snapshot") in self.objects:
             pod["status"] |= {"phase": "Running", "conditions": [], "containerStatuses": [{"name": "engine", "state": {"running": {}}}]}
+            pod["status"]["podIP"] = f"10.0.{self.version // 250}.{self.version % 250}"
             self._sync(name)
         elif pod["status"]["phase"] == "Running" and self._is_ready(pod) and name in self.crashed:
             pod["status"]["conditions"] = [self._readiness("False")]
-        elif pod["status"]["phase"] == "Running" and not self._is_ready(pod) and self._may_be_ready(name):
+        elif pod["status"]["phase"] == "Running" and not self._is_ready(pod) and self._may_be_ready(pod):
             pod["status"]["conditions"] = [self._readiness("True")]
 
     def _resolver(self, pod: Obj) -> None:
@@ -304,7 +309,8 @@ class Sim:
         if name in self.refusing:
             newest = decode(self.objects[CONFIG_MAP, "chat-snapshot"]["data"][TABLE_KEY].encode()).generation
             refused = {"error": self.refusing[name], "error_generation": newest}
-        image = next(each["image"] for each in pod["spec"]["initContainers"] if each["name"] == "sidecar")
+        containers = [*pod["spec"].get("initContainers", []), *pod["spec"]["containers"]]
+        image = next(each["image"] for each in containers if each["name"] == "sidecar")
         return SidecarReport(
             generation=self.mounted.get(name),
             ready=self._is_ready(pod),
@@ -327,15 +333,24 @@ class Sim:
             "reaches": frozenset(each for each in live.engines if each != engine and name not in self.lonely and self.ready_pods(each)),
         }
 
-    def _may_be_ready(self, name: str) -> bool:
-        return name not in self.crashed and self.ready_pods() < self.max_ready
+    def _time(self) -> str:
+        return self.now.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def _may_be_ready(self, pod: Obj) -> bool:
+        if names.LABEL_ENGINE not in pod["metadata"]["labels"]:
+            return self.entry_gets_ready
+        return pod["metadata"]["name"] not in self.crashed and self.ready_pods() < self.max_ready
 
     def _readiness(self, status: str) -> dict[str, str]:
-        return {"type": "Ready", "status": status, "lastTransitionTime": self.now.strftime("%Y-%m-%dT%H:%M:%SZ")}
+        return {"type": "Ready", "status": status, "lastTransitionTime": self._time()}
 
     @staticmethod
     def _is_ready(pod: Obj) -> bool:
         return any(each["type"] == "Ready" and each["status"] == "True" for each in pod["status"].get("conditions", []))
+
+
+def _serves(pod: Obj) -> bool:
+    return names.LABEL_SERVING in pod["metadata"]["labels"]
 
 
 def fields_of(manifest: Obj) -> dict[str, Any]:

@@ -151,8 +151,8 @@ class Operator(RuleBasedStateMachine):
         assert (conditions["Ready"]["status"] == "True") == serves
         assert not (conditions["Stalled"]["status"] == "True" and conditions["Reconciling"]["status"] == "True")
         if conditions["Stalled"]["status"] == conditions["Reconciling"]["status"] == "False":
-            assert made.next_look_s is None
-            assert not made.applies
+            assert made.next_look_s is None or made.next_look_s <= 2, "only addresses are waited for"
+            assert {each.kind for each in made.applies} <= {CONFIG_MAP}
             assert not made.deletes
         assert made.status["observedGeneration"] == self.sim.deployment["metadata"]["generation"]
         assert all(each["observedGeneration"] == made.status["observedGeneration"] for each in made.status["conditions"])

@@ -2,11 +2,12 @@ from decimal import Decimal
 
 import pytest
 
+from llm_operator.api.llmdeployment import Hold
 from llm_operator.api.llmdeployment import Limits as LimitsSpec
 from llm_operator.api.llmprompt import PromptSpec
 from llm_operator.core.errors import UserError
 from llm_operator.core.prompts import bundle_limits, bundle_prompt, bundle_sampling, checked, prompt_digest, read_prompt, written_at
-from llm_sidecar.bundle import Bundle, BundleError, Limits, Message, Prompt, Sampling
+from llm_sidecar.bundle import Bundle, BundleError, Limits, Message, Prompt, Sampling, encode
 from tests.unit.core.builders import make_prompt
 
 SPEC = PromptSpec.model_validate(
@@ -54,6 +55,7 @@ def test_the_digest_is_of_what_a_prompt_says() -> None:
         ("sampling.topP", "here.sampling.topP"),
         ("limits.queueTimeoutMs", "spec.limits.queueTimeout"),
         ("limits.maxBodyBytes", "spec.limits.maxBodyBytes"),
+        ("limits.holdTimeoutMs", "spec.limits.hold.timeout"),
         ("", "here"),
     ],
 )
@@ -78,3 +80,12 @@ def test_a_prompt_that_is_none_is_named_with_its_field() -> None:
     with pytest.raises(UserError, match=r"LLMPrompt support spec\.system"):
         read_prompt(make_prompt(system=3))
     assert read_prompt({"metadata": {"name": "empty"}}) == PromptSpec()
+
+
+def test_a_hold_that_is_not_written_leaves_the_bundle_as_it_was_before_there_was_one() -> None:
+    assert b"hold" not in encode(Bundle(limits=bundle_limits(LimitsSpec())))
+
+
+def test_a_hold_reaches_the_bundle_in_plain_numbers() -> None:
+    limits = bundle_limits(LimitsSpec(hold=Hold(requests=7, bytes="1Mi", timeout="90s")))
+    assert (limits.hold_requests, limits.hold_bytes, limits.hold_timeout_ms) == (7, 1_048_576, 90_000)

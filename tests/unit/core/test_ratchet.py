@@ -21,10 +21,12 @@ class Change(RuleBasedStateMachine):
 
     mode = "Surge"
     surge = 1
+    replicas = 3
 
     def __init__(self) -> None:
         super().__init__()
-        self.sim = Sim(deployment=make_deployment(spec=make_spec(model=_model("a"), replicas=3)))
+        capacity = {"capacity": {"mode": self.mode}}
+        self.sim = Sim(deployment=make_deployment(spec=make_spec(model=_model("a"), replicas=self.replicas, rollout=capacity)))
         self.sim.settle()
         self.constant = True
         """Whether the number of replicas has been the same since the last time everything was at rest."""
@@ -177,6 +179,7 @@ class Change(RuleBasedStateMachine):
             alive = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
             lost = max(0, fewer - (len(alive) - self.sim.ready_pods(engine)))
             assert not lost or ready - lost >= self.asked - (1 - self.surge)
+            assert not lost or ready > lost or self.sim.entries(), "the last pod goes and nobody is there to hold requests"
 
     def _units_go_where_somebody_serves(self) -> None:
         empty = [route.engine for route in self.table.routes if route.weight and not self.sim.ready_pods(route.engine)]
@@ -190,5 +193,27 @@ def _model(name: str) -> dict[str, Any]:
     return {"source": f"s3://models/{name}"}
 
 
+class Replacement(Change):
+    """The same, with no more pods than are asked for."""
+
+    mode = "Replace"
+    surge = 0
+
+    def teardown(self) -> None:
+        """In the end there is an entry besides."""
+        super().teardown()
+        assert len(self.sim.entries()) == 1
+
+
+class OnlyOne(Replacement):
+    """The same with the only accelerator there is: the entry holds requests while nothing serves."""
+
+    replicas = 1
+
+
 TestChange = Change.TestCase
+TestReplacement = Replacement.TestCase
+TestOnlyOne = OnlyOne.TestCase
+TestReplacement.settings = settings(max_examples=8, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck))
+TestOnlyOne.settings = TestReplacement.settings
 TestChange.settings = settings(max_examples=10, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck))

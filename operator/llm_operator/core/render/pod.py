@@ -113,19 +113,29 @@ def _sidecar(
         "LLM_SERVED_NAME": spec.model.served_name or deployment,
         "LLM_ENGINE_KIND": engine.kind,
         "LLM_ENGINE_URL": f"http://127.0.0.1:{names.ENGINE_PORT}",
+    }
+    if spec.engine.max_model_len is not None:
+        variables["LLM_MAX_MODEL_LEN"] = str(spec.engine.max_model_len)
+    return sidecar_container(variables, drain_s, config, beside_engine=True)
+
+
+def sidecar_container(
+    variables: dict[str, str], drain_s: tuple[int, int], config: OperatorConfig, *, beside_engine: bool
+) -> dict[str, Any]:
+    """Return the container of a sidecar, beside an engine or alone."""
+    variables = {
+        **variables,
         "LLM_SNAPSHOT_DIR": names.SNAPSHOT_DIR,
         "LLM_SECRETS_DIR": names.SECRETS_DIR,
         "LLM_DRAIN_MINIMUM_S": str(drain_s[0]),
         "LLM_DRAIN_MAX_STREAM_S": str(drain_s[1]),
     }
-    if spec.engine.max_model_len is not None:
-        variables["LLM_MAX_MODEL_LEN"] = str(spec.engine.max_model_len)
     pod_name = {"name": "LLM_POD_NAME", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}}
     return {
         "name": "sidecar",
         "image": config.images.sidecar,
         "imagePullPolicy": config.image_pull_policy,
-        "restartPolicy": "Always",
+        **({"restartPolicy": "Always"} if beside_engine else {}),
         "securityContext": SECURITY,
         "env": [*env(variables), pod_name],
         "ports": [
@@ -184,9 +194,16 @@ def _probe(path: str, period_s: int, failures: int) -> dict[str, Any]:
 
 def _volumes(deployment: str, spec: LLMDeploymentSpec) -> list[dict[str, Any]]:
     return [
-        {"name": _SNAPSHOT, "configMap": {"name": names.snapshot(deployment), "optional": False}},
-        {"name": _SECRETS, "secret": {"secretName": names.secret(deployment), "optional": True}},
+        *sidecar_volumes(deployment),
         {"name": "dshm", "emptyDir": {"medium": "Memory", "sizeLimit": canonical_quantity(spec.engine.resources.shm)}},
         {"name": "cache", "emptyDir": {"sizeLimit": "10Gi"}},
         {"name": "scratch", "emptyDir": {"sizeLimit": "1Gi"}},
+    ]
+
+
+def sidecar_volumes(deployment: str) -> list[dict[str, Any]]:
+    """Return the volumes a sidecar mounts."""
+    return [
+        {"name": _SNAPSHOT, "configMap": {"name": names.snapshot(deployment), "optional": False}},
+        {"name": _SECRETS, "secret": {"secretName": names.secret(deployment), "optional": True}},
     ]

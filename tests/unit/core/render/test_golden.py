@@ -71,6 +71,7 @@ def cases() -> dict[str, Sim]:
     return {
         "s3": Sim(),
         "pvc": Sim(deployment=make_deployment(spec=make_spec(model={"source": "pvc://weights/llama/8b"}, accelerator={"profile": "cpu"}))),
+        "replace": Sim(deployment=make_deployment(spec=make_spec(rollout={"capacity": {"mode": "Replace"}}))),
         "full": Sim(
             config=FULL_CONFIG,
             deployment=make_deployment(spec=FULL_SPEC),
@@ -90,7 +91,7 @@ def rendered(sim: Sim) -> list[Obj]:
     return list(objects.values())
 
 
-@pytest.mark.parametrize("case", ["s3", "pvc", "full"])
+@pytest.mark.parametrize("case", ["s3", "pvc", "replace", "full"])
 def test_what_is_rendered_is_what_was_committed(case: str) -> None:
     text = dump(rendered(cases()[case]))
     path = GOLDEN / f"{case}.yaml"
