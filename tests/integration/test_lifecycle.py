@@ -256,7 +256,7 @@ def test_with_replace_the_only_pod_changes_hands_behind_an_entry(server: Server,
     server.create(llm_deployment("only", namespace, **replace), namespace)
     before = wait_settled(server, namespace, "only")["status"]
     server.merge(kinds.LLM_DEPLOYMENT, namespace, "only", {"spec": {"engine": {"maxModelLen": 4096}}})
-    seen = set()
+    seen: set[str] = set()
 
     def replaced() -> bool:
         pods = server.children(namespace, "only", kinds.POD)
@@ -266,7 +266,7 @@ def test_with_replace_the_only_pod_changes_hands_behind_an_entry(server: Server,
         assert entries, "nobody to hold requests"
         seen.update(pod["metadata"]["labels"]["llmops.dev/engine"] for pod in engines)
         status = server.status(namespace, "only")
-        return status["stable"]["engine"] != before["stable"]["engine"]
+        return bool(status["stable"]["engine"] != before["stable"]["engine"])
 
     until(replaced, timeout_s=60, what="the new engine stable")
     after = wait_settled(server, namespace, "only")["status"]

@@ -108,7 +108,15 @@ def test_the_scale_subresource_is_what_autoscalers_drive() -> None:
 
 def test_kubectl_get_llm_shows_the_state_and_wide_the_rest() -> None:
     columns = LLM_DEPLOYMENT.render()["spec"]["versions"][0]["additionalPrinterColumns"]
-    assert [column["name"] for column in columns if "priority" not in column] == ["READY", "PHASE", "REPLICAS", "STABLE", "AGE"]
+    assert [column["name"] for column in columns if "priority" not in column] == [
+        "READY",
+        "PHASE",
+        "REPLICAS",
+        "STABLE",
+        "CANARY",
+        "WEIGHT",
+        "AGE",
+    ]
     assert [column["name"] for column in columns if column.get("priority") == 1] == ["MODEL", "PROMPT", "REASON"]
     assert LLM_DEPLOYMENT.render()["spec"]["names"]["shortNames"] == ["llm"]
 
