@@ -37,6 +37,8 @@ def _holds(desired: Any, live: Any, owned: Fields | None) -> bool:
 
 def _same(desired: Any, live: Any) -> bool:
     """Compare a leaf or an atomic value; what is in a map that we only want to be there is up to others."""
+    if isinstance(desired, str | bool | int):
+        return type(desired) is type(live) and bool(desired == live)
     if desired == {}:
         return isinstance(live, dict)
     return json.dumps(desired, sort_keys=True) == json.dumps(live, sort_keys=True)

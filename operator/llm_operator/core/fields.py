@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from llm_operator.core.observed import Obj
@@ -34,5 +35,11 @@ def project(live: Any, owned: Fields) -> Any:
 
 def matches(key: str, item: Any) -> bool:
     """Return whether a ``k:`` step names this item of a list."""
-    wanted = json.loads(key[2:])
+    wanted = _names(key)
     return isinstance(item, dict) and all(item.get(name) == value for name, value in wanted.items())
+
+
+@lru_cache(maxsize=1024)
+def _names(key: str) -> dict[str, Any]:
+    """Return what a ``k:`` step says; there are few, and each is looked at many times."""
+    return dict(json.loads(key[2:]))

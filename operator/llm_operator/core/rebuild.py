@@ -20,8 +20,8 @@ from llm_sidecar.table import Table
 
 def complete(stored: Stored, owner: Owner, owned: Mapping[tuple[Kind, str], Obj], table: Table | None, data: Mapping[str, str]) -> Stored:
     """Return what is stored, and what is lost of that but can be told from what is live. Only what has its old id again counts."""
-    engines = stored.engines + tuple(each for each in _engines(owner, owned) if stored.engine(each.id) is None)
-    revisions = tuple(each for each in _revisions(table, data, engines) if stored.revision(each.id) is None)
+    engines = stored.engines + tuple(_engines(stored, owner, owned))
+    revisions = tuple(_revisions(stored, table, data, engines))
     return Stored(engines, stored.revisions + revisions)
 
 
@@ -35,11 +35,13 @@ def resolutions(engine: Engine) -> list[dict[str, Any]]:
     return [Resolution(field, name, found).entry() for field, name, found in known if name and found]
 
 
-def _engines(owner: Owner, owned: Mapping[tuple[Kind, str], Obj]) -> Iterator[Engine]:
+def _engines(stored: Stored, owner: Owner, owned: Mapping[tuple[Kind, str], Obj]) -> Iterator[Engine]:
     for (kind, name), live in owned.items():
         if kind != DEPLOYMENT:
             continue
         engine = name.removeprefix(names.child(owner.name, ""))
+        if stored.engine(engine) is not None:
+            continue
         try:
             template = unstamp(project(live, applied(live, names.FIELD_MANAGER) or {})["spec"]["template"])
             inputs: Any = json.loads(live["metadata"]["annotations"][names.ANNOTATION_INPUTS])
@@ -49,8 +51,10 @@ def _engines(owner: Owner, owned: Mapping[tuple[Kind, str], Obj]) -> Iterator[En
             yield Engine(engine, inputs, template)
 
 
-def _revisions(table: Table | None, data: Mapping[str, str], engines: Sequence[Engine]) -> Iterator[Revision]:
+def _revisions(stored: Stored, table: Table | None, data: Mapping[str, str], engines: Sequence[Engine]) -> Iterator[Revision]:
     for route in table.routes if table else ():
+        if stored.revision(route.revision) is not None:
+            continue
         try:
             bundle = decode(data.get(route.bundle, "").encode())
         except BundleError:

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
+import msgspec
 from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.config import load_incluster_config, load_kube_config
@@ -124,7 +125,7 @@ class KubernetesCluster:
                 raise _failure(response.status, response.headers.get("Retry-After"), await response.read(), what)
             try:
                 async for line in _lines(response.content):
-                    event = dict(json.loads(line))
+                    event = dict(msgspec.json.decode(line))
                     if event["type"] == "ERROR":
                         told = event["object"]
                         raise errors.from_response(told.get("code") or 0, told.get("reason") or "", told.get("message") or "", what)
@@ -184,8 +185,8 @@ class KubernetesCluster:
         if response.status >= _FIRST_FAILURE:
             raise _failure(response.status, response.headers.get("Retry-After"), data, what)
         try:
-            return dict(json.loads(data))
-        except ValueError as error:
+            return dict(msgspec.json.decode(data))
+        except (msgspec.DecodeError, ValueError, TypeError) as error:
             raise errors.TransientError(response.status, "BadAnswer", "the API server's answer is not JSON", what) from error
 
     async def _send(
