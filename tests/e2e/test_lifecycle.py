@@ -48,7 +48,7 @@ def test_kubectl_get_tells_where_it_stands(chat: str) -> None:  # noqa: ARG001
     table = kit.kubectl("-n", NS, "get", "llm", "chat")
     print(table)  # noqa: T201
     header, row = table.splitlines()
-    assert header.split() == ["NAME", "READY", "PHASE", "REPLICAS", "STABLE", "AGE"]
+    assert header.split() == ["NAME", "READY", "PHASE", "REPLICAS", "STABLE", "CANARY", "WEIGHT", "AGE"]
     assert row.split()[:4] == ["chat", "True", "Ready", "1"]
 
 
