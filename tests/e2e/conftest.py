@@ -6,8 +6,13 @@ from tests.e2e import kit, platform
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests that take the operator away behind all others, in the order they are written."""
-    items.sort(key=lambda item: item.get_closest_marker("order_last") is not None)
+    """Put the tests that take something away behind all others, and those that end the product behind these, else as written."""
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    marker = item.get_closest_marker("order_last")
+    return 0 if marker is None else int(marker.kwargs.get("ends_the_product", False)) + 1
 
 
 @pytest.fixture(scope="session", name="platform")

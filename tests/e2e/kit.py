@@ -246,6 +246,15 @@ def seconds_until(condition_met: Callable[[], bool], *, timeout_s: float, what: 
     return took
 
 
+def stays(condition_met: Callable[[], bool], *, for_s: float, what: str) -> None:
+    """Fail as soon as a condition is not met, or return when it was met for that long."""
+    end = time.monotonic() + for_s
+    pause = threading.Event()
+    while time.monotonic() < end:
+        assert condition_met(), f"no longer so after {for_s - (end - time.monotonic()):.1f} s: {what}"
+        pause.wait(0.5)
+
+
 def each_restart(pods: list[Object]) -> Iterator[int]:
     """Yield the restart count of every container of every pod."""
     for pod in pods:

@@ -6,6 +6,12 @@ Object = dict[str, Any]
 
 SYSTEM = "You are a helpful assistant. Answer in one sentence."
 
+SMALL: Object = {
+    "engine": {"profile": "stub-slow", "resources": {"cpu": "30m", "memory": "96Mi"}},
+    "accelerator": {"profile": "none"},
+}
+"""Spec fields of which twenty fit on two cores, all of them serving."""
+
 
 def merged(base: Object, change: Object) -> Object:
     """Return base with change laid over it; None removes a field."""

@@ -74,7 +74,7 @@ class Model(ApiModel):
 class EngineResources(ApiModel):
     """CPU and memory of the engine container, as request and limit; accelerators come from `spec.accelerator`."""
 
-    cpu: Annotated[str, Quantity("100m", "1k")] = "4"
+    cpu: Annotated[str, Quantity("10m", "1k")] = "4"
     """CPU cores."""
     memory: Annotated[str, Quantity("64Mi", "64Ti")] = "16Gi"
     """Memory, of which what lies in `shm` is a part."""
