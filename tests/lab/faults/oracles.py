@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from llm_operator.core import kinds, names
+from llm_operator.core.world import ready
 from llm_sidecar import table
 from llm_sidecar.table import Table, TableError
 from tests.lab.faults.lane import Call
@@ -121,6 +122,18 @@ def tables(evidence: Evidence) -> list[str]:
     return wrong
 
 
+def challengers(evidence: Evidence) -> list[str]:
+    """A challenger is given no unit before it has a pod that takes requests."""
+    wrong = []
+    for each, there in _replayed(evidence.seen):
+        live = _table(each.object) if each.key == _SNAPSHOT and each.event != "DELETED" else None
+        if live is not None:
+            given = [route for route in live.routes if route.weight and route.revision != live.stable]
+            idle = [route for route in given if not _serves(route.engine, NAME, there)]
+            wrong += [f"table {live.generation} gives {route.weight} to engine {route.engine}, which has no ready pod" for route in idle]
+    return wrong
+
+
 def observed_generation(evidence: Evidence) -> list[str]:
     """The generation a status is about never falls."""
     wrong = []
@@ -146,7 +159,7 @@ def nothing_removed_that_serves(evidence: Evidence) -> list[str]:
             continue
         snapshot = there.get((kinds.CONFIG_MAP.plural, names.snapshot(reference["name"])))
         live = _table(snapshot) if snapshot else None
-        if live and each.key in set(_named(live, reference["name"])):
+        if live and each.key in set(_named(live, reference["name"], there)):
             if spared[each.key] > 0:
                 spared[each.key] -= 1
             else:
@@ -227,6 +240,7 @@ ORACLES: dict[str, Callable[[Evidence], list[str]]] = {
     "foreign": foreign,
     "addressed": addressed,
     "tables": tables,
+    "challengers": challengers,
     "observed generation": observed_generation,
     "nothing removed that serves": nothing_removed_that_serves,
     "nothing removed to be made again": nothing_removed_to_be_made_again,
@@ -248,13 +262,22 @@ def _replayed(seen: list[Seen]) -> Iterator[tuple[Seen, Mapping[Key, Object]]]:
             there[each.key] = each.object
 
 
-def _named(live: Table, deployment: str) -> Iterator[Key]:
+def _named(live: Table, deployment: str, there: Mapping[Key, Object]) -> Iterator[Key]:
+    """Yield what a table relies on: a Deployment as long as its engine may be given units or has a pod that takes requests."""
+    given = {route.engine for route in live.routes if route.weight or route.slot is not None or route.revision == live.stable}
     for engine, reached in live.engines.items():
-        yield kinds.DEPLOYMENT.plural, names.child(deployment, engine)
+        if engine in given or _serves(engine, deployment, there):
+            yield kinds.DEPLOYMENT.plural, names.child(deployment, engine)
         yield kinds.SERVICE.plural, reached.service
     for route in live.routes:
         if route.weight or route.revision == live.stable:
             yield kinds.CONTROLLER_REVISION.plural, names.child(deployment, route.revision)
+
+
+def _serves(engine: str, deployment: str, there: Mapping[Key, Object]) -> bool:
+    wanted = {names.LABEL_DEPLOYMENT: deployment, names.LABEL_ENGINE: engine}
+    pods = (about for (resource, _), about in there.items() if resource == kinds.POD.plural)
+    return any(wanted.items() <= pod["metadata"].get("labels", {}).items() and ready(pod) for pod in pods)
 
 
 def _table(config_map: Object) -> Table | None:

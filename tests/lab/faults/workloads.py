@@ -85,16 +85,21 @@ def is_current(about: Object) -> bool:
     return status.get("observedGeneration") == about["metadata"]["generation"] and wanted.items() <= said.items()
 
 
-async def _create(place: Place) -> None:
+async def _create(place: Place, **spec: Any) -> None:
     await _plant(place)
     await place.create(llm_prompt(_PROMPT, place.namespace), kinds.LLM_PROMPT)
-    await _create_deployment(place)
+    await _create_deployment(place, **spec)
 
 
-async def _create_deployment(place: Place) -> None:
+async def _create_deployment(place: Place, **spec: Any) -> None:
     prompt = {"ref": {"name": _PROMPT}, "updatePolicy": "Rollout"}
-    drain = {"minimum": "0s", "maxStream": "1s"}
-    await place.create(llm_deployment(NAME, place.namespace, replicas=2, prompt=prompt, drain=drain), kinds.LLM_DEPLOYMENT)
+    wanted = {"replicas": 2, "prompt": prompt, "drain": {"minimum": "0s", "maxStream": "1s"}}
+    await place.create(llm_deployment(NAME, place.namespace, **wanted | spec), kinds.LLM_DEPLOYMENT)
+
+
+async def _create_alone(place: Place) -> None:
+    """Create one whose engine changes happen in place, as where there is one accelerator only."""
+    await _create(place, replicas=1, rollout={"capacity": {"mode": "Replace"}})
 
 
 async def _plant(place: Place) -> None:
@@ -174,6 +179,7 @@ WORKLOADS: dict[str, Workload] = {
         Workload("create", (_MADE,)),
         Workload("prompt", (_MADE, Step("prompt", _edit_prompt, _has_prompt))),
         Workload("engine", (_MADE, Step("engine", _edit_engine, _has_generation(2)))),
+        Workload("replace", (Step("create", _create_alone), Step("replace", _edit_engine, _has_generation(2)))),
         Workload("scale", (_MADE, Step("scale", _scale, _has_generation(2)))),
         Workload("recreate", (_MADE, Step("recreate", _recreate, _is_another))),
         Workload("damage", (_MADE, Step("damage", _damage, _has_prompt, without_operator=True))),

@@ -32,9 +32,13 @@ def child(name: str, uid: str = "c", owned_by: str = UID, **content: Any) -> Obj
     return {"metadata": {"name": name, "uid": uid, "ownerReferences": [reference]}, **content}
 
 
-def snapshot(generation: int = 1, weight: int = WHOLE, stable: str = "r1") -> Object:
-    routes = (Route(revision="r1", engine="e1", bundle="b", weight=weight),)
-    live = Table(generation=generation, stable=stable, routes=routes, engines={"e1": Engine(service="chat-e1")})
+def snapshot(generation: int = 1, weight: int = WHOLE, stable: str = "r1", other: int | None = None) -> Object:
+    """Return a snapshot with one engine, or with another one that has so much of all units."""
+    routes = [Route(revision="r1", engine="e1", bundle="b", weight=weight - (other or 0))]
+    if other is not None:
+        routes.append(Route(revision="r2", engine="e2", bundle="b", weight=other))
+    engines = {each.engine: Engine(service=f"chat-{each.engine}") for each in routes}
+    live = Table(generation=generation, stable=stable, routes=tuple(routes), engines=engines)
     return child(names.snapshot("chat"), data={TABLE_KEY: encode(live).decode()})
 
 
@@ -79,6 +83,7 @@ def test_an_ordinary_life_offends_nobody() -> None:
         ("tables", [("ADDED", "configmaps", snapshot(weight=9_000))]),
         ("tables", [("ADDED", "configmaps", snapshot(stable="r2"))]),
         ("tables", [("ADDED", "configmaps", snapshot(generation=2)), ("MODIFIED", "configmaps", snapshot(generation=1))]),
+        ("challengers", [("ADDED", "configmaps", snapshot(other=100))]),
         ("observed generation", [("MODIFIED", "llmdeployments", owner(2, 2)), ("MODIFIED", "llmdeployments", owner(2, 1))]),
         (
             "nothing removed that serves",
@@ -93,6 +98,28 @@ def test_an_ordinary_life_offends_nobody() -> None:
 )
 def test_each_wrong_is_found_by_its_oracle(oracle: str, events: list[tuple[str, str, Object]]) -> None:
     assert oracle in found(happened(("ADDED", "llmdeployments", owner()), *events))
+
+
+def pod(engine: str) -> Object:
+    labels = {**names.managed_labels("chat"), names.LABEL_ENGINE: engine}
+    return {
+        "metadata": {"name": f"p-{engine}", "uid": "p", "labels": labels},
+        "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+    }
+
+
+def test_an_engine_without_units_and_pods_may_go_before_its_route_but_its_service_may_not() -> None:
+    life = happened(
+        ("ADDED", "llmdeployments", owner()),
+        ("ADDED", "deployments", child("chat-e2")),
+        ("ADDED", "services", child("chat-e2")),
+        ("ADDED", "configmaps", snapshot(other=0)),
+        ("DELETED", "deployments", child("chat-e2")),
+    )
+    assert found(life) == set()
+    assert found([*life, Seen(9, "DELETED", "services", child("chat-e2"))]) == {"nothing removed that serves"}
+    serving = happened(*((each.event, each.resource, each.object) for each in life[:-1]), ("ADDED", "pods", pod("e2")))
+    assert found([*serving, Seen(9, "DELETED", "deployments", child("chat-e2"))]) == {"nothing removed that serves"}
 
 
 def test_what_the_user_destroyed_may_be_gone_and_come_again() -> None:
