@@ -159,7 +159,7 @@ def nothing_removed_that_serves(evidence: Evidence) -> list[str]:
             continue
         snapshot = there.get((kinds.CONFIG_MAP.plural, names.snapshot(reference["name"])))
         live = _table(snapshot) if snapshot else None
-        if live and each.key in set(_named(live, reference["name"], there)):
+        if live and each.key in set(_named(live, reference["name"])):
             if spared[each.key] > 0:
                 spared[each.key] -= 1
             else:
@@ -262,11 +262,11 @@ def _replayed(seen: list[Seen]) -> Iterator[tuple[Seen, Mapping[Key, Object]]]:
             there[each.key] = each.object
 
 
-def _named(live: Table, deployment: str, there: Mapping[Key, Object]) -> Iterator[Key]:
-    """Yield what a table relies on: a Deployment as long as its engine may be given units or has a pod that takes requests."""
+def _named(live: Table, deployment: str) -> Iterator[Key]:
+    """Yield what a table relies on: a Deployment as long as its engine may be given units. The pods of one that goes drain."""
     given = {route.engine for route in live.routes if route.weight or route.slot is not None or route.revision == live.stable}
     for engine, reached in live.engines.items():
-        if engine in given or _serves(engine, deployment, there):
+        if engine in given:
             yield kinds.DEPLOYMENT.plural, names.child(deployment, engine)
         yield kinds.SERVICE.plural, reached.service
     for route in live.routes:

@@ -100,15 +100,7 @@ def test_each_wrong_is_found_by_its_oracle(oracle: str, events: list[tuple[str, 
     assert oracle in found(happened(("ADDED", "llmdeployments", owner()), *events))
 
 
-def pod(engine: str) -> Object:
-    labels = {**names.managed_labels("chat"), names.LABEL_ENGINE: engine}
-    return {
-        "metadata": {"name": f"p-{engine}", "uid": "p", "labels": labels},
-        "status": {"conditions": [{"type": "Ready", "status": "True"}]},
-    }
-
-
-def test_an_engine_without_units_and_pods_may_go_before_its_route_but_its_service_may_not() -> None:
+def test_an_engine_without_units_may_go_before_its_route_but_its_service_may_not() -> None:
     life = happened(
         ("ADDED", "llmdeployments", owner()),
         ("ADDED", "deployments", child("chat-e2")),
@@ -118,8 +110,6 @@ def test_an_engine_without_units_and_pods_may_go_before_its_route_but_its_servic
     )
     assert found(life) == set()
     assert found([*life, Seen(9, "DELETED", "services", child("chat-e2"))]) == {"nothing removed that serves"}
-    serving = happened(*((each.event, each.resource, each.object) for each in life[:-1]), ("ADDED", "pods", pod("e2")))
-    assert found([*serving, Seen(9, "DELETED", "deployments", child("chat-e2"))]) == {"nothing removed that serves"}
 
 
 def test_what_the_user_destroyed_may_be_gone_and_come_again() -> None:
