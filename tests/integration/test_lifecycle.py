@@ -60,13 +60,17 @@ def wait_settled(server: Server, namespace: str, name: str, timeout_s: float = 6
 
 
 def content(child: Object) -> Object:
-    """Return what an object is for. What was lost is made anew: ControllerRevisions without inputs, tables with a new generation."""
+    """Return what an object is for. What was lost is made anew: ControllerRevisions without inputs, tables with a new generation.
+
+    Addresses of pods come and go beside the table.
+    """
     data = {key: value for key, value in child.items() if key not in {"metadata", "status"}}
     if child["kind"] == kinds.CONTROLLER_REVISION.kind:
         data["data"] = {key: value for key, value in child["data"].items() if key != "inputs"}
     if child["kind"] == kinds.CONFIG_MAP.kind:
         live = json.loads(child["data"][table.TABLE_KEY])
-        data["data"] = {**child["data"], table.TABLE_KEY: {key: value for key, value in live.items() if key != "generation"}}
+        kept = {key: value for key, value in child["data"].items() if key != table.PEERS_KEY}
+        data["data"] = {**kept, table.TABLE_KEY: {key: value for key, value in live.items() if key != "generation"}}
     return data
 
 

@@ -64,4 +64,12 @@ def test_the_columns_are_those_a_user_is_promised(server: Server) -> None:
     assert server.lab
     crd = server.raw("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/llmdeployments.llmops.dev")
     columns = crd["spec"]["versions"][0]["additionalPrinterColumns"]
-    assert [each["name"].upper() for each in columns if not each.get("priority")] == ["READY", "PHASE", "REPLICAS", "STABLE", "AGE"]
+    assert [each["name"].upper() for each in columns if not each.get("priority")] == [
+        "READY",
+        "PHASE",
+        "REPLICAS",
+        "STABLE",
+        "CANARY",
+        "WEIGHT",
+        "AGE",
+    ]
