@@ -54,8 +54,8 @@ def llm(name: str, namespace: str) -> Object:
 
 
 def pods_of(name: str, namespace: str) -> list[Object]:
-    """Return the pods of one LLMDeployment that are not on their way out."""
-    found = items("pods", namespace, f"llmops.dev/deployment={name},llmops.dev/serving=true")
+    """Return the pods with an engine of one LLMDeployment that are not on their way out."""
+    found = items("pods", namespace, f"llmops.dev/deployment={name},llmops.dev/serving=true,llmops.dev/engine")
     return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
 
 

@@ -1,7 +1,7 @@
 """Another engine under requests and streams: none is lost, and no more accelerators are held than promised. Stub engines.
 
 Failed is what a client would call so: an abort, an error in a stream, no [DONE], a text that stops short, any status but 200. 429 and 503
-with Retry-After are told apart, and there is to be none of them either.
+with Retry-After are told apart, and there is to be none of them either. Behind the tests that share the node: this load needs all of it.
 """
 
 import time
@@ -18,7 +18,7 @@ from tests.e2e.manifests import deployment
 from tests.e2e.traffic import Traffic
 from tests.lab.wait import until
 
-pytestmark = [pytest.mark.usefixtures("platform"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.usefixtures("platform"), pytest.mark.order_last, pytest.mark.timeout(600)]
 
 NS = "llm-e2e"
 RPS = 20
