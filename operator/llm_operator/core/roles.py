@@ -62,8 +62,9 @@ class Roles:
 
 def cast(world: World, target: Target) -> Roles:
     """Return the roles before anything is promoted. Without a usable spec the last usable one stays the target."""
-    stable = _stable(world)
-    wanted = target.version or _version(world, world.status.get("latestRevision")) or stable
+    latest = target.version or version_of(world, world.status.get("latestRevision"))
+    stable = _stable(world, latest.engine.id if latest else "")
+    wanted = latest or stable
     outgoing = _outgoing(world, stable, wanted)
     asked = target.spec
     if asked is not None:
@@ -104,21 +105,29 @@ def _outgoing(world: World, stable: Version | None, target: Version | None) -> V
     wanted = {each.engine.id for each in (stable, target) if each is not None}
     for route in world.table.routes if world.table and stable else ():
         if route.slot is not None and route.weight and route.engine not in wanted:
-            return _version(world, route.revision)
+            return version_of(world, route.revision)
     return None
 
 
-def _stable(world: World) -> Version | None:
-    """Return the revision that serves: what status says, or without status what the snapshot says and a ready pod bears out."""
+def _stable(world: World, latest: str) -> Version | None:
+    """Return the revision that serves: what status says, or without status what the snapshot says and a ready pod bears out.
+
+    Where nothing is stable, what has a route and a ready pod on another engine than the ``latest`` is: it is all that could serve now.
+    """
     told: dict[str, Any] = world.status.get("stable") or {}
     if told.get("revision"):
-        return _version(world, told["revision"])
+        return version_of(world, told["revision"])
     table = world.table
-    version = _version(world, table.stable) if table and not world.status else None
-    return version if version and ready_of(world, version.engine.id) else None
+    routes = sorted(table.routes, key=lambda route: route.revision != table.stable) if table else ()
+    for route in routes:
+        rebuilt = table is not None and route.revision == table.stable and not world.status
+        if ready_of(world, route.engine) and (rebuilt or route.engine != latest):
+            return version_of(world, route.revision)
+    return None
 
 
-def _version(world: World, revision: str | None) -> Version | None:
+def version_of(world: World, revision: str | None) -> Version | None:
+    """Return a stored revision with its engine."""
     found = world.stored.revision(revision) if revision else None
     engine = world.stored.engine(found.engine) if found else None
     return Version(engine, found) if found and engine else None

@@ -348,3 +348,22 @@ def test_a_pod_whose_sidecar_has_ended_holds_nothing_up() -> None:
     sim.edit(limits={"queue": 1})
     run(sim, 8)
     assert len(table(sim).routes) == 1
+
+
+def test_an_engine_that_comes_back_while_nothing_is_stable_serves_until_the_new_one_does() -> None:
+    sim, old = serving(3)
+    del sim.deployment["status"]
+    sim.crashed |= set(sim.pods)
+    sim.tick(1)
+    sim.edit(limits={"queue": 2})
+    sim.look()
+    assert "stable" not in sim.deployment["status"]
+    sim.edit(model=OTHER, replicas=2)
+    sim.look()
+    sim.tick(1)
+    sim.crashed.clear()
+    run(sim, 4)
+    assert sim.deployment["status"]["stable"]["engine"] == old
+    assert old in weights(sim)
+    sim.settle()
+    assert sim.engines() != [old]

@@ -208,3 +208,18 @@ def test_there_is_no_entry_with_a_surge() -> None:
     sim = Sim()
     sim.settle()
     assert ENTRY not in sim.objects
+
+
+def test_a_way_back_after_the_pod_has_changed_hands_goes_on_from_the_one_that_serves() -> None:
+    sim, old = replacing()
+    sim.edit(model=OTHER, rollout=REPLACE)
+    while not sim.ready_pods() or mine(sim, old):
+        run(sim, 1)
+    sim.edit(model={"source": "s3://models/tiny"}, rollout=REPLACE)
+    sim.tick(1)
+    for _ in range(30):
+        run(sim, 1)
+        assert len(sim.held()) <= 1
+    sim.settle()
+    assert sim.engines() == [old]
+    assert sim.ready_pods() == 1
