@@ -1,7 +1,7 @@
 # Every command of the project. `make help` lists them; `make demo` and `make test` are the two that matter first.
 SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit integration e2e soak soak-faults soak-rest soak-e2e lab-up lab-down lab-status images lint fmt generate golden verify dockerfiles set-up unit-core unit-rest bench-fleet clean
+.PHONY: help install demo test unit integration e2e soak soak-faults soak-rest soak-e2e lab-up lab-down lab-status images lint fmt generate golden verify dockerfiles set-up unit-core unit-rest bench-fleet bench-sidecar clean
 
 CLUSTER ?= lab
 REGISTRY ?=
@@ -67,6 +67,13 @@ soak-e2e: set-up ## Delivery, engine changes and an operator upgrade on a real n
 bench-fleet: .venv/synced ## 1,000 LLMDeployments at 5 a second: times, requests, CPU, memory (FLEET_CRS=200 for a quick run)
 	@$(LAB) build cp kwok helm
 	@LLM_LAB_DIR=$(CURDIR)/.cache/lab-bench hack/with-lab control-plane $(PY) -m bench.fleet
+
+bench-sidecar: .venv/synced .cache/bench/load .cache/bench/upstream ## What the sidecar adds to a request and an event, against Envoy (SIDECAR_ROUNDS=1 for a quick look)
+	@UV=$(UV) $(PY) -m bench.sidecar
+
+.cache/bench/%: bench/sidecar/%.c bench/sidecar/common.h
+	@mkdir -p $(@D)
+	@$(CC) -O2 -std=gnu17 -Wall -Wextra -Werror -o $@ $<
 
 ##@ Lab
 lab-up: .venv/synced ## Start the cluster alone

@@ -17,10 +17,22 @@ Figures = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Bound:
-    """What a figure must not exceed: the floor fails the benchmark, the aim is only printed."""
+    """What a figure must not exceed, or must reach with ``at_least``: the floor fails the benchmark, the aim is only printed."""
 
     floor: float | None = None
     aim: float | None = None
+    at_least: bool = False
+
+    def below_floor(self, value: float) -> bool:
+        """Return whether a figure is worse than it may be."""
+        return self.floor is not None and not self._keeps(value, self.floor)
+
+    def reached(self, value: float) -> bool | None:
+        """Return whether a figure is as good as it should be, or None where nothing is asked."""
+        return None if self.aim is None else self._keeps(value, self.aim)
+
+    def _keeps(self, value: float, bound: float) -> bool:
+        return value >= bound if self.at_least else value <= bound
 
 
 def record(name: str, figures: Figures, bounds: Mapping[str, Bound], against: Mapping[str, Any], **about: Any) -> int:
@@ -28,12 +40,13 @@ def record(name: str, figures: Figures, bounds: Mapping[str, Bound], against: Ma
     text = {"figures": dict(figures), "against": against, "machine": machine(), "commit": commit(), **about}
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps(text, indent=2) + "\n")
-    failed = [figure for figure, bound in bounds.items() if bound.floor is not None and figures[figure] > bound.floor]
-    say(f"{'figure':24}{'measured':>12}{'floor':>10}{'aim':>10}")
+    failed = [figure for figure, bound in bounds.items() if bound.below_floor(figures[figure])]
+    wide = max(24, *(len(figure) + 1 for figure in figures))
+    say(f"{'figure':{wide}}{'measured':>12}{'floor':>10}{'aim':>10}")
     for figure, value in figures.items():
         bound = bounds.get(figure, Bound())
-        verdict = "BELOW THE FLOOR" if figure in failed else "" if bound.aim is None else "reached" if value <= bound.aim else "not reached"
-        say(f"{figure:24}{value:>12g}{_shown(bound.floor):>10}{_shown(bound.aim):>10}  {verdict}")
+        verdict = "BELOW THE FLOOR" if figure in failed else {None: "", True: "reached", False: "not reached"}[bound.reached(value)]
+        say(f"{figure:{wide}}{value:>12g}{_shown(bound.floor):>10}{_shown(bound.aim):>10}  {verdict}")
     return 1 if failed else 0
 
 
