@@ -44,7 +44,7 @@ def sidecar(folder: Path) -> Image:
     env = {name: value.replace(recipe.app_dir, str(folder)) for name, value in recipe.config.env.items()}
     python, *arguments = (*recipe.config.entrypoint, *recipe.config.cmd)
     assert python == "python3", "the sidecar is not started with python3"
-    return Image((str(Path(sys.executable).resolve()), *arguments), env)
+    return Image((os.environ.get("BENCHPY", str(Path(sys.executable).resolve())), *arguments), env)
 
 
 def _locked(name: str, *which: str) -> Path:

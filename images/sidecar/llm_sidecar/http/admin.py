@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 import orjson
 
 from llm_sidecar.bundle import SCHEMA_VERSION
+from llm_sidecar.http.cycle import Cycle
 from llm_sidecar.http.engine_metrics import EngineMetrics
-from llm_sidecar.http.exchange import Receive, Scope, Send
 from llm_sidecar.http.services import Services
 
 _log = logging.getLogger(__name__)
@@ -20,7 +20,7 @@ _Answer = tuple[int, bytes, bytes]
 
 
 class AdminApp:
-    """The ASGI application on the admin port."""
+    """The application on the admin port."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class AdminApp:
         self._engine_metrics = engine_metrics
         self._names = (deployment, engine)
         self._inflight = inflight
-        self._routes: dict[bytes, Callable[[Scope], Awaitable[_Answer]]] = {
+        self._routes: dict[bytes, Callable[[Cycle], Awaitable[_Answer]]] = {
             b"/livez": self._alive,
             b"/startupz": self._alive,
             b"/readyz": self._ready,
@@ -43,27 +43,25 @@ class AdminApp:
             b"/drain": self._drain,
         }
 
-    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
+    async def __call__(self, cycle: Cycle) -> None:
         """Serve one request."""
-        route = self._routes.get(scope["raw_path"])
+        route = self._routes.get(cycle.path)
         if route is None:
             status, content_type, body = 404, _TEXT, b"not found\n"
-        elif scope["method"] != "GET" and not (scope["method"] == "POST" and route == self._drain):
+        elif cycle.method != "GET" and not (cycle.method == "POST" and route == self._drain):
             status, content_type, body = 405, _TEXT, b"method not allowed\n"
         else:
-            status, content_type, body = await route(scope)
-        headers = [(b"content-type", content_type), (b"content-length", str(len(body)).encode())]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+            status, content_type, body = await route(cycle)
+        cycle.answer(status, [(b"content-type", content_type)], body)
 
-    async def _alive(self, _scope: Scope) -> _Answer:
+    async def _alive(self, _cycle: Cycle) -> _Answer:
         return 200, _TEXT, b"ok\n"
 
-    async def _ready(self, _scope: Scope) -> _Answer:
+    async def _ready(self, _cycle: Cycle) -> _Answer:
         ready, reason, message = self._services.readiness()
         return 200 if ready else 503, _TEXT, f"{reason}{': ' if message else ''}{message}\n".encode()
 
-    async def _metrics(self, _scope: Scope) -> _Answer:
+    async def _metrics(self, _cycle: Cycle) -> _Answer:
         metrics, snapshot, own = self._services.metrics, self._services.snapshot, self._services.own
         engine = await self._engine_metrics.fetch() if self._engine_metrics is not None else b""
         metrics.engine_scrape_success.set(bool(engine))
@@ -71,7 +69,7 @@ class AdminApp:
         metrics.config_reload_success.set(snapshot.live is not None and not snapshot.error)
         return 200, _METRICS, metrics.expose() + engine
 
-    async def _status(self, _scope: Scope) -> _Answer:
+    async def _status(self, _cycle: Cycle) -> _Answer:
         snapshot, own = self._services.snapshot, self._services.own
         live = snapshot.live
         ready, reason, message = self._services.readiness()
@@ -101,8 +99,8 @@ class AdminApp:
             ),
         )
 
-    async def _drain(self, scope: Scope) -> _Answer:
-        given = next((value for name, value in scope["headers"] if name == b"x-llm-pod-token"), b"")
+    async def _drain(self, cycle: Cycle) -> _Answer:
+        given = next((value for name, value in cycle.headers if name == b"x-llm-pod-token"), b"")
         if not hmac.compare_digest(given, self._services.token):
             _log.warning("drain refused: wrong or missing token")
             return 403, _TEXT, b"forbidden\n"

@@ -4,17 +4,13 @@ import asyncio
 import os
 import re
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from llm_sidecar.errors import LOST, NOT_BEGUN, Refusal
 from llm_sidecar.hop.wire import PREFIX, UNSERVED
-from llm_sidecar.http.protocol import CLIENT
+from llm_sidecar.http.cycle import Cycle, Header
 from llm_sidecar.live import Live
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _LAST_WORDS_S = 5.0
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
@@ -55,22 +51,14 @@ class Job(Protocol):
         """Add this request to the figures."""
 
 
-class _Client(Protocol):
-    def watch(self, gone: Callable[[], object]) -> None: ...
-    def unwatch(self) -> None: ...
-    def abort(self) -> None: ...
-
-
 class Exchange:
     """Holds a request together. ``end`` stops whatever it waits for, from a timer, a lost connection or a shutdown."""
 
     __slots__ = (
-        "_client",
+        "_cycle",
         "_deadline",
         "_ended",
-        "_loop",
-        "_receive",
-        "_send",
+        "_late",
         "_task",
         "close",
         "content",
@@ -94,20 +82,19 @@ class Exchange:
         "upstream_id",
     )
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, live: Live | None) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._receive = receive
-        self._send = send
+    def __init__(self, cycle: Cycle, live: Live | None) -> None:
+        self._cycle = cycle
         self._task = asyncio.current_task()
         self._ended: Exception | None = None
-        self._deadline: asyncio.TimerHandle | None = None
+        self._deadline = cycle.link.deadline
+        self._late: Callable[[], Refusal] | None = None
         self.started_at = time.perf_counter()
         self.started = False
         self.close = False
         self.live = live
         self.revision = live.name if live is not None else b"none"
-        self.method: str = scope["method"]
-        self.path: bytes = scope["raw_path"]
+        self.method = cycle.method
+        self.path = cycle.path
         self.content_length: int | None = None
         self.content_type = b""
         self.encoded = False
@@ -116,15 +103,13 @@ class Exchange:
         self.hop = ""
         self.job: Job | None = None
         self.marks: dict[bytes, bytes] | None = None
-        self.own_address: tuple[str, int] | None = scope.get("server")
+        self.own_address = cycle.link.address
         self.trace: tuple[tuple[str, str], ...] = ()
         self.unit = os.urandom(16)
         self.upstream_id = self.unit.hex()
         self.request_id = self.upstream_id.encode()
-        self._read_headers(scope["headers"])
-        self._client: _Client | None = scope.get(CLIENT)
-        if self._client is not None:
-            self._client.watch(self._gone)
+        self._read_headers(cycle.headers)
+        cycle.gone = self._gone
 
     def end(self, reason: Exception) -> None:
         """Stop this request for a reason that ``reason_for`` gives back."""
@@ -134,16 +119,13 @@ class Exchange:
 
     def limit(self, seconds: float, late: Callable[[], Refusal]) -> None:
         """End this request with a refusal this much time after it came, time held apart; replaces an earlier limit."""
-        if self._deadline is not None:
-            self._deadline.cancel()
+        self._late = late
         left = self.started_at + self.held_s + seconds - time.perf_counter()
-        self._deadline = self._loop.call_later(max(0.0, left), self._expire, late)
+        self._deadline.set(asyncio.get_running_loop().time() + left, self._expire)
 
     def no_limit(self) -> None:
         """Let this request take as long as it likes until the next limit."""
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+        self._deadline.clear()
 
     def reason_for(self, cancelled: asyncio.CancelledError) -> Exception:
         """Return why this request was ended; a cancellation that is not ours goes on."""
@@ -164,68 +146,64 @@ class Exchange:
 
     async def cut(self) -> None:
         """Drop the connection in the middle of an answer that cannot be completed."""
-        if self._client is not None:
-            self._client.abort()
-            await self._receive()  # until the loss is known, so that the server does not wonder about the missing rest
+        self._cycle.link.transport.abort()
+        await self._cycle.lost()
 
     def finish(self) -> None:
         """Let go of timer and client."""
-        if self._deadline is not None:
-            self._deadline.cancel()
-        if self._client is not None:
-            self._client.unwatch()
+        self._deadline.clear()
+        self._cycle.gone = None
         self._task = None
 
     async def body(self, limit: int) -> bytes:
         """Read the body, never more than the limit. It is kept: another engine may have to be asked."""
         body = self.content
         if body is None:
-            message = await self._receive()
-            whole = message["type"] == "http.request" and not message["more_body"]
-            self.content = body = message["body"] if whole else await self._rest(message, limit)
+            self.content = body = self._cycle.take() if self._cycle.body_complete else await self._rest(limit)
         if len(body) > limit:
             raise self.too_large(limit)
         return body
 
-    async def _rest(self, message: MutableMapping[str, Any], limit: int) -> bytes:
+    async def _rest(self, limit: int) -> bytes:
+        cycle = self._cycle
         parts: list[bytes] = []
         size = 0
         while True:
-            if message["type"] == "http.disconnect":
+            if cycle.disconnected:
                 raise ClientGoneError
-            parts.append(message["body"])
-            size += len(message["body"])
+            is_last = cycle.body_complete
+            parts.append(cycle.take())
+            size += len(parts[-1])
             if size > limit:
                 raise self.too_large(limit)
-            if not message["more_body"]:
+            if is_last:
                 return b"".join(parts)
-            message = await self._receive()
+            await cycle.more()
 
-    async def begin(self, status: int, content_type: bytes, length: int | None, extra: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+    async def begin(self, status: int, content_type: bytes, length: int | None, extra: tuple[Header, ...] = ()) -> None:
         """Send status and headers."""
-        headers = [
-            (b"content-type", content_type),
-            (b"x-request-id", self.request_id),
-            (b"x-llm-revision", self.revision),
-            *extra,
-        ]
-        if length is not None:
-            headers.append((b"content-length", str(length).encode()))
-        if self.close:
-            headers.append((b"connection", b"close"))
+        headers = self._headers(content_type, extra)
         self.started = True
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        self._cycle.begin(status, headers, length)
 
     async def write(self, data: bytes, *, more: bool) -> None:
         """Send a piece of the body; waits while the client reads slowly."""
-        await self._send({"type": "http.response.body", "body": data, "more_body": more})
+        if self._cycle.link.blocked:
+            await self._cycle.link.drain()
+        self._cycle.write(data, more=more)
 
-    async def answer(
-        self, status: int, body: bytes, content_type: bytes = b"application/json", extra: tuple[tuple[bytes, bytes], ...] = ()
-    ) -> None:
+    async def answer(self, status: int, body: bytes, content_type: bytes = b"application/json", extra: tuple[Header, ...] = ()) -> None:
         """Send a whole answer."""
-        await self.begin(status, content_type, len(body), extra)
-        await self.write(body, more=False)
+        headers = self._headers(content_type, extra)
+        self.started = True
+        if self._cycle.link.blocked:
+            await self._cycle.link.drain()
+        self._cycle.answer(status, headers, body)
+
+    def _headers(self, content_type: bytes, extra: tuple[Header, ...]) -> list[Header]:
+        if self.close:
+            self._cycle.keep_alive = False
+        return [(b"content-type", content_type), (b"x-request-id", self.request_id), (b"x-llm-revision", self.revision), *extra]
 
     async def refuse(self, refusal: Refusal) -> None:
         """Send a refusal."""
@@ -240,13 +218,14 @@ class Exchange:
         """Return the refusal of a body beyond the limit."""
         return Refusal(413, "body_too_large", f"the body is larger than {limit} bytes, this deployment's limits.maxBodyBytes")
 
-    def _expire(self, late: Callable[[], Refusal]) -> None:
-        self.end(late())
+    def _expire(self) -> None:
+        if self._late is not None:
+            self.end(self._late())
 
     def _gone(self) -> None:
         self.end(ClientGoneError())
 
-    def _read_headers(self, headers: list[tuple[bytes, bytes]]) -> None:
+    def _read_headers(self, headers: list[Header]) -> None:
         trace = []
         for name, value in headers:
             if name == b"content-length":

@@ -1,12 +1,22 @@
-"""The server side of a connection: uvicorn's, with bounds on headers and an answer in our own shape for what is not HTTP."""
+"""The server side of a connection: parsed by llhttp, bounded in size and time, one request after the other in the order they came.
+
+uvicorn accepts connections and closes them when it is time; what lies between is here. Its own protocol builds an ASGI scope, a dozen
+objects and two timers per request, which is most of what this proxy would cost.
+"""
 
 import asyncio
+import logging
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+import httptools
+import uvicorn
+from uvicorn.server import ServerState
 
 from llm_sidecar.errors import Refusal
+from llm_sidecar.http.alarm import Alarm
+from llm_sidecar.http.cycle import Cycle, Header
 
 MAX_HEADER_BYTES = 32 * 1024
 MAX_HEADER_COUNT = 128
@@ -14,53 +24,116 @@ HEADER_TIMEOUT_S = 10.0
 LINGER_S = 10.0
 """How long the rest of a body nobody wants is read, so that the client sees the answer instead of a reset."""
 
-_REASONS = {400: "Bad Request", 408: "Request Timeout", 431: "Request Header Fields Too Large"}
+_log = logging.getLogger(__name__)
+_JSON = (b"content-type", b"application/json")
 
-CLIENT = "llm_sidecar.client"
-"""Key of this protocol in the ASGI scope: how the app learns that the client went away."""
+App = Callable[[Cycle], Awaitable[None]]
 
 
-class BoundedProtocol(HttpToolsProtocol):
-    """Reads request heads of at most so many bytes within so many seconds, and tells the app at once when the client leaves."""
+class BoundedProtocol(asyncio.Protocol):
+    """Reads request heads of at most so many bytes within so many seconds, runs the app for each, and tells it when the client leaves."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._own_app = self.app
+    def __init__(
+        self, config: uvicorn.Config, server_state: ServerState, app_state: dict[str, Any], _loop: asyncio.AbstractEventLoop | None = None
+    ) -> None:
+        del app_state  # there is no lifespan
+        if not config.loaded:
+            config.load()
+        self._app = cast("App", config.loaded_app)
+        self._loop = _loop or asyncio.get_running_loop()
+        self._state = server_state
+        self._keep_alive_s = config.timeout_keep_alive
+        self._parser: Any = httptools.HttpRequestParser(self)
+        # Bytes behind a request that ends the connection are dropped instead of making it an error.
+        self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self.transport: asyncio.Transport
+        self.address: tuple[str, int] | None = None
+        self.blocked = False
+        self._date = b""
+        self._dated: list[Header] = []
+        self._running: Cycle | None = None
+        self._reading: Cycle | None = None
+        self._pipeline: deque[Cycle] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._idle = Alarm(self._loop)
+        self.deadline = Alarm(self._loop)
+        self._reading_paused = False
+        self._writable = asyncio.Event()
+        self._writable.set()
         self._in_head = True
         self._begun = False
         self._head_bytes = 0
-        self._timer: asyncio.TimerHandle | None = None
-        self._gone: Callable[[], object] | None = None
+        self._url = b""
+        self._headers: list[Header] = []
+        self._header_bytes = 0
+        self._expects_continue = False
 
-    # For the app.
+    # For the app, through its cycle.
 
-    def watch(self, gone: Callable[[], object]) -> None:
-        """Call this when the client leaves before its answer is complete."""
-        self._gone = gone
+    def pause_reading(self) -> None:
+        """Take nothing more from the client for now."""
+        if not self._reading_paused:
+            self._reading_paused = True
+            self.transport.pause_reading()
 
-    def unwatch(self) -> None:
-        """Stop watching."""
-        self._gone = None
+    def resume_reading(self) -> None:
+        """Go on; but not while requests wait behind the one that is answered."""
+        if self._reading_paused and not self._pipeline:
+            self._reading_paused = False
+            self.transport.resume_reading()
 
-    def abort(self) -> None:
-        """Drop the connection with whatever could not be sent."""
-        self.transport.abort()
+    async def drain(self) -> None:
+        """Wait until the client has read enough, or has gone."""
+        await self._writable.wait()
+
+    def completed(self, cycle: Cycle) -> None:
+        """Go on behind a complete answer: with the next request, or waiting for it, or reading the rest of a body for a while."""
+        self._state.total_requests += 1
+        self.deadline.clear()
+        if not cycle.keep_alive:
+            self.transport.close()
+        if self.transport.is_closing():
+            return
+        if not self._in_head and self._timer is None:
+            self._arm(LINGER_S)
+        if self._pipeline:
+            self._start(self._pipeline.pop())
+        elif self._in_head and not self._begun:
+            self._idle.set(self._loop.time() + self._keep_alive_s, self.transport.close)
+        self.resume_reading()
+
+    # For the server.
+
+    def shutdown(self) -> None:
+        """Close as soon as what has begun is answered."""
+        if self._reading is None or self._reading.complete:
+            self.transport.close()
+        else:
+            self._reading.keep_alive = False
 
     # For the transport.
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn narrows it the same way
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Give the first request head its time."""
-        super().connection_made(transport)
+        self.transport = cast("asyncio.Transport", transport)
+        self.address = transport.get_extra_info("sockname")
+        self._state.connections.add(cast("Any", self))
         self._arm(HEADER_TIMEOUT_S)
 
     def data_received(self, data: bytes) -> None:
         """Count what belongs to a head before it is parsed: a header may never end."""
         if self.transport.is_closing():
             return
+        self._idle.clear()
         counted = self._in_head
         if counted:
             self._head_bytes += len(data)
-        super().data_received(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            pass  # it was refused with its head
+        except httptools.HttpParserError:
+            self._refuse(400, "invalid_http", "Invalid HTTP request received")
         if not self._in_head or self.transport.is_closing():
             return
         if counted and self._head_bytes > MAX_HEADER_BYTES:
@@ -68,82 +141,146 @@ class BoundedProtocol(HttpToolsProtocol):
         elif self._timer is None and (self._begun or self._head_bytes):
             self._arm(HEADER_TIMEOUT_S)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the app."""
+    def pause_writing(self) -> None:
+        """Note that the client reads too slowly."""
+        self.blocked = True
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        """Note that the client has caught up."""
+        self.blocked = False
+        self._writable.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # the transport's signature
+        """Tell whoever waits for this client."""
         self._disarm()
-        super().connection_lost(exc)
-        if self._gone is not None:
-            gone, self._gone = self._gone, None
-            gone()
+        self._idle.close()
+        self.deadline.close()
+        self._state.connections.discard(cast("Any", self))
+        self._pipeline.clear()
+        self._parser = None
+        if self._running is not None and not self._running.complete:
+            self._running.disconnect()
+        self.resume_writing()
 
     # For the parser.
 
     def on_message_begin(self) -> None:
         """Begin a head."""
-        super().on_message_begin()
-        self.app = self._own_app
+        self._url = b""
+        self._headers = []
+        self._header_bytes = 0
+        self._expects_continue = False
         self._in_head = self._begun = True
+
+    def on_url(self, url: bytes) -> None:
+        """Keep the target, which may come in pieces."""
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep one header."""
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self._expects_continue = True
+        self._header_bytes += len(name) + len(value) + 4
+        self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """End a head; one that cannot be accepted is answered in the app's place and ends the connection."""
         self._in_head = self._begun = False
         self._head_bytes = 0
         self._disarm()
-        refusal = self._judge()
-        if refusal is not None:
-            self.url = b"/"
-            self.app = _answer_with(refusal, self._stamp())
-        cast("dict[str, Any]", self.scope)[CLIENT] = self
-        super().on_headers_complete()
+        parser = self._parser
+        cycle = Cycle(
+            self,
+            parser.get_method().decode("ascii"),
+            self._url.partition(b"?")[0],
+            self._headers,
+            keep_alive=parser.should_keep_alive() and parser.get_http_version() != "1.0",
+            expects_continue=self._expects_continue,
+            refusal=self._judge(),
+        )
+        previous, self._reading = self._reading, cycle
+        if previous is None or previous.complete:
+            self._start(cycle)
+        else:
+            self._pipeline.appendleft(cycle)
+            self.pause_reading()
+
+    def on_body(self, body: bytes) -> None:
+        """Hand on a piece of a body, unless it has been answered without."""
+        cycle = cast("Cycle", self._reading)
+        if not cycle.complete:
+            cycle.feed(body)
 
     def on_message_complete(self) -> None:
         """Stop the clock of a body that was read only to be thrown away; the next head may begin."""
         self._disarm()
         self._in_head = True
-        super().on_message_complete()
+        cast("Cycle", self._reading).end_body()
 
-    def on_response_complete(self) -> None:
-        """Bound how long the rest of an unread body may take."""
-        if not self._in_head and self._timer is None and not self.transport.is_closing():
-            self._arm(LINGER_S)
-        super().on_response_complete()
+    @property
+    def date(self) -> bytes:
+        """Return the line with the date, as the server keeps it."""
+        dated = self._state.default_headers
+        if dated is not self._dated:
+            self._dated = dated
+            self._date = b"".join([b"%b: %b\r\n" % header for header in dated])
+        return self._date
 
-    def send_400_response(self, msg: str) -> None:
-        """Answer what is not HTTP."""
-        self._refuse(400, "invalid_http", msg.rstrip("."))
+    def _start(self, cycle: Cycle) -> None:
+        self._running = cycle
+        if cycle.refusal is not None:
+            self._answer(cycle, cycle.refusal)
+            return
+        task = self._loop.create_task(self._run(cycle))
+        self._state.tasks.add(task)
+        cycle.task = task
+
+    async def _run(self, cycle: Cycle) -> None:
+        try:
+            await self._app(cycle)
+        except Exception:  # noqa: BLE001  # whatever it is, the client does not wait for it
+            _log.exception("request failed path=%s", cycle.path)
+        finally:
+            if cycle.task is not None:
+                self._state.tasks.discard(cycle.task)
+            if not cycle.complete and not cycle.disconnected:
+                self.transport.close()
+
+    def _answer(self, cycle: Cycle, refusal: Refusal) -> None:
+        """Answer in the app's place, and end the connection."""
+        cycle.keep_alive = False
+        cycle.answer(refusal.status, [_JSON, *self._stamp()], refusal.body())
 
     def _judge(self) -> Refusal | None:
         # The raw target decides: what a URL parser would make of another form must not matter.
-        if self.url[:1] != b"/" or self.url[:2] == b"//":
+        if self._url[:1] != b"/" or self._url[:2] == b"//":
             return Refusal(400, "invalid_target", "the request target is not a plain path")
-        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
-        if size > MAX_HEADER_BYTES or len(self.headers) > MAX_HEADER_COUNT:
+        if self._header_bytes + len(self._url) > MAX_HEADER_BYTES or len(self._headers) > MAX_HEADER_COUNT:
             return Refusal(431, "headers_too_large", f"the head is larger than {MAX_HEADER_BYTES} bytes or {MAX_HEADER_COUNT} headers")
-        if self.parser.should_upgrade():
+        if self._parser.should_upgrade():
             return Refusal(400, "upgrade_not_supported", "this server speaks HTTP/1.1 only; send the request without Upgrade")
         return None
 
-    def _stamp(self) -> list[tuple[bytes, bytes]]:
+    def _stamp(self) -> list[Header]:
         # An app that marks its own answers marks those given in its place too.
-        stamp = getattr(self._own_app, "stamp", None)
+        stamp = getattr(self._app, "stamp", None)
         return stamp() if stamp is not None else []
 
     def _refuse(self, status: int, code: str, message: str) -> None:
-        body = Refusal(status, code, message).body()
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", str(len(body)).encode()),
-            (b"connection", b"close"),
-            *self._stamp(),
-        ]
-        head = f"HTTP/1.1 {status} {_REASONS[status]}\r\n".encode() + b"".join(b"%s: %s\r\n" % header for header in headers) + b"\r\n"
-        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:  # never into the middle of an answer
-            self.transport.write(head + body)
+        """Answer bytes that did not become a request, but never into the middle of an answer."""
+        running = self._running
+        if running is None or running.complete:
+            unread = Cycle(self, "", b"", [], keep_alive=False, expects_continue=False)
+            self._answer(unread, Refusal(status, code, message))
+        elif not running.started:
+            self._answer(running, Refusal(status, code, message))
         self.transport.close()
 
     def _arm(self, seconds: float) -> None:
         self._disarm()
-        self._timer = self.loop.call_later(seconds, self._expired)
+        self._timer = self._loop.call_later(seconds, self._expired)
 
     def _disarm(self) -> None:
         if self._timer is not None:
@@ -158,15 +295,3 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(408, "head_timeout", f"the request's head did not arrive within {HEADER_TIMEOUT_S:g} s")
         else:
             self.transport.close()
-
-
-def _answer_with(
-    refusal: Refusal, stamp: list[tuple[bytes, bytes]]
-) -> Callable[[Any, Any, Callable[[Any], Awaitable[None]]], Awaitable[None]]:
-    async def answer(_scope: Any, _receive: Any, send: Callable[[Any], Awaitable[None]]) -> None:
-        body = refusal.body()
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), (b"connection", b"close"), *stamp]
-        await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
-
-    return answer

@@ -6,7 +6,8 @@ import logging
 from llm_sidecar.errors import BUSY, LOST, NOT_BEGUN, Refusal
 from llm_sidecar.hop.wire import PING, asked_revision, trusted
 from llm_sidecar.http.call import Call
-from llm_sidecar.http.exchange import ClientGoneError, Exchange, Receive, Scope, Send, new_id, revision_of
+from llm_sidecar.http.cycle import Cycle, Header
+from llm_sidecar.http.exchange import ClientGoneError, Exchange, new_id, revision_of
 from llm_sidecar.http.journey import Journey
 from llm_sidecar.http.models import serve_models
 from llm_sidecar.http.routes import ROUTES, Route
@@ -19,7 +20,7 @@ _ELSEWHERE = (NOT_BEGUN | LOST) - BUSY
 
 
 class PublicApp:
-    """The ASGI application on the public port."""
+    """The application on the public port."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -39,13 +40,13 @@ class PublicApp:
         for exchange in tuple(self._open):
             exchange.end(Refusal(503, "shutting_down", "this server is shutting down", retry_after_s=1))
 
-    def stamp(self) -> list[tuple[bytes, bytes]]:
+    def stamp(self) -> list[Header]:
         """Return what marks an answer to bytes that never became a request."""
         return [(b"x-request-id", new_id().encode()), (b"x-llm-revision", revision_of(self._services.snapshot.live))]
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, cycle: Cycle) -> None:
         """Serve one request."""
-        exchange = Exchange(scope, receive, send, self._services.snapshot.live)
+        exchange = Exchange(cycle, self._services.snapshot.live)
         self._open.add(exchange)
         try:
             if exchange.marks is not None:

@@ -4,11 +4,11 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Generator
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 
-from llm_sidecar.http.protocol import BoundedProtocol
+from llm_sidecar.http.protocol import App, BoundedProtocol
 
 KEEP_ALIVE_S = 75
 """Idle connections outlive those of usual clients and gateways, so that it is they who close first."""
@@ -59,10 +59,10 @@ class Server(uvicorn.Server):
             connection.transport.abort()
 
 
-def create(app: Any) -> Server:
-    """Return a server for an ASGI application; it is given its socket when it runs."""
+def create(app: App) -> Server:
+    """Return a server for an application; it is given its socket when it runs."""
     config = uvicorn.Config(
-        app,
+        cast("Any", app),
         http=BoundedProtocol,
         ws="none",
         lifespan="off",

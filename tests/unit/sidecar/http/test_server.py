@@ -1,0 +1,131 @@
+"""What a connection does for any application: order, back-pressure, and nothing of a broken answer."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+
+from llm_sidecar.http.cycle import Cycle
+from llm_sidecar.http.protocol import App
+from llm_sidecar.http.server import create, listen
+from tests.unit.sidecar.support.client import connect, get
+from tests.unit.sidecar.support.eventually import eventually
+
+LARGE = 8 * 1024 * 1024
+
+
+@contextlib.asynccontextmanager
+async def serving(app: App) -> AsyncIterator[int]:
+    server, bound = create(app), listen("127.0.0.1", 0)
+    running = asyncio.create_task(server.serve([bound]))
+    try:
+        yield int(bound.getsockname()[1])
+    finally:
+        server.leave()
+        async with asyncio.timeout(10):
+            await running
+
+
+async def test_requests_sent_ahead_are_answered_in_their_order() -> None:
+    begun: list[bytes] = []
+
+    async def app(cycle: Cycle) -> None:
+        begun.append(cycle.path)
+        await asyncio.sleep(0.1 if cycle.path == b"/1" else 0)
+        assert begun[-1] == cycle.path  # one at a time
+        cycle.answer(200, [], cycle.path)
+
+    async with serving(app) as port, connect(port) as client:
+        client.send(b"".join(get(f"/{number}") for number in range(1, 4)).replace(b"connection: close\r\n", b""))
+        read = await client.reader.readuntil(b"/3")
+    assert begun == [b"/1", b"/2", b"/3"]
+    assert read.index(b"/1") < read.index(b"/2") < read.index(b"/3")
+
+
+@pytest.mark.parametrize("value", [b"a\r\nset-cookie: b", b"a\nb", b"a\rb", b"a\0b", b"a\x7f"])
+async def test_a_header_cannot_smuggle_another_one(value: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    async def app(cycle: Cycle) -> None:
+        await asyncio.sleep(0)
+        cycle.answer(200, [(b"x", value)], b"")
+
+    async with serving(app) as port, connect(port) as client:
+        client.send(get("/"))
+        assert await client.closed() == b""
+    assert "control characters" in caplog.text
+
+
+@pytest.mark.parametrize("length", [3, 5])
+async def test_a_body_of_another_length_than_announced_ends_the_connection(length: int, caplog: pytest.LogCaptureFixture) -> None:
+    async def app(cycle: Cycle) -> None:
+        await asyncio.sleep(0)
+        cycle.begin(200, [], length)
+        cycle.write(b"four", more=False)
+
+    async with serving(app) as port, connect(port) as client:
+        client.send(get("/"))
+        assert b"four" not in await client.closed()
+    assert "another length" in caplog.text
+
+
+async def test_an_answer_to_head_has_the_length_and_no_body() -> None:
+    async def app(cycle: Cycle) -> None:
+        await asyncio.sleep(0)
+        cycle.answer(200, [], b"four")
+
+    async with serving(app) as port, connect(port) as client:
+        client.send(b"HEAD / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        head = await client.closed()
+    assert b"content-length: 4\r\n" in head
+    assert head.endswith(b"\r\n\r\n")
+
+
+async def test_an_app_that_waits_for_a_slow_reader_goes_on_when_it_has_read() -> None:
+    waits, went_on = asyncio.Event(), asyncio.Event()
+
+    async def app(cycle: Cycle) -> None:
+        cycle.begin(200, [], None)
+        cycle.write(b"x" * LARGE, more=True)
+        assert cycle.link.blocked
+        waits.set()
+        await cycle.link.drain()
+        went_on.set()
+        cycle.write(b"", more=False)
+
+    async with serving(app) as port, connect(port) as client:
+        client.send(get("/"))
+        await asyncio.wait_for(waits.wait(), 10)
+        await asyncio.sleep(0.1)
+        assert not went_on.is_set()
+        answer = await client.answer()
+        assert went_on.is_set()
+        assert len(answer.body) == LARGE
+
+
+async def test_a_client_that_leaves_frees_an_app_that_waits_for_it() -> None:
+    freed = asyncio.Event()
+
+    async def app(cycle: Cycle) -> None:
+        cycle.begin(200, [], None)
+        cycle.write(b"x" * LARGE, more=True)
+        await cycle.link.drain()
+        assert cycle.disconnected
+        freed.set()
+
+    async with serving(app) as port:
+        async with connect(port) as client:
+            client.send(get("/"))
+            await client.reader.readexactly(10)
+            client.writer.transport.abort()
+        await eventually(freed.is_set, "the app to go on")
+
+
+async def test_an_app_that_breaks_is_logged_and_its_connection_closed(caplog: pytest.LogCaptureFixture) -> None:
+    async def app(_cycle: Cycle) -> None:
+        await asyncio.sleep(0)
+        raise RuntimeError("broken")
+
+    async with serving(app) as port, connect(port) as client:
+        client.send(get("/"))
+        assert await client.closed() == b""
+    assert "broken" in caplog.text
