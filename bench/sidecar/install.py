@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.record import ROOT
-from tests.lab.images import dockerfile
+from tests.lab.images import dockerfile, rootfs
 
 CACHE = ROOT / ".cache/bench"
 _DOCKERFILE = ROOT / "images/sidecar/Dockerfile"
@@ -34,7 +34,7 @@ def envoy() -> str:
 
 
 def sidecar(folder: Path) -> Image:
-    """Install the sidecar into a folder, as the Dockerfile does, and return how it is started there."""
+    """Install the sidecar into a folder, as the Dockerfile does, and return how it is started there: with the interpreter of its image."""
     recipe = dockerfile.read(_DOCKERFILE)
     assert recipe.extra, "the sidecar's Dockerfile installs no extra"
     shutil.copytree(_locked("sidecar", "--extra", recipe.extra), folder, dirs_exist_ok=True)
@@ -44,7 +44,7 @@ def sidecar(folder: Path) -> Image:
     env = {name: value.replace(recipe.app_dir, str(folder)) for name, value in recipe.config.env.items()}
     python, *arguments = (*recipe.config.entrypoint, *recipe.config.cmd)
     assert python == "python3", "the sidecar is not started with python3"
-    return Image((os.environ.get("BENCHPY", str(Path(sys.executable).resolve())), *arguments), env)
+    return Image((*rootfs.base().python(), *arguments), env)
 
 
 def _locked(name: str, *which: str) -> Path:
