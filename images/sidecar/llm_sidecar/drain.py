@@ -36,7 +36,7 @@ class Drain:
     @property
     def closed(self) -> bool:
         """Return whether new requests are refused."""
-        return self.phase in {Phase.CLOSED, Phase.DONE}
+        return self.phase is Phase.CLOSED or self.phase is Phase.DONE
 
     async def run(self) -> None:
         """Drain, or wait for the drain that runs; a caller that goes away does not stop it."""

@@ -49,8 +49,10 @@ class Inputs:
                 raise BundleError(_join(f"{field}.properties.{name}.default", rest), broken.message)
         self.complete: bool = self._validator.is_valid(self.defaults)
 
-    def resolve(self, supplied: Mapping[str, Any]) -> dict[str, Any]:
+    def resolve(self, supplied: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the request's variables over the defaults, or raise VariablesError for the first that does not fit."""
+        if not supplied and self.complete:
+            return self.defaults
         variables = {**self.defaults, **supplied}
         if not self._validator.is_valid(variables):
             error = next(iter(self._validator.iter_errors(variables)))

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import prometheus_client
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, generate_latest
+
+from llm_sidecar.histogram import Histogram
 
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # the one untyped function of that package
 

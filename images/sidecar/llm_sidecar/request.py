@@ -1,5 +1,6 @@
 """A client's body: a typed look at the few fields the sidecar needs, and the refusal of those that are dangerous."""
 
+import operator
 from typing import Any
 
 import msgspec
@@ -60,6 +61,8 @@ class View(msgspec.Struct):
         return Wish.ALWAYS if options.continuous_usage_stats else Wish.AT_END
 
 
+_dangerous = operator.attrgetter(*DANGEROUS)
+_NOTHING_SET = (msgspec.UNSET,) * len(DANGEROUS)
 _view = msgspec.json.Decoder(View)
 
 
@@ -69,9 +72,9 @@ def view(body: bytes) -> View:
         seen = _view.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise bad_json(error) from error
-    for name in DANGEROUS:
-        if getattr(seen, name) is not msgspec.UNSET:
-            raise Refusal(400, "field_not_allowed", f"{name} cannot be set by a request; remove it", param=name)
+    if _dangerous(seen) != _NOTHING_SET:
+        name = next(name for name in DANGEROUS if getattr(seen, name) is not msgspec.UNSET)
+        raise Refusal(400, "field_not_allowed", f"{name} cannot be set by a request; remove it", param=name)
     return seen
 
 

@@ -1,7 +1,10 @@
 """Names and labels are an interface: dashboards and the operator read them."""
 
+import prometheus_client
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from llm_sidecar.histogram import Histogram
 from llm_sidecar.metrics import Metrics
 
 
@@ -81,3 +84,14 @@ def test_the_names_of_the_process_do_not_collide_with_the_engines() -> None:
     assert "llm_sidecar_process_resident_memory_bytes" in text
     assert "\nprocess_" not in text
     assert "_created" not in text
+
+
+def test_a_histogram_counts_as_the_librarys_does() -> None:
+    buckets = (1, 4, 16)
+    registries = CollectorRegistry(), CollectorRegistry()
+    ours = Histogram("tokens", "Tokens.", ("kind",), buckets=buckets, registry=registries[0]).labels("input")
+    theirs = prometheus_client.Histogram("tokens", "Tokens.", ("kind",), buckets=buckets, registry=registries[1]).labels("input")
+    for value in (0, 0.5, 1, 1.1, 4, 15.9, 16, 17, 1e9):
+        ours.observe(value)
+        theirs.observe(value)
+    assert generate_latest(registries[0]) == generate_latest(registries[1])

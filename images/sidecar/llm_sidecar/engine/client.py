@@ -123,3 +123,13 @@ def request_head(method: str, path: str, headers: tuple[tuple[str, str], ...], l
     """Return a request's first bytes."""
     lines = [f"{method} {path} HTTP/1.1", f"host: {host}", f"content-length: {length}", *(f"{name}: {value}" for name, value in headers)]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+def post_head(path: str, request_id: str, headers: tuple[tuple[str, str], ...], length: int) -> bytes:
+    """Return the first bytes of a request for tokens: what ``request_head`` would, for every request there is."""
+    more = "".join([f"{name}: {value}\r\n" for name, value in headers]) if headers else ""
+    text = (
+        f"POST {path} HTTP/1.1\r\nhost: engine\r\ncontent-length: {length}\r\ncontent-type: application/json\r\n"
+        f"x-request-id: {request_id}\r\n{more}\r\n"
+    )
+    return text.encode("latin-1")

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import orjson
 
 from llm_sidecar.bundle import SCHEMA_VERSION
-from llm_sidecar.http.cycle import Cycle
+from llm_sidecar.http.cycle import Cycle, lines
 from llm_sidecar.http.engine_metrics import EngineMetrics
 from llm_sidecar.http.services import Services
 
@@ -52,7 +52,7 @@ class AdminApp:
             status, content_type, body = 405, _TEXT, b"method not allowed\n"
         else:
             status, content_type, body = await route(cycle)
-        cycle.answer(status, [(b"content-type", content_type)], body)
+        cycle.answer(status, lines([(b"content-type", content_type)]), body)
 
     async def _alive(self, _cycle: Cycle) -> _Answer:
         return 200, _TEXT, b"ok\n"

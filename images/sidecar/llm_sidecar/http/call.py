@@ -8,7 +8,7 @@ import msgspec
 from llm_sidecar.bundle import Limits
 from llm_sidecar.compile import Compiled
 from llm_sidecar.engine import answers
-from llm_sidecar.engine.client import request_head
+from llm_sidecar.engine.client import post_head
 from llm_sidecar.engine.connection import Connection
 from llm_sidecar.engine.errors import EngineError, EngineLostError, EngineUnreachableError
 from llm_sidecar.errors import Refusal
@@ -90,7 +90,7 @@ class Call:
             exchange.limit(total_s, late)
             await admission.acquire()
         try:
-            if exchange.content is None:
+            if not exchange.arrived:
                 exchange.limit(min(total_s, BODY_TIMEOUT_S), body_too_slow)
             body = await exchange.body(limits.max_body_bytes)
             self._waited_s = time.perf_counter() - began
@@ -126,8 +126,7 @@ class Call:
 
     async def _forward(self, prepared: Prepared) -> None:
         exchange = self._exchange
-        headers = (("content-type", "application/json"), ("x-request-id", exchange.upstream_id), *exchange.trace)
-        head = request_head("POST", self._route.upstream, headers, len(prepared.body))
+        head = post_head(self._route.upstream, exchange.upstream_id, exchange.trace, len(prepared.body))
         asked = time.perf_counter()
         try:
             connection = await self._own.engine.send(head, prepared.body)

@@ -2,7 +2,7 @@
 
 import asyncio
 import http
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from llm_sidecar.errors import Refusal
@@ -12,11 +12,18 @@ HIGH_WATER = 64 * 1024
 """Bytes of a body that are held before reading pauses."""
 
 Header = tuple[bytes, bytes]
+Headers = tuple[bytes, int]
+"""The lines of an answer's headers, and how many there are."""
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _WITHOUT_BODY = frozenset({204, 304})
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus}
 _ALLOWED = bytes([9, 10, 13, *range(32, 127), *range(128, 256)])
+
+
+def lines(headers: Sequence[Header]) -> Headers:
+    """Return headers as they are sent."""
+    return b"".join([b"%b: %b\r\n" % header for header in headers]), len(headers)
 
 
 class Link(Protocol):
@@ -52,7 +59,7 @@ class Cycle:
 
     __slots__ = (
         "_chunked",
-        "_expects_continue",
+        "_continued",
         "_held",
         "_left",
         "_pieces",
@@ -79,7 +86,6 @@ class Cycle:
         headers: list[Header],
         *,
         keep_alive: bool,
-        expects_continue: bool,
         refusal: Refusal | None = None,
     ) -> None:
         self.link = link
@@ -87,7 +93,7 @@ class Cycle:
         self.path = path
         self.headers = headers
         self.keep_alive = keep_alive
-        self._expects_continue = expects_continue
+        self._continued = False
         self._pieces: list[bytes] = []
         self._held = 0
         self._waiter: asyncio.Future[None] | None = None
@@ -128,9 +134,10 @@ class Cycle:
 
     async def more(self) -> None:
         """Wait until more of the body has come, or its end, or the end of the connection."""
-        if self._expects_continue and not self.started:
-            self._expects_continue = False
-            self.link.transport.write(_CONTINUE)
+        if not self._continued and not self.started:
+            self._continued = True
+            if any(name == b"expect" and value.lower() == b"100-continue" for name, value in self.headers):
+                self.link.transport.write(_CONTINUE)
         while not (self._pieces or self.body_complete or self.disconnected):
             await self._wait()
 
@@ -160,7 +167,7 @@ class Cycle:
 
     # The answer.
 
-    def begin(self, status: int, headers: Iterable[Header], length: int | None) -> None:
+    def begin(self, status: int, headers: Headers, length: int | None) -> None:
         """Send status and headers; a body of unknown length goes in chunks."""
         if not self.disconnected:
             self.link.transport.write(self._head(status, headers, length))
@@ -185,7 +192,7 @@ class Cycle:
         if not more:
             self._complete()
 
-    def answer(self, status: int, headers: Iterable[Header], body: bytes) -> None:
+    def answer(self, status: int, headers: Headers, body: bytes) -> None:
         """Send a whole answer, in one write unless it is large."""
         if self.disconnected:
             return
@@ -199,26 +206,24 @@ class Cycle:
         self._left = 0
         self._complete()
 
-    def _head(self, status: int, headers: Iterable[Header], length: int | None) -> bytes:
+    def _head(self, status: int, headers: Headers, length: int | None) -> bytes:
         if self.started:
             raise RuntimeError("the answer has begun already")
         self.started = True
-        lines = [b"%b: %b\r\n" % header for header in headers]
-        if not self.keep_alive:
-            lines.append(b"connection: close\r\n")
+        text, count = headers
+        # Whatever a value came from, it must not become a header of its own.
+        if text.count(b"\n") != count or text.count(b"\r") != count or text.translate(None, _ALLOWED):
+            raise RuntimeError("a header of the answer has control characters")
+        framing = b"" if self.keep_alive else b"connection: close\r\n"
         if status in _WITHOUT_BODY:
             length = 0
         elif length is not None:
-            lines.append(b"content-length: %d\r\n" % length)
+            framing = b"%bcontent-length: %d\r\n" % (framing, length)
         elif self.method != "HEAD":
             self._chunked = True
-            lines.append(b"transfer-encoding: chunked\r\n")
-        text = b"".join(lines)
-        # Whatever a value came from, it must not become a header of its own.
-        if text.count(b"\n") != len(lines) or text.count(b"\r") != len(lines) or text.translate(None, _ALLOWED):
-            raise RuntimeError("a header of the answer has control characters")
+            framing += b"transfer-encoding: chunked\r\n"
         self._left = 0 if self.method == "HEAD" or length is None else length
-        return b"%b%b%b\r\n" % (_STATUS_LINES[status], self.link.date, text)
+        return b"%b%b%b%b\r\n" % (_STATUS_LINES[status], self.link.date, text, framing)
 
     def _complete(self) -> None:
         self.complete = True

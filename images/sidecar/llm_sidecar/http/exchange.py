@@ -9,17 +9,33 @@ from typing import Protocol
 
 from llm_sidecar.errors import LOST, NOT_BEGUN, Refusal
 from llm_sidecar.hop.wire import PREFIX, UNSERVED
-from llm_sidecar.http.cycle import Cycle, Header
+from llm_sidecar.http.cycle import Cycle, Header, Headers, lines
 from llm_sidecar.live import Live
 
 _LAST_WORDS_S = 5.0
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+_READ = frozenset({b"content-length", b"content-type", b"content-encoding", b"x-request-id", b"traceparent", b"tracestate"})
+_UNIT_BYTES = 16
+_UNITS_AT_ONCE = 256
 _TRACE = re.compile(rb"[\x21-\x7e][\x20-\x7e]{0,511}")
 
 
 def new_id() -> str:
     """Return a fresh request id."""
-    return os.urandom(16).hex()
+    return _fresh_unit().hex()
+
+
+_OURS = b"content-type: %b\r\nx-request-id: %b\r\nx-llm-revision: %b\r\n%b"
+_NONE: Headers = (b"", 0)
+_units: list[bytes] = []
+
+
+def _fresh_unit() -> bytes:
+    """Return random bytes nobody else has; the system is asked for many at once."""
+    if not _units:
+        block = os.urandom(_UNIT_BYTES * _UNITS_AT_ONCE)
+        _units.extend(block[at : at + _UNIT_BYTES] for at in range(0, len(block), _UNIT_BYTES))
+    return _units.pop()
 
 
 def revision_of(live: Live | None) -> bytes:
@@ -105,7 +121,7 @@ class Exchange:
         self.marks: dict[bytes, bytes] | None = None
         self.own_address = cycle.link.address
         self.trace: tuple[tuple[str, str], ...] = ()
-        self.unit = os.urandom(16)
+        self.unit = _fresh_unit()
         self.upstream_id = self.unit.hex()
         self.request_id = self.upstream_id.encode()
         self._read_headers(cycle.headers)
@@ -155,6 +171,11 @@ class Exchange:
         self._cycle.gone = None
         self._task = None
 
+    @property
+    def arrived(self) -> bool:
+        """Return whether all of the body is here."""
+        return self.content is not None or self._cycle.body_complete
+
     async def body(self, limit: int) -> bytes:
         """Read the body, never more than the limit. It is kept: another engine may have to be asked."""
         body = self.content
@@ -200,10 +221,11 @@ class Exchange:
             await self._cycle.link.drain()
         self._cycle.answer(status, headers, body)
 
-    def _headers(self, content_type: bytes, extra: tuple[Header, ...]) -> list[Header]:
+    def _headers(self, content_type: bytes, extra: tuple[Header, ...]) -> Headers:
         if self.close:
             self._cycle.keep_alive = False
-        return [(b"content-type", content_type), (b"x-request-id", self.request_id), (b"x-llm-revision", self.revision), *extra]
+        text, count = lines(extra) if extra else _NONE
+        return _OURS % (content_type, self.request_id, self.revision, text), count + _OURS.count(b"\n")
 
     async def refuse(self, refusal: Refusal) -> None:
         """Send a refusal."""
@@ -226,21 +248,23 @@ class Exchange:
         self.end(ClientGoneError())
 
     def _read_headers(self, headers: list[Header]) -> None:
-        trace = []
         for name, value in headers:
-            if name == b"content-length":
-                self.content_length = int(value)
-            elif name == b"content-type":
-                self.content_type = value
-            elif name == b"content-encoding":
-                self.encoded = value.lower() != b"identity"
-            elif name == b"x-request-id":
-                if _REQUEST_ID.fullmatch(value):
-                    # At the engine an id must be unique among what runs, and clients repeat theirs when they retry.
-                    self.upstream_id = f"{value.decode()}-{self.upstream_id[:8]}"
-                    self.request_id = value
-            elif name in {b"traceparent", b"tracestate"} and _TRACE.fullmatch(value):
-                trace.append((name.decode(), value.decode()))
+            if name in _READ:
+                self._read_header(name, value)
             elif name.startswith(PREFIX):
                 self.marks = {**(self.marks or {}), name: value}
-        self.trace = tuple(trace)
+
+    def _read_header(self, name: bytes, value: bytes) -> None:
+        if name == b"content-length":
+            self.content_length = int(value)
+        elif name == b"content-type":
+            self.content_type = value
+        elif name == b"content-encoding":
+            self.encoded = value.lower() != b"identity"
+        elif name == b"x-request-id":
+            if _REQUEST_ID.fullmatch(value):
+                # At the engine an id must be unique among what runs, and clients repeat theirs when they retry.
+                self.upstream_id = f"{value.decode()}-{self.unit.hex()[:8]}"
+                self.request_id = value
+        elif _TRACE.fullmatch(value):
+            self.trace = (*self.trace, (name.decode(), value.decode()))

@@ -16,7 +16,7 @@ from uvicorn.server import ServerState
 
 from llm_sidecar.errors import Refusal
 from llm_sidecar.http.alarm import Alarm
-from llm_sidecar.http.cycle import Cycle, Header
+from llm_sidecar.http.cycle import Cycle, Header, lines
 
 MAX_HEADER_BYTES = 32 * 1024
 MAX_HEADER_COUNT = 128
@@ -65,8 +65,6 @@ class BoundedProtocol(asyncio.Protocol):
         self._head_bytes = 0
         self._url = b""
         self._headers: list[Header] = []
-        self._header_bytes = 0
-        self._expects_continue = False
 
     # For the app, through its cycle.
 
@@ -169,8 +167,6 @@ class BoundedProtocol(asyncio.Protocol):
         """Begin a head."""
         self._url = b""
         self._headers = []
-        self._header_bytes = 0
-        self._expects_continue = False
         self._in_head = self._begun = True
 
     def on_url(self, url: bytes) -> None:
@@ -179,15 +175,12 @@ class BoundedProtocol(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep one header."""
-        name = name.lower()
-        if name == b"expect" and value.lower() == b"100-continue":
-            self._expects_continue = True
-        self._header_bytes += len(name) + len(value) + 4
-        self._headers.append((name, value))
+        self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """End a head; one that cannot be accepted is answered in the app's place and ends the connection."""
         self._in_head = self._begun = False
+        refusal = self._judge()
         self._head_bytes = 0
         self._disarm()
         parser = self._parser
@@ -197,8 +190,7 @@ class BoundedProtocol(asyncio.Protocol):
             self._url.partition(b"?")[0],
             self._headers,
             keep_alive=parser.should_keep_alive() and parser.get_http_version() != "1.0",
-            expects_continue=self._expects_continue,
-            refusal=self._judge(),
+            refusal=refusal,
         )
         previous, self._reading = self._reading, cycle
         if previous is None or previous.complete:
@@ -251,17 +243,23 @@ class BoundedProtocol(asyncio.Protocol):
     def _answer(self, cycle: Cycle, refusal: Refusal) -> None:
         """Answer in the app's place, and end the connection."""
         cycle.keep_alive = False
-        cycle.answer(refusal.status, [_JSON, *self._stamp()], refusal.body())
+        cycle.answer(refusal.status, lines([_JSON, *self._stamp()]), refusal.body())
 
     def _judge(self) -> Refusal | None:
         # The raw target decides: what a URL parser would make of another form must not matter.
         if self._url[:1] != b"/" or self._url[:2] == b"//":
             return Refusal(400, "invalid_target", "the request target is not a plain path")
-        if self._header_bytes + len(self._url) > MAX_HEADER_BYTES or len(self._headers) > MAX_HEADER_COUNT:
+        if self._head_size() > MAX_HEADER_BYTES or len(self._headers) > MAX_HEADER_COUNT:
             return Refusal(431, "headers_too_large", f"the head is larger than {MAX_HEADER_BYTES} bytes or {MAX_HEADER_COUNT} headers")
         if self._parser.should_upgrade():
             return Refusal(400, "upgrade_not_supported", "this server speaks HTTP/1.1 only; send the request without Upgrade")
         return None
+
+    def _head_size(self) -> int:
+        # What was counted as it came is an upper bound; a head sent ahead, behind another request, was not counted.
+        if 0 < self._head_bytes <= MAX_HEADER_BYTES:
+            return self._head_bytes
+        return len(self._url) + sum(len(name) + len(value) + 4 for name, value in self._headers)
 
     def _stamp(self) -> list[Header]:
         # An app that marks its own answers marks those given in its place too.
@@ -272,7 +270,7 @@ class BoundedProtocol(asyncio.Protocol):
         """Answer bytes that did not become a request, but never into the middle of an answer."""
         running = self._running
         if running is None or running.complete:
-            unread = Cycle(self, "", b"", [], keep_alive=False, expects_continue=False)
+            unread = Cycle(self, "", b"", [], keep_alive=False)
             self._answer(unread, Refusal(status, code, message))
         elif not running.started:
             self._answer(running, Refusal(status, code, message))

@@ -110,6 +110,12 @@ async def test_large_heads_get_431(pod: Pod, headers: list[str]) -> None:
     assert not pod.engine.requests
 
 
+async def test_a_large_head_sent_ahead_gets_431_too(pod: Pod) -> None:
+    async with connect(pod.port) as client:
+        client.send(get("/v1/models") + get("/v1/models", "x-large: " + "a" * 33_000))
+        assert [(await client.answer()).status for _ in range(2)] == [200, 431]
+
+
 async def test_a_head_within_the_limit_is_served(pod: Pod) -> None:
     assert (await pod.get("/v1/models", "x-large: " + "a" * 30_000)).status == 200
 

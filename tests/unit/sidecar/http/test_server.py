@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from llm_sidecar.http.cycle import Cycle
+from llm_sidecar.http.cycle import Cycle, lines
 from llm_sidecar.http.protocol import App
 from llm_sidecar.http.server import create, listen
 from tests.unit.sidecar.support.client import connect, get
@@ -34,7 +34,7 @@ async def test_requests_sent_ahead_are_answered_in_their_order() -> None:
         begun.append(cycle.path)
         await asyncio.sleep(0.1 if cycle.path == b"/1" else 0)
         assert begun[-1] == cycle.path  # one at a time
-        cycle.answer(200, [], cycle.path)
+        cycle.answer(200, lines([]), cycle.path)
 
     async with serving(app) as port, connect(port) as client:
         client.send(b"".join(get(f"/{number}") for number in range(1, 4)).replace(b"connection: close\r\n", b""))
@@ -47,7 +47,7 @@ async def test_requests_sent_ahead_are_answered_in_their_order() -> None:
 async def test_a_header_cannot_smuggle_another_one(value: bytes, caplog: pytest.LogCaptureFixture) -> None:
     async def app(cycle: Cycle) -> None:
         await asyncio.sleep(0)
-        cycle.answer(200, [(b"x", value)], b"")
+        cycle.answer(200, lines([(b"x", value)]), b"")
 
     async with serving(app) as port, connect(port) as client:
         client.send(get("/"))
@@ -59,7 +59,7 @@ async def test_a_header_cannot_smuggle_another_one(value: bytes, caplog: pytest.
 async def test_a_body_of_another_length_than_announced_ends_the_connection(length: int, caplog: pytest.LogCaptureFixture) -> None:
     async def app(cycle: Cycle) -> None:
         await asyncio.sleep(0)
-        cycle.begin(200, [], length)
+        cycle.begin(200, lines([]), length)
         cycle.write(b"four", more=False)
 
     async with serving(app) as port, connect(port) as client:
@@ -71,7 +71,7 @@ async def test_a_body_of_another_length_than_announced_ends_the_connection(lengt
 async def test_an_answer_to_head_has_the_length_and_no_body() -> None:
     async def app(cycle: Cycle) -> None:
         await asyncio.sleep(0)
-        cycle.answer(200, [], b"four")
+        cycle.answer(200, lines([]), b"four")
 
     async with serving(app) as port, connect(port) as client:
         client.send(b"HEAD / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
@@ -84,7 +84,7 @@ async def test_an_app_that_waits_for_a_slow_reader_goes_on_when_it_has_read() ->
     waits, went_on = asyncio.Event(), asyncio.Event()
 
     async def app(cycle: Cycle) -> None:
-        cycle.begin(200, [], None)
+        cycle.begin(200, lines([]), None)
         cycle.write(b"x" * LARGE, more=True)
         assert cycle.link.blocked
         waits.set()
@@ -106,7 +106,7 @@ async def test_a_client_that_leaves_frees_an_app_that_waits_for_it() -> None:
     freed = asyncio.Event()
 
     async def app(cycle: Cycle) -> None:
-        cycle.begin(200, [], None)
+        cycle.begin(200, lines([]), None)
         cycle.write(b"x" * LARGE, more=True)
         await cycle.link.drain()
         assert cycle.disconnected
