@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Newest bundle schema this code can run; sidecars report it, and a bundle that needs more is an Engine change."""
 
 FIRST_SCHEMA = 1
@@ -81,6 +81,76 @@ class Limits(_Part, frozen=True, kw_only=True):
     hold_timeout_ms: int = 900_000
 
 
+Policy = Literal["Closed", "Open"]
+"""What a stage's refusal or failure means for the request: it ends, or it goes on without the stage."""
+
+Action = Literal["Block", "Redact", "Tag"]
+"""What happens to text a pattern matches: the request ends, the text is replaced, or it is only counted."""
+
+Entity = Literal["email", "phone", "iban", "card", "ssn", "ip"]
+
+
+class _Stage(_Part, frozen=True, kw_only=True, tag_field="stage"):
+    """What all stages have. ``on_fail`` is about what a stage refuses, ``on_error`` about one that broke or took too long."""
+
+    on_fail: Policy = "Closed"
+    on_error: Policy = "Closed"
+    timeout_ms: int = 1_000
+
+
+class Pattern(_Part, frozen=True, kw_only=True):
+    """A pattern of the user: RE2, so that it runs in linear time; ``name`` is what replaces or reports a match."""
+
+    name: str
+    re2: str
+
+
+class SchemaStage(_Stage, frozen=True, kw_only=True, tag="schema"):
+    """Validates JSON: in a request the body or its variables, in a response the answer, which the engine is told to write so."""
+
+    schema: dict[str, Any]
+    of: Literal["Request", "Variables"] = "Request"
+
+
+class NormaliseStage(_Stage, frozen=True, kw_only=True, tag="normalise"):
+    """Brings text to one form, so that nothing can hide from the stages behind it."""
+
+    form: Literal["NFKC", "NFC"] = "NFKC"
+    zero_width: Literal["Remove", "Keep"] = "Remove"
+
+
+class PiiStage(_Stage, frozen=True, kw_only=True, tag="pii"):
+    """Finds personal data: built-in entities, and patterns of the user."""
+
+    entities: tuple[Entity, ...] = ()
+    patterns: tuple[Pattern, ...] = ()
+    action: Action = "Redact"
+
+
+class BlocklistStage(_Stage, frozen=True, kw_only=True, tag="blocklist"):
+    """Finds what must not be said."""
+
+    patterns: tuple[Pattern, ...]
+    action: Action = "Block"
+
+
+class TrimStage(_Stage, frozen=True, kw_only=True, tag="trim"):
+    """Takes white space off both ends of a text, and what is beyond ``max_characters``."""
+
+    on_error: Policy = "Open"
+    max_characters: int | None = None
+
+
+Stage = SchemaStage | NormaliseStage | PiiStage | BlocklistStage | TrimStage
+
+
+class Pipeline(_Part, frozen=True, kw_only=True):
+    """What happens to a request before the prompt is wrapped around it, and to an answer or stream on its way back, in this order."""
+
+    request: tuple[Stage, ...] = ()
+    response: tuple[Stage, ...] = ()
+
+
 class Bundle(_Part, frozen=True, kw_only=True):
     """Everything of a revision that is not in a pod template. Secrets appear by key name only.
 
@@ -91,9 +161,10 @@ class Bundle(_Part, frozen=True, kw_only=True):
     prompt: Prompt | None = None
     sampling: Sampling = Sampling()
     limits: Limits = Limits()
+    pipeline: Pipeline | None = None
 
 
-SINCE: tuple[tuple[int, Callable[[Bundle], bool]], ...] = ()
+SINCE: tuple[tuple[int, Callable[[Bundle], bool]], ...] = ((2, lambda bundle: bundle.pipeline is not None),)
 """What each schema after the first brought: its number, and whether a bundle uses it. Extended with every new field."""
 
 

@@ -9,6 +9,7 @@ import msgspec
 
 from llm_sidecar.bundle import Bundle, BundleError, Limits, Prompt, Sampling
 from llm_sidecar.inputs import Inputs
+from llm_sidecar.pipeline import Pipeline, compile_pipeline
 from llm_sidecar.templates import RenderError, Templates, dry_run
 
 SYSTEM = "prompt.system"
@@ -53,6 +54,7 @@ class Compiled:
     prompt: Prepared | None
     sampling: Mapping[str, Any]
     limits: Limits
+    pipeline: Pipeline | None = None
 
     @property
     def changes_requests(self) -> bool:
@@ -65,7 +67,8 @@ def compile_bundle(bundle: Bundle) -> Compiled:
     _check_ranges("sampling", bundle.sampling)
     _check_ranges("limits", bundle.limits)
     prompt = _prepare(bundle.prompt) if bundle.prompt is not None else None
-    return Compiled(bundle=bundle, prompt=prompt, sampling=_defaults(bundle.sampling), limits=bundle.limits)
+    pipeline = compile_pipeline(bundle.pipeline) if bundle.pipeline is not None else None
+    return Compiled(bundle=bundle, prompt=prompt, sampling=_defaults(bundle.sampling), limits=bundle.limits, pipeline=pipeline)
 
 
 def check(bundle: Bundle) -> None:

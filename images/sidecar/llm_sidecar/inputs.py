@@ -1,17 +1,10 @@
 """The variables of a prompt: their JSON Schema, their defaults, and the check of what a request supplies."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import jsonschema_rs
-
 from llm_sidecar.bundle import BundleError
-
-_PATTERNS = jsonschema_rs.RegexOptions(size_limit=1 << 20, dfa_size_limit=1 << 20)
-# Below these keywords keys are names and values are data, so a "$ref" there is not a reference.
-_NAMES = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
-_DATA = frozenset({"default", "const", "enum", "examples"})
-_REFERENCES = frozenset({"$ref", "$dynamicRef", "$recursiveRef"})
+from llm_sidecar.schemas import compile_schema, join
 
 
 class VariablesError(ValueError):
@@ -32,12 +25,7 @@ class Inputs:
         declared = {"type": "object", "additionalProperties": False, **(schema or {})}
         if declared["type"] != "object":
             raise BundleError(f"{field}.type", f"{declared['type']!r} is not 'object': inputs describe the variables by name")
-        _refuse_remote(declared, field)
-        try:
-            self._validator = jsonschema_rs.Draft202012Validator(declared, offline=True, pattern_options=_PATTERNS)
-        except (jsonschema_rs.ValidationError, ValueError) as error:
-            message = getattr(error, "message", str(error))
-            raise BundleError(_join(field, getattr(error, "instance_path", ())), message) from error
+        self._validator = compile_schema(declared, field)
         properties = declared.get("properties", {})
         if "prompt" in properties:
             raise BundleError(f"{field}.properties.prompt", "the client's text is already called `prompt`; give this variable another name")
@@ -46,7 +34,7 @@ class Inputs:
         for broken in self._validator.iter_errors(self.defaults):
             if broken.instance_path:
                 name, *rest = broken.instance_path
-                raise BundleError(_join(f"{field}.properties.{name}.default", rest), broken.message)
+                raise BundleError(join(f"{field}.properties.{name}.default", rest), broken.message)
         self.complete: bool = self._validator.is_valid(self.defaults)
 
     def resolve(self, supplied: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -57,26 +45,5 @@ class Inputs:
         if not self._validator.is_valid(variables):
             error = next(iter(self._validator.iter_errors(variables)))
             known = ", ".join(sorted(self.names)) or "none"
-            raise VariablesError(_join("prompt.variables", error.instance_path), f"{error.message} (this prompt's variables: {known})")
+            raise VariablesError(join("prompt.variables", error.instance_path), f"{error.message} (this prompt's variables: {known})")
         return variables
-
-
-def _refuse_remote(schema: Any, path: str) -> None:
-    if isinstance(schema, list):
-        for index, item in enumerate(schema):
-            _refuse_remote(item, f"{path}[{index}]")
-    if not isinstance(schema, Mapping):
-        return
-    for key, value in schema.items():
-        here = f"{path}.{key}"
-        if key in _REFERENCES and not str(value).startswith("#"):
-            raise BundleError(here, f"{value!r} points outside this schema; only references that start with # are followed")
-        if key in _NAMES and isinstance(value, Mapping):
-            for name, part in value.items():
-                _refuse_remote(part, f"{here}.{name}")
-        elif key not in _DATA:
-            _refuse_remote(value, here)
-
-
-def _join(path: str, parts: Iterable[str | int]) -> str:
-    return path + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
