@@ -128,9 +128,11 @@ class PiiStage(_Stage, frozen=True, kw_only=True, tag="pii"):
 
 
 class BlocklistStage(_Stage, frozen=True, kw_only=True, tag="blocklist"):
-    """Finds what must not be said."""
+    """Finds what must not be said: terms as they are written, and patterns."""
 
-    patterns: tuple[Pattern, ...]
+    terms: tuple[str, ...] = ()
+    patterns: tuple[Pattern, ...] = ()
+    ignore_case: bool = True
     action: Action = "Block"
 
 

@@ -33,7 +33,7 @@ LOST = frozenset({"engine_lost", "engine_aborted"})
 
 
 class Refusal(Exception):  # noqa: N818  # it is an answer, not a failure
-    """Ends a request with this status; ``param`` names the request field at fault."""
+    """Ends a request with this status; ``param`` names the request field at fault, ``stage`` the stage of the pipeline that says so."""
 
     def __init__(
         self,
@@ -42,6 +42,7 @@ class Refusal(Exception):  # noqa: N818  # it is an answer, not a failure
         message: str,
         *,
         param: str | None = None,
+        stage: str | None = None,
         retry_after_s: int | None = None,
         headers: Sequence[tuple[bytes, bytes]] = (),
     ) -> None:
@@ -50,18 +51,19 @@ class Refusal(Exception):  # noqa: N818  # it is an answer, not a failure
         self.code = code
         self.message = message
         self.param = param
+        self.stage = stage
         self.retry_after_s = retry_after_s
         self.headers = headers
 
     def body(self) -> bytes:
         """Return the JSON body."""
-        return error_body(self.status, self.code, self.message, self.param)
+        return error_body(self.status, self.code, self.message, self.param, self.stage)
 
 
-def error_body(status: int, code: str, message: str, param: str | None = None) -> bytes:
+def error_body(status: int, code: str, message: str, param: str | None = None, stage: str | None = None) -> bytes:
     """Return an OpenAI-shaped error as JSON."""
     kind = _TYPES.get(status, "server_error")
-    return orjson.dumps({"error": {"message": message, "type": kind, "param": param, "code": code}})
+    return orjson.dumps({"error": {"message": message, "type": kind, "param": param, "code": code, "stage": stage}})
 
 
 def error_event(refusal: Refusal) -> bytes:

@@ -75,6 +75,12 @@ class Translated:
     unknown_keys: int
 
 
+def echo_of(body: bytes) -> str:
+    """Return the client's own text, which every answer repeats."""
+    asked = _classic.decode(body)
+    return asked.prompt if isinstance(asked.prompt, str) else asked.prompt.text
+
+
 def translate(compiled: Compiled, served_name: str, body: bytes) -> Translated:
     """Turn a classic request into a completion request, or raise Refusal 400 naming the key."""
     try:
@@ -89,8 +95,10 @@ def translate(compiled: Compiled, served_name: str, body: bytes) -> Translated:
     given = {name: value for name in _SAMPLING if (value := getattr(asked, name)) is not None}
     sampling = {**DEFAULTS, **compiled.sampling, **given}
     stream = bool(asked.stream)
+    answer = compiled.pipeline.answer if compiled.pipeline is not None else None
+    shape = {"response_format": answer.response_format} if answer is not None else {}
     return Translated(
-        body=prompt.encode({"model": served_name, "prompt": prompt.wrap(compiled, text, variables), "stream": stream, **sampling}),
+        body=prompt.encode({"model": served_name, "prompt": prompt.wrap(compiled, text, variables), "stream": stream, **sampling, **shape}),
         echo=text,
         choices=sampling["n"],
         stream=stream,

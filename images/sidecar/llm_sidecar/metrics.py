@@ -8,6 +8,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollecto
 
 from llm_sidecar.histogram import Histogram
 
+from llm_sidecar.stage_metrics import StageMetrics
+
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # the one untyped function of that package
 
 _DURATION = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
@@ -107,6 +109,7 @@ class Metrics:
             ("deployment", "engine", "revision", "generation"),
             registry=registry,
         )
+        self.stages = StageMetrics(registry)
         self._place = (deployment, engine)
 
     def bind(self, operation: str, revision: str) -> Bound:

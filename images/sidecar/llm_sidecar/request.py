@@ -1,6 +1,7 @@
 """A client's body: a typed look at the few fields the sidecar needs, and the refusal of those that are dangerous."""
 
 import operator
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -22,6 +23,9 @@ DANGEROUS = (
     "vllm_xargs",
 )
 """Fields through which a request could run templates, load objects or steer the engine's transfer of data."""
+
+_TOKENS = ("logprobs", "top_logprobs", "prompt_logprobs", "return_token_ids", "return_tokens_as_token_ids")
+_FORMATS = ("response_format", "structured_outputs", "guided_json", "guided_regex", "guided_choice", "guided_grammar")
 
 _Unset = msgspec.UnsetType
 
@@ -84,6 +88,21 @@ def whole(body: bytes) -> dict[str, Any]:
         return msgspec.json.decode(body, type=dict[str, Any])
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise bad_json(error) from error
+
+
+def refuse_tokens(body: Mapping[str, Any], stage: str) -> None:
+    """Raise Refusal for a request that asks for single tokens of a text that a stage hides from the client."""
+    for name in _TOKENS:
+        if body.get(name):  # not 0, not false: those ask for nothing
+            raise Refusal(400, "field_not_allowed", f"{name} would show what the stage {stage} hides; remove it", param=name, stage=stage)
+
+
+def refuse_formats(body: Mapping[str, Any]) -> None:
+    """Raise Refusal for a request with a format of its own where the deployment says what answers look like."""
+    for name in _FORMATS:
+        if body.get(name) is not None:
+            message = f"the schema of answers is set by this deployment; remove {name}"
+            raise Refusal(400, "field_not_allowed", message, param=name, stage="schema")
 
 
 def bad_json(error: Exception) -> Refusal:

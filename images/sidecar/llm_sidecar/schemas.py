@@ -18,7 +18,7 @@ def compile_schema(schema: Mapping[str, Any], field: str) -> jsonschema_rs.Draft
     """Return the validator of a schema, or raise BundleError naming what in it cannot be."""
     _refuse_remote(schema, field)
     try:
-        return jsonschema_rs.Draft202012Validator(schema, offline=True, pattern_options=_PATTERNS)
+        return jsonschema_rs.Draft202012Validator(dict(schema), offline=True, pattern_options=_PATTERNS)
     except (jsonschema_rs.ValidationError, ValueError) as error:
         message = getattr(error, "message", str(error))
         raise BundleError(join(field, getattr(error, "instance_path", ())), message) from error

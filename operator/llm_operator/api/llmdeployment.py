@@ -11,6 +11,7 @@ from llm_operator.api.decimals import Real
 from llm_operator.api.durations import Duration
 from llm_operator.api.llmprompt import PromptSpec
 from llm_operator.api.patterns import DNS_LABEL, DNS_SUBDOMAIN, ENGINE_ARGUMENT, MAX_NAME, MAX_PROFILE_NAME, SERVED_NAME
+from llm_operator.api.pipeline import Pipeline
 from llm_operator.api.quantities import Quantity
 
 MAX_ARGS = 64
@@ -229,6 +230,8 @@ class LLMDeploymentSpec(ApiModel):
     """Engine pods that are always there; `kubectl scale` and autoscalers set it."""
     prompt: Prompt | None = None
     """The prompt in front of every request; absent serves the model as it is."""
+    pipeline: Pipeline = Pipeline()
+    """Stages requests and answers go through; a change of them is served without a restart."""
     limits: Limits = Limits()
     """What one pod accepts at a time."""
     drain: Drain = Drain()

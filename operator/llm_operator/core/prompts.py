@@ -23,6 +23,7 @@ from llm_sidecar.bundle import Bundle, BundleError, Limits, Message, Prompt, Sam
 MAX_BUNDLE_BYTES = 128 * 1024
 INLINE = "spec.prompt.inline"
 _HELD = re.compile(r"\.hold(\w+)$")
+_STAGE_TIMEOUT = re.compile(r"^(pipeline\.\w+\[\d+\]\.)timeoutMs$")
 
 Check = Callable[[Bundle], None]
 """Raises BundleError for a bundle no sidecar could serve."""
@@ -98,18 +99,21 @@ def checked(bundle: Bundle, origin: str, check: Check) -> Bundle:
         raise UserError(
             Reason.BUNDLE_TOO_LARGE,
             origin,
-            f"prompt and limits are {size} bytes together, at most {MAX_BUNDLE_BYTES} are delivered; shorten messages or inputs",
+            f"prompt, pipeline and limits are {size} bytes together, at most {MAX_BUNDLE_BYTES} are delivered; shorten the longest",
         )
     try:
         check(bundle)
     except BundleError as error:
-        raise UserError(Reason.PROMPT_INVALID, written_at(error.field, origin), error.message) from error
+        reason = Reason.PIPELINE_INVALID if error.field.startswith("pipeline") else Reason.PROMPT_INVALID
+        raise UserError(reason, written_at(error.field, origin), error.message) from error
     return bundle
 
 
 def written_at(field: str, origin: str) -> str:
     """Return where a user wrote a field of the bundle."""
     part, _, rest = field.partition(".")
+    if part == "pipeline":
+        return "spec." + _STAGE_TIMEOUT.sub(r"\1timeout", field)
     if part == "limits":
         return f"spec.{_HELD.sub(lambda found: f'.hold.{found[1].lower()}', field.removesuffix('Ms'))}"
     return f"{origin}.{rest}" if part == "prompt" else f"{origin}.{field}" if field else origin

@@ -35,6 +35,7 @@ class Reason(StrEnum):
     ENGINE_ARGUMENT_INVALID = "EngineArgumentInvalid"
     ENGINE_PROFILE_UNKNOWN = "EngineProfileUnknown"
     NAME_CONFLICT = "NameConflict"
+    PIPELINE_INVALID = "PipelineInvalid"
     PROMPT_INVALID = "PromptInvalid"
     PROMPT_MISSING = "PromptMissing"
     SOURCE_INVALID = "SourceInvalid"

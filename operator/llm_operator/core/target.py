@@ -16,6 +16,7 @@ from llm_operator.core.errors import UserError
 from llm_operator.core.identity import engine_inputs, make_revision
 from llm_operator.core.kinds import CONTROLLER_REVISION
 from llm_operator.core.observed import Obj, Observed
+from llm_operator.core.pipelines import bundle_pipeline
 from llm_operator.core.prompts import Check
 from llm_operator.core.reasons import Reason
 from llm_operator.core.references import PROMPT_FIELD, References
@@ -116,7 +117,7 @@ def _bundle(spec: LLMDeploymentSpec, live: Obj | None, world: World, references:
     """Return the bundle of a spec; one that is stored was checked when it was made."""
     limits = prompts.bundle_limits(spec.limits)
     prompt, sampling, origin = _prompt(spec, live, world, references)
-    bundle = Bundle(prompt=prompt, sampling=sampling, limits=limits)
+    bundle = Bundle(prompt=prompt, sampling=sampling, limits=limits, pipeline=bundle_pipeline(spec.pipeline))
     bundle = msgspec.structs.replace(bundle, schema_version=needed_schema(bundle))
     known = any(each.bundle == bundle for each in world.stored.revisions)
     return bundle if known else prompts.checked(bundle, origin, check)

@@ -5,7 +5,7 @@ from typing import Any
 
 from llm_operator.core import names
 from llm_operator.core.kinds import DEPLOYMENT, NETWORK_POLICY, POD_DISRUPTION_BUDGET, SERVICE
-from llm_sidecar.bundle import SCHEMA_VERSION
+from llm_sidecar.bundle import FIRST_SCHEMA
 from tests.unit.core.builders import make_config, make_deployment, make_spec
 from tests.unit.core.sim import Sim
 from tests.unit.core.test_engine_change import OTHER, asked, condition, mine, others, run, weights
@@ -184,9 +184,9 @@ def test_an_unreadable_spec_leaves_the_entry_and_does_not_make_one() -> None:
 
 def test_an_entry_whose_sidecar_is_too_old_for_the_bundle_gets_the_sidecar_of_today() -> None:
     sim, _ = replacing()
-    sim.schemas["example.org/llm-sidecar:1"] = SCHEMA_VERSION - 1
+    sim.schemas["example.org/llm-sidecar:1"] = FIRST_SCHEMA - 1
     sim.config = make_config(images={"sidecar": "example.org/llm-sidecar:2", "fetcher": "example.org/llm-fetcher:1"})
-    sim.schemas["example.org/llm-sidecar:2"] = SCHEMA_VERSION
+    sim.schemas["example.org/llm-sidecar:2"] = FIRST_SCHEMA
     sim.look()
     (container,) = sim.objects[ENTRY]["spec"]["template"]["spec"]["containers"]
     assert container["image"] == "example.org/llm-sidecar:2"

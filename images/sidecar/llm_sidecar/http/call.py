@@ -13,9 +13,10 @@ from llm_sidecar.engine.connection import Connection
 from llm_sidecar.engine.errors import EngineError, EngineLostError, EngineUnreachableError
 from llm_sidecar.errors import Refusal
 from llm_sidecar.http.exchange import Exchange
-from llm_sidecar.http.prepare import Prepared, prepare
+from llm_sidecar.http.prepare import Prepared, checked, guarded, prepare
 from llm_sidecar.http.routes import Route
 from llm_sidecar.http.services import Own, Services
+from llm_sidecar.judging import Judging
 from llm_sidecar.stream import classic
 from llm_sidecar.stream.answers import Usage, usage_of
 from llm_sidecar.stream.relay import Filter, aborted
@@ -56,6 +57,7 @@ class Call:
         "_compiled",
         "_exchange",
         "_first_at",
+        "_judging",
         "_own",
         "_revision",
         "_route",
@@ -73,6 +75,7 @@ class Call:
         self._route = route
         self._revision = revision
         self._compiled = compiled
+        self._judging: Judging | None = None
         self._usage: Usage | None = None
         self._first_at = 0.0
         self._waited_s = 0.0
@@ -95,12 +98,20 @@ class Call:
             body = await exchange.body(limits.max_body_bytes)
             self._waited_s = time.perf_counter() - began
             exchange.limit(total_s, late)
-            prepared = prepare(self._route, self._compiled, self._services.served_name, body)
+            prepared = await self._prepare(body)
             if prepared.unknown_keys:
                 self._services.metrics.unknown_keys.inc(prepared.unknown_keys)
             await self._forward(prepared)
         finally:
             admission.release()
+
+    async def _prepare(self, body: bytes) -> Prepared:
+        compiled, name = self._compiled, self._services.served_name
+        if compiled.pipeline is None:
+            return prepare(self._route, compiled, name, body)
+        judging = self._judging = Judging(self._services.metrics.stages)
+        self._exchange.degraded = judging.bypassed
+        return await guarded(self._route, compiled, name, body, judging)
 
     def count(self) -> None:
         """Add this request to the figures."""
@@ -163,6 +174,8 @@ class Call:
             return
         if aborted(body):
             raise Refusal(503, "engine_aborted", "the engine gave this request up before its answer was complete", retry_after_s=1)
+        if self._judging is not None and self._compiled.pipeline is not None:
+            body = await checked(self._compiled.pipeline, self._judging, body)
         if echo is None:
             self._usage = usage_of(body)
         else:

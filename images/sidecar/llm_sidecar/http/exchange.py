@@ -80,6 +80,7 @@ class Exchange:
         "content",
         "content_length",
         "content_type",
+        "degraded",
         "encoded",
         "held_s",
         "hop",
@@ -107,6 +108,7 @@ class Exchange:
         self.started_at = time.perf_counter()
         self.started = False
         self.close = False
+        self.degraded: list[str] | None = None
         self.live = live
         self.revision = live.name if live is not None else b"none"
         self.method = cycle.method
@@ -224,6 +226,8 @@ class Exchange:
     def _headers(self, content_type: bytes, extra: tuple[Header, ...]) -> Headers:
         if self.close:
             self._cycle.keep_alive = False
+        if self.degraded:
+            extra = (*extra, (b"x-llm-degraded", ", ".join(self.degraded).encode()))
         text, count = lines(extra) if extra else _NONE
         return _OURS % (content_type, self.request_id, self.revision, text), count + _OURS.count(b"\n")
 

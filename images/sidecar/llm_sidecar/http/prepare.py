@@ -1,13 +1,18 @@
 """From a client's body to the engine's: one call that knows every public route."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import msgspec
+import orjson
 
 from llm_sidecar import generate, prompt, request
 from llm_sidecar.compile import Compiled
 from llm_sidecar.http.routes import Route
+from llm_sidecar.judging import Judging
+from llm_sidecar.pipeline import Pipeline
 from llm_sidecar.stream.classic import Lines
+from llm_sidecar.stream.guarded import Guarded
 from llm_sidecar.stream.relay import Filter, Relay
 
 
@@ -21,11 +26,15 @@ class Prepared:
     unknown_keys: int = 0
 
 
-def prepare(route: Route, compiled: Compiled, served_name: str, body: bytes) -> Prepared:
-    """Check a body and apply the revision to it; where nothing changes it, the client's very bytes go on."""
+def prepare(route: Route, compiled: Compiled, served_name: str, body: bytes, fields: dict[str, Any] | None = None) -> Prepared:
+    """Check a body and apply the revision to it; where nothing changes it, the client's very bytes go on.
+
+    ``fields`` is the body as the stages have left it, where they changed it.
+    """
     if route.kind == "generate":
-        classic = generate.translate(compiled, served_name, body)
-        return Prepared(classic.body, Lines(classic.echo, classic.choices), classic.echo, classic.unknown_keys)
+        classic = generate.translate(compiled, served_name, body if fields is None else prompt.encode(fields))
+        echo = classic.echo if fields is None else generate.echo_of(body)
+        return Prepared(classic.body, Lines(echo, classic.choices), echo, classic.unknown_keys)
     seen = request.view(body)
     if route.kind == "chat":
         ours = compiled.changes_requests or seen.prompt is not msgspec.UNSET
@@ -33,8 +42,35 @@ def prepare(route: Route, compiled: Compiled, served_name: str, body: bytes) -> 
     else:
         ours = compiled.changes_requests or (isinstance(seen.prompt, msgspec.Raw) and bytes(seen.prompt)[:1] == b"{")
         apply = prompt.apply_completion
-    if ours:
-        fields = request.whole(body)
-        if apply(compiled, fields):
-            body = prompt.encode(fields)
+    if ours or fields is not None:
+        edited = request.whole(body) if fields is None else fields
+        if apply(compiled, edited) or fields is not None:
+            body = prompt.encode(edited)
     return Prepared(body, Relay(seen.usage_wish))
+
+
+async def guarded(route: Route, compiled: Compiled, served_name: str, body: bytes, judging: Judging) -> Prepared:
+    """Do the same for a revision with stages: they see what the client sent before the prompt is put around it."""
+    pipeline = compiled.pipeline
+    if pipeline is None:
+        return prepare(route, compiled, served_name, body)
+    fields = request.whole(body)
+    if route.kind != "generate":  # which drops what it does not know
+        if pipeline.hides:
+            request.refuse_tokens(fields, pipeline.hides)
+        if pipeline.answer is not None:
+            request.refuse_formats(fields)
+    changed = await judging.request(pipeline.request, fields, len(body))
+    if pipeline.answer is not None and route.kind != "generate":
+        fields["response_format"] = pipeline.answer.response_format
+        changed = True
+    prepared = prepare(route, compiled, served_name, body, fields if changed else None)
+    return replace(prepared, stream=Guarded(prepared.stream, pipeline.response, judging)) if pipeline.response else prepared
+
+
+async def checked(pipeline: Pipeline, judging: Judging, answer: bytes) -> bytes:
+    """Return a whole answer as the stages leave it, or raise Refusal; the engine's very bytes where they change nothing."""
+    if not pipeline.response:
+        return answer
+    body = msgspec.json.decode(answer)
+    return orjson.dumps(body) if await judging.answer(pipeline, body, len(answer)) else answer

@@ -16,7 +16,7 @@ _SHOWN = 200
 
 
 class RequestSchema:
-    """Validates what a client sent, before anything else of the pipeline has changed it."""
+    """Validates what a client sent, as the stages before it have left it."""
 
     __slots__ = ("_of", "_validator")
 
@@ -55,7 +55,9 @@ class AnswerSchema:
         if self._validator.is_valid(value):
             return ALLOW
         where, message = _first_error(self._validator, value)
-        return Block(f"the answer does not fit its schema: {join('', where).removeprefix('.') or 'answer'}: {message}", "answer_invalid", 502)
+        return Block(
+            f"the answer does not fit its schema: {join('', where).removeprefix('.') or 'answer'}: {message}", "answer_invalid", 502
+        )
 
     def stream(self) -> "Collected":
         """Return a filter that lets everything pass and judges at the end."""

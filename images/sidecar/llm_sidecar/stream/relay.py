@@ -41,8 +41,13 @@ def aborted(answer: bytes) -> bool:
 class Filter(Protocol):
     """Turns the engine's stream into the client's, piece by piece."""
 
-    done: bool
-    error: bool
+    @property
+    def done(self) -> bool:
+        """Return whether the end mark was seen."""
+
+    @property
+    def error(self) -> bool:
+        """Return whether the engine reported an error."""
 
     @property
     def usage(self) -> Usage | None:

@@ -31,7 +31,7 @@ class Answer:
     def error(self) -> dict[str, Any]:
         """Return the error, having checked that it has the shape of one."""
         error = self.json["error"]
-        assert set(error) == {"message", "type", "param", "code"}
+        assert set(error) == {"message", "type", "param", "code", "stage"}
         assert isinstance(error["message"], str)
         return dict(error)
 

@@ -1,0 +1,113 @@
+"""Where text is in a request and in an answer. What a stage must see is found here, so what is missed here is seen by no stage."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from llm_sidecar.errors import Refusal
+from llm_sidecar.stages import Field
+
+_MEDIA = frozenset({"image_url", "input_audio", "audio_url", "video_url", "file"})
+"""Keys of a message below which there are encoded bytes; anything else may be text to one chat template or another."""
+
+_IDENTIFIERS = frozenset({"role", "type", "id", "tool_call_id"})
+_IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+_ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
+_FIELDS: dict[str, Field] = {
+    **dict.fromkeys(("content", "text", "prompt", "suffix", "refusal"), "content"),
+    **dict.fromkeys(("reasoning", "reasoning_content", "thinking"), "reasoning"),
+    "arguments": "arguments",
+}
+_ANSWERED = ("content", "reasoning", "reasoning_content", "refusal")
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One text and its place, so that it can be replaced and named."""
+
+    value: str
+    field: Field
+    holder: Any
+    key: str | int
+    inside: tuple[str | int, ...]
+
+    @property
+    def path(self) -> str:
+        """Return the place as people write it: ``messages[0].content``."""
+        steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in (*self.inside, self.key))
+        return "".join(steps).removeprefix(".")
+
+    def replace(self, value: str) -> None:
+        """Put another text in its place."""
+        self.holder[self.key] = value
+
+
+def of_request(body: dict[str, Any]) -> list[Text]:
+    """Return all text a client sent; raise Refusal for a prompt that is no text but numbers, which no stage could read."""
+    found: list[Text] = []
+    messages = body.get("messages")
+    if isinstance(messages, list):
+        for index, message in enumerate(messages):
+            if _is_plain(message):
+                found.append(Text(message["content"], "content", message, "content", ("messages", index)))
+            else:
+                found += (text for text in _below(messages, index, ("messages",), "content") if not _is_no_text(text))
+    elif messages is not None:
+        found += _below(body, "messages", (), "content")
+    prompt = body.get("prompt")
+    if isinstance(prompt, list) and any(not isinstance(item, str) for item in prompt):
+        raise Refusal(400, "prompt_not_text", "this deployment's stages read text, so prompt cannot be token ids", param="prompt")
+    for name in ("prompt", "suffix"):
+        if name in body:
+            found += _below(body, name, (), "content")
+    for name in ("tools", "functions"):
+        if name in body:
+            found += (text for text in _below(body, name, (), "other") if text.key == "description")
+    return found
+
+
+def _is_plain(message: Any) -> bool:
+    if not isinstance(message, dict) or len(message) != 2:  # noqa: PLR2004  # role and content, as nearly all have it
+        return False
+    return message.get("role") in _ROLES and isinstance(message.get("content"), str)
+
+
+def of_answer(body: dict[str, Any]) -> Iterator[Text]:
+    """Return all text of a whole answer, choice by choice."""
+    for index, choice in enumerate(body.get("choices") or ()):
+        if isinstance(choice.get("text"), str):
+            yield Text(choice["text"], "content", choice, "text", ("choices", index))
+        message = choice.get("message")
+        if not isinstance(message, dict):
+            continue
+        inside = ("choices", index, "message")
+        for name in _ANSWERED:
+            if isinstance(message.get(name), str):
+                yield Text(message[name], _FIELDS[name], message, name, inside)
+        calls = [(number, call.get("function")) for number, call in enumerate(message.get("tool_calls") or ())]
+        for number, function in calls:
+            if isinstance(function, dict) and isinstance(function.get("arguments"), str):
+                place = (*inside, "tool_calls", number, "function")
+                yield Text(function["arguments"], "arguments", function, "arguments", place)
+
+
+def _below(holder: Any, key: str | int, inside: tuple[str | int, ...], field: Field) -> Iterator[Text]:
+    """Return every string at a place and below, wherever a chat template might find it."""
+    value = holder[key]
+    if isinstance(value, str):
+        yield Text(value, field, holder, key, inside)
+    elif isinstance(value, list):
+        for index in range(len(value)):
+            yield from _below(value, index, (*inside, key), field)
+    elif isinstance(value, dict):
+        for name in value:
+            yield from _below(value, name, (*inside, key), _FIELDS.get(name, "other"))
+
+
+def _is_no_text(text: Text) -> bool:
+    """Return whether a string in a message says nothing: it names something, or encodes bytes."""
+    if text.key in _IDENTIFIERS:
+        return _IDENTIFIER.fullmatch(text.value) is not None
+    return text.key in _MEDIA or not _MEDIA.isdisjoint(text.inside)
