@@ -7,10 +7,12 @@ from typing import Any
 from llm_sidecar import bundle
 from llm_sidecar.bundle import BundleError
 from llm_sidecar.policy import Policy
-from llm_sidecar.stages import BlockedError, BodyStage, Modify, Stage, normalise, schema, trim
+from llm_sidecar.stages import BlockedError, BodyStage, Modify, Stage, blocklist, normalise, pii, schema, trim
 
 _TEXT: Mapping[type, Callable[[Any, str], Stage]] = {
+    bundle.BlocklistStage: blocklist.compile,
     bundle.NormaliseStage: normalise.compile,
+    bundle.PiiStage: pii.compile,
     bundle.TrimStage: trim.compile,
 }
 """How each stage is compiled; ``schema`` is two, one for each direction."""

@@ -1,0 +1,101 @@
+"""Finds matches in a text that is still coming: what can be decided now, and from where on it has to wait.
+
+Whether a match begins at a place is decided once, when nothing that may still come can change the answer. So it cannot matter how the text
+was cut into pieces. A place has to wait while everything behind it is the beginning of a match: a match that is complete but ends where the
+text does may still grow, or turn out not to end at a word's end.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import re2
+
+from llm_sidecar.redact.pattern import Pattern, PatternError, any_of
+
+Check = Callable[[str], int]
+"""Looks at what a pattern matched and returns how many characters of it are really meant; 0 for none, as for a card with a wrong digit."""
+
+_MAX_MEMORY = 32 * 1024 * 1024
+"""Bytes one compiled set of patterns may use, its cache included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Something to find. ``name`` is what it is reported as."""
+
+    name: str
+    pattern: Pattern
+    check: Check | None = None
+    ignore_case: bool = False
+
+
+class Match(NamedTuple):
+    """A match in a text, by bytes."""
+
+    start: int
+    end: int
+    name: str
+
+
+class Finder:
+    """Several patterns as one. Of two matches the one that begins first counts, of two that begin together the pattern named first.
+
+    Works on UTF-8, as RE2 does. Everything before ``start`` is context: a word's end there is seen, a match is not.
+    """
+
+    __slots__ = ("_all", "_any", "_beginning", "longest")
+
+    def __init__(self, wanted: Sequence[Wanted]) -> None:
+        self._all = [(each.name, compile_re2(_cased(each).source), each.check) for each in wanted]
+        whole = any_of([_cased(each) for each in wanted])
+        self._any = compile_re2(whole.source)
+        self._beginning = compile_re2(f"{whole.beginnings}\\z")
+        self.longest = whole.longest
+
+    def settled(self, text: bytes, start: int) -> int:
+        """Return up to where everything is decided, whatever comes next."""
+        return self._beginning.search(text, start).start()  # type: ignore[no-any-return]  # the end itself is always found
+
+    def first(self, text: bytes, start: int, stop: int) -> Match | None:
+        """Return the first match that begins before ``stop``."""
+        while (found := self._any.search(text, start)) is not None and (start := found.start()) < stop:
+            for name, pattern, check in self._all:
+                match = pattern.match(text, start)
+                if match is None:
+                    continue
+                end = match.end()
+                if check is not None:
+                    matched = match.group().decode()
+                    end = start + len(matched[: check(matched)].encode())
+                if end > start:
+                    return Match(start, end, name)
+            start += _width(text[start])
+        return None
+
+
+def _cased(wanted: Wanted) -> Pattern:
+    pattern = wanted.pattern
+    if not wanted.ignore_case:
+        return pattern
+    return Pattern(f"(?i:{pattern.source})", f"(?i:{pattern.beginnings})", pattern.shortest, pattern.longest)
+
+
+def compile_re2(source: str) -> "re2._Regexp":
+    """Return a compiled pattern that captures nothing, or raise PatternError with RE2's own words."""
+    options = re2.Options()
+    options.max_mem = _MAX_MEMORY
+    options.log_errors = False
+    options.never_capture = True
+    try:
+        return re2.compile(source.encode(), options)
+    except re2.error as error:
+        reason = error.args[0]
+        raise PatternError(reason.decode() if isinstance(reason, bytes) else str(reason)) from error
+
+
+def _width(first: int) -> int:
+    """Return how many bytes the character has that begins with this one."""
+    if first < 0x80:  # noqa: PLR2004  # UTF-8
+        return 1
+    return 2 if first < 0xE0 else 3 if first < 0xF0 else 4  # noqa: PLR2004
