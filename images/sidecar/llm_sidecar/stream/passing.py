@@ -1,7 +1,8 @@
 """A stream that another sidecar has made already: it passes as it is, cut only where an error can be added if it breaks off."""
 
 from llm_sidecar.errors import Refusal, error_event
-from llm_sidecar.stream.scanner import Scanner
+from llm_sidecar.stream import scanner
+from llm_sidecar.stream.scanner import EventTooLargeError, Scanner
 
 
 class Events:
@@ -31,21 +32,22 @@ class WholeLines:
     __slots__ = ("_rest",)
 
     def __init__(self) -> None:
-        self._rest: list[bytes] = []
+        self._rest = bytearray()
 
     def feed(self, data: bytes) -> bytes:
         """Return the lines that are complete now."""
         end = data.rfind(b"\n") + 1
-        if not end:
-            self._rest.append(data)
-            return b""
-        whole = b"".join([*self._rest, data[:end]])
-        self._rest = [data[end:]] if end < len(data) else []
+        whole = bytes(self._rest) + data[:end] if end else b""
+        if end:
+            self._rest.clear()
+        self._rest += data[end:]
+        if len(self._rest) > scanner.MAX_EVENT:
+            raise EventTooLargeError(f"a line is larger than {scanner.MAX_EVENT} bytes")
         return whole
 
     def finish(self) -> bytes:
         """Return the bytes after the last whole line."""
-        return b"".join(self._rest)
+        return bytes(self._rest)
 
     def fail(self, refusal: Refusal) -> bytes:
         """Return the error as a line of its own."""

@@ -5,7 +5,11 @@ import re
 MAX_EVENT = 8 * 1024 * 1024
 """Bytes one unfinished event may hold."""
 
-_BLANK_LINE = re.compile(rb"\r?\n\r?\n")
+# A line ends with CR LF, LF or CR. Of a CR at the end of what has come nobody knows yet whether an LF belongs to it.
+_BLANK_LINE = re.compile(rb"(?:\n|\r(?!\n))(?:\r\n|\n|\r(?!\n|\Z))")
+_BLANK_LINES = re.compile(rb"(?:\r\n|\n|\r(?!\n|\Z))*")
+_EVENT = re.compile(rb"(?:[^\r\n]+(?>\r\n|\n|\r))*(?>\r\n|\n|\r)")
+_LONGEST_END = 3
 
 
 class EventTooLargeError(ValueError):
@@ -18,45 +22,48 @@ class Scanner:
     __slots__ = ("_rest",)
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest = bytearray()
 
     @property
     def rest(self) -> bytes:
         """Return the bytes of the unfinished event."""
-        return self._rest
+        return bytes(self._rest)
 
     def feed(self, data: bytes) -> bytes:
         """Return everything up to the last event that is complete now; the same object where nothing had to wait."""
-        if not self._rest and data.endswith((b"\n\n", b"\n\r\n")):
+        rest = self._rest
+        if not rest and data.endswith((b"\n\n", b"\n\r\n")):
             return data
-        # A boundary has at most four bytes, so it can begin only in the last three of what was searched before.
-        start = max(0, len(self._rest) - 3)
-        data = self._rest + data
-        end = max(_end(data, b"\n\n", start), _end(data, b"\n\r\n", start))
-        self._rest = data[end:]
-        if len(self._rest) > MAX_EVENT:
+        searched = max(0, len(rest) - _LONGEST_END)
+        rest += data
+        end = _last_end(rest, searched)
+        ready = bytes(rest[:end])
+        del rest[:end]
+        if len(rest) > MAX_EVENT:
             raise EventTooLargeError(f"an event is larger than {MAX_EVENT} bytes")
-        return data[:end]
+        return ready
 
 
 def split(data: bytes) -> list[bytes]:
     """Split whole events, each with the blank line that ends it."""
-    events = []
-    start = 0
-    for boundary in _BLANK_LINE.finditer(data):
-        events.append(data[start : boundary.end()])
-        start = boundary.end()
-    return events
+    return _EVENT.findall(data)
 
 
 def payload(event: bytes) -> bytes:
     """Return the data of one event: its ``data:`` lines joined, without anything else; empty for comments."""
-    if event.startswith(b"data: ") and event.find(b"\n", 0, -2) == -1:
-        return event[6:].rstrip(b"\r\n")
-    lines = (line for line in event.replace(b"\r\n", b"\n").split(b"\n") if line.startswith(b"data:"))
+    if event.startswith(b"data: ") and event.find(b"\n", 0, -2) == -1 and b"\r" not in event:
+        return event[6:].rstrip(b"\n")
+    lines = (line for line in event.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n") if line.startswith(b"data:"))
     return b"\n".join(line[5:].removeprefix(b" ") for line in lines)
 
 
-def _end(data: bytes, boundary: bytes, start: int) -> int:
-    at = data.rfind(boundary, start)
-    return at + len(boundary) if at >= 0 else 0
+def _last_end(data: bytearray, start: int) -> int:
+    """Return where the last blank line ends; one at the very beginning ends an empty event."""
+    end = 0
+    if data.find(b"\r", start) < 0:
+        at = data.rfind(b"\n\n", start)
+        end = at + 2 if at >= 0 else 0
+    else:
+        for blank in _BLANK_LINE.finditer(data, start):
+            end = blank.end()
+    return _BLANK_LINES.match(data, end).end()  # type: ignore[union-attr]  # it matches, were it nothing
