@@ -59,7 +59,7 @@ def test_decimals_travel_as_strings() -> None:
     [
         (b"{", "", "not JSON"),
         (b"[]", "", "not JSON"),
-        (b'{"schemaVersion":2,"newThing":1}', "schemaVersion", "2 is newer than 1"),
+        (b'{"schemaVersion":3,"newThing":1}', "schemaVersion", "3 is newer than 2"),
         (b'{"schemaVersion":"1"}', "schemaVersion", "'1' is not"),
         (b'{"prompt":{"messages":[{"role":"robot","content":""}]}}', "prompt.messages[0].role", "robot"),
         (b'{"limits":{"queue":"many"}}', "limits.queue", "Expected `int`"),

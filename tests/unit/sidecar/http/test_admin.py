@@ -37,7 +37,7 @@ async def test_status_is_what_the_operator_reads(pod: Pod) -> None:
         "queued": 0,
         "error": "",
         "errorGeneration": None,
-        "bundleSchema": 1,
+        "bundleSchema": SCHEMA_VERSION,
     }
 
 

@@ -1,0 +1,63 @@
+"""One form for what looks the same, however the text was cut."""
+
+import unicodedata
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llm_sidecar.bundle import NormaliseStage
+from llm_sidecar.stages import ALLOW, Modify
+from llm_sidecar.stages.normalise import compile as compile_stage
+from tests.unit.sidecar.stages.pieces import cuts, in_one, in_pieces
+
+STAGE = compile_stage(NormaliseStage(), "here")
+# Marks, Hangul parts, halfwidth voicing marks, ligatures, invisible characters and plain letters, mixed.
+_tricky = st.text("aé́̈e ​﻿ﾞﾊが각ᅡᆨ가ﬁ①Ａ．\U000e0041क़\u0344", max_size=30)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("ｊｏｈｎ＠ｅｘａｍｐｌｅ．ｃｏｍ", "john@example.com"),
+        ("pass​wo­rd", "password"),
+        ("ﬁne ①", "fine 1"),
+        ("e\u0301", "é"),
+        ("hi\U000e0049\U000e0047", "hi"),
+    ],
+)
+def test_what_looks_the_same_is_the_same(text: str, wanted: str) -> None:
+    assert STAGE.judge(text) == Modify(wanted)
+
+
+def test_plain_text_is_left_alone() -> None:
+    assert STAGE.judge("Hello, world.") is ALLOW
+    assert STAGE.judge("déjà vu, 日本") is ALLOW
+
+
+def test_the_milder_form_keeps_ligatures_and_joiners() -> None:
+    stage = compile_stage(NormaliseStage(form="NFC", zero_width="Keep"), "here")
+    assert in_one(stage, "ﬁ\u200d e\u0301") == "ﬁ\u200d é"
+
+
+@given(_tricky | st.text(max_size=30), cuts)
+@settings(max_examples=400)
+def test_a_stream_gives_the_same_text_however_it_is_cut(text: str, places: list[int]) -> None:
+    assert in_pieces(STAGE, text, places) == in_one(STAGE, text)
+
+
+@given(st.text(max_size=40))
+def test_what_comes_out_has_the_form(text: str) -> None:
+    assert unicodedata.is_normalized("NFKC", in_one(STAGE, text))
+
+
+def test_a_stream_keeps_one_letter_back() -> None:
+    stream = STAGE.stream()
+    assert stream.feed("cafe") == "caf"
+    assert stream.held == "e"
+    assert stream.feed("\u0301 ") == "é"
+
+
+def test_a_letter_with_endless_marks_is_let_go_in_the_end() -> None:
+    stream = STAGE.stream()
+    assert len(stream.feed("e" + "\u0301" * 5000)) == 5000
