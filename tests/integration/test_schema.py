@@ -13,7 +13,7 @@ from tests.integration.conftest import ROOT, manifests
 from tests.integration.server import Server
 from tests.lab.api import ApiError
 
-EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
+EXAMPLES = sorted((ROOT / "examples").rglob("*.yaml"))
 ASK = {"dryRun": "All", "fieldValidation": "Strict"}
 
 

@@ -68,7 +68,8 @@ class Stage(ApiModel):
     timeout: Annotated[str, Duration("1ms", "10s")] | None = None
     """Time the stage may take for one request, or for one piece of a stream; by default 1s."""
     json_schema: FreeObject | None = Field(default=None, alias="schema")
-    """`schema`: JSON Schema, draft 2020-12, without references to other documents. In `response` it is also what the engine is told to write."""
+    """`schema`: JSON Schema, draft 2020-12, without references to other documents. In `response` the engine is
+    told to write it, too."""
     form: Literal["NFKC", "NFC"] | None = None
     """`normalise`: the Unicode form, by default NFKC, in which letters that look alike are the same."""
     zero_width: Literal["Remove", "Keep"] | None = None

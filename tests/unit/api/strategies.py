@@ -14,6 +14,16 @@ _SOURCES = st.one_of(
     st.from_regex(sources.PATTERN, fullmatch=True),
 )
 
+_OF_ANY_STAGE = ("onFail", "onError", "timeout")
+_OF_STAGE = {
+    "schema": ("schema", "of"),
+    "normalise": ("form", "zeroWidth"),
+    "pii": ("entities", "patterns", "action"),
+    "blocklist": ("terms", "patterns", "ignoreCase", "action"),
+    "trim": ("maxCharacters",),
+}
+_NEEDED_BY_STAGE = {"schema": ("schema",), "pii": ("entities",), "blocklist": ("terms",)}
+
 
 def specs(kind: str) -> st.SearchStrategy[dict[str, Any]]:
     """Return specs of a kind: each fits the schema field by field, and may still break a rule between fields."""
@@ -24,11 +34,20 @@ def values(schema: Schema, path: str) -> st.SearchStrategy[Any]:
     """Return values of one part of a schema."""
     if path == "spec.model.source":
         return _SOURCES
+    if path in {"spec.pipeline.request[]", "spec.pipeline.response[]"}:
+        return st.sampled_from(sorted(_OF_STAGE)).flatmap(lambda stage: _stage(schema, path, stage))
     if schema.get("x-kubernetes-int-or-string"):
         return st.sampled_from(_QUANTITIES)
     if "enum" in schema:
         return st.sampled_from(schema["enum"])
     return _OF_TYPE[schema["type"]](schema, path)
+
+
+def _stage(schema: Schema, path: str, stage: str) -> st.SearchStrategy[Any]:
+    """Return stages of one name with the fields they may have: a rule refuses nearly all others."""
+    fields = {name: child for name, child in schema["properties"].items() if name in {*_OF_ANY_STAGE, *_OF_STAGE[stage]}}
+    required = [name for name in _NEEDED_BY_STAGE.get(stage, ()) if name in fields]
+    return _object({"properties": fields, "required": required}, path).map(lambda drawn: {**drawn, "stage": stage})
 
 
 def _object(schema: Schema, path: str) -> st.SearchStrategy[Any]:
@@ -44,7 +63,7 @@ def _object(schema: Schema, path: str) -> st.SearchStrategy[Any]:
 
 
 def _array(schema: Schema, path: str) -> st.SearchStrategy[Any]:
-    return st.lists(values(schema["items"], f"{path}[]"), max_size=min(3, schema["maxItems"]))
+    return st.lists(values(schema["items"], f"{path}[]"), min_size=schema.get("minItems", 0), max_size=min(3, schema["maxItems"]))
 
 
 def _string(schema: Schema, _path: str) -> st.SearchStrategy[Any]:
@@ -66,4 +85,8 @@ def _number(schema: Schema, path: str) -> st.SearchStrategy[Any]:
     return st.one_of(whole, exact.filter(lambda number: number != schema["minimum"] or not schema.get("exclusiveMinimum")))
 
 
-_OF_TYPE = {"object": _object, "array": _array, "string": _string, "integer": _integer, "number": _number}
+def _boolean(_schema: Schema, _path: str) -> st.SearchStrategy[Any]:
+    return st.booleans()
+
+
+_OF_TYPE = {"boolean": _boolean, "object": _object, "array": _array, "string": _string, "integer": _integer, "number": _number}

@@ -8,17 +8,20 @@ from llm_operator.api.config import load_config
 from llm_operator.api.llmdeployment import LLMDeploymentSpec
 from llm_operator.api.llmprompt import PromptSpec
 from llm_operator.core.engine_args import check_all
+from llm_operator.core.pipelines import bundle_pipeline
 from llm_sidecar.bundle import Bundle, Message, Prompt
 from llm_sidecar.compile import check
 from tests.data.apiserver import refusals
 
-EXAMPLES = sorted((Path(__file__).resolve().parents[3] / "examples").glob("*.yaml"))
-DOCUMENTS = [(path.name, document) for path in EXAMPLES for document in yaml.safe_load_all(path.read_text())]
+FOLDER = Path(__file__).resolve().parents[3] / "examples"
+EXAMPLES = sorted(FOLDER.rglob("*.yaml"))
+DOCUMENTS = [(str(path.relative_to(FOLDER)), document) for path in EXAMPLES for document in yaml.safe_load_all(path.read_text())]
 DEPLOYMENTS = [(name, LLMDeploymentSpec.model_validate(each["spec"])) for name, each in DOCUMENTS if each["kind"] == "LLMDeployment"]
 PROMPTS = [
     *((name, PromptSpec.model_validate(each["spec"])) for name, each in DOCUMENTS if each["kind"] == "LLMPrompt"),
     *((name, spec.prompt.inline) for name, spec in DEPLOYMENTS if spec.prompt and spec.prompt.inline),
 ]
+STAGES = {f"pipelines/{name}.yaml": {name} for name in ("blocklist", "normalise", "pii", "schema", "trim")}
 VALUES = Path(__file__).resolve().parents[3] / "charts/llm-operator/values.yaml"
 
 
@@ -46,6 +49,17 @@ def test_a_sidecar_takes_every_prompt(name: str, prompt: PromptSpec) -> None:
     messages = tuple(Message(role=each.role, content=each.content) for each in prompt.messages)
     parts = Prompt(name=name, system=prompt.system, messages=messages, template=prompt.template, inputs=prompt.inputs)
     check(Bundle(prompt=parts))
+
+
+@pytest.mark.parametrize(("name", "spec"), DEPLOYMENTS, ids=[name for name, _ in DEPLOYMENTS])
+def test_a_sidecar_takes_every_pipeline(name: str, spec: LLMDeploymentSpec) -> None:
+    check(Bundle(pipeline=bundle_pipeline(spec.pipeline)))
+    stages = {stage.stage for stage in (*spec.pipeline.request, *spec.pipeline.response)}
+    assert stages >= STAGES.get(name, set())
+
+
+def test_every_stage_has_an_example() -> None:
+    assert {name for name, _ in DEPLOYMENTS} >= {*STAGES, "pipelines/default.yaml"}
 
 
 def test_a_prompt_that_is_referred_to_is_in_the_same_file() -> None:

@@ -56,6 +56,9 @@ def test_the_digest_is_of_what_a_prompt_says() -> None:
         ("limits.queueTimeoutMs", "spec.limits.queueTimeout"),
         ("limits.maxBodyBytes", "spec.limits.maxBodyBytes"),
         ("limits.holdTimeoutMs", "spec.limits.hold.timeout"),
+        ("pipeline.response[1].patterns[0].re2", "spec.pipeline.response[1].patterns[0].re2"),
+        ("pipeline.request[0].timeoutMs", "spec.pipeline.request[0].timeout"),
+        ("pipeline.request[0].schema.properties.delayMs", "spec.pipeline.request[0].schema.properties.delayMs"),
         ("", "here"),
     ],
 )

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from llm_sidecar.bundle import Bundle, Prompt
+from llm_sidecar.bundle import SCHEMA_VERSION, Bundle, Prompt
 from llm_sidecar.http import engine_metrics
 from tests.unit.sidecar.conftest import MakePod
 from tests.unit.sidecar.support.client import ask, connect, get, post

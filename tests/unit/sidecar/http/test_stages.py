@@ -1,0 +1,217 @@
+"""Stages in the way of real requests: refused, changed, passed by, in whole answers and streams, on every route."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import pytest
+
+from llm_sidecar import bundle, judging, pipeline
+from llm_sidecar.bundle import BlocklistStage, Bundle, NormaliseStage, PiiStage, Pipeline, Prompt, SchemaStage, TrimStage
+from tests.unit.sidecar.conftest import MakePod
+from tests.unit.sidecar.support.client import connect, post
+from tests.unit.sidecar.support.engine import answers, completion, http, streams, text_events
+from tests.unit.sidecar.support.faulty import FAULTS, Fault, Faulty
+
+MAIL = PiiStage(entities=("email",))
+BOTH = Bundle(pipeline=Pipeline(request=(MAIL,), response=(MAIL,)))
+SECRET = "jane@example.com"
+CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+
+
+def chat(text: str, **more: Any) -> dict[str, Any]:
+    return {"model": "chat", "messages": [{"role": "user", "content": text}], **more}
+
+
+def answered(*contents: str) -> bytes:
+    choices = [{"index": index, "message": {"role": "assistant", "content": text}} for index, text in enumerate(contents)]
+    return http(json.dumps({"id": "c", "choices": choices, "usage": {"prompt_tokens": 1, "completion_tokens": 1}}).encode())
+
+
+async def test_bytes_nobody_has_to_change_go_on_as_they_are(make_pod: MakePod) -> None:
+    pod = await make_pod(Bundle(pipeline=Pipeline(request=(NormaliseStage(), MAIL), response=(MAIL,))))
+    body = b'{ "model":"chat", "prompt" :"hello" }'
+    answer = await pod.post("/v1/completions", body)
+    assert pod.engine.requests[-1].body == body
+    assert answer.body == completion()
+    assert "x-llm-degraded" not in answer.headers
+
+
+async def test_stages_see_the_clients_text_before_the_prompt_is_put_around_it(make_pod: MakePod) -> None:
+    pod = await make_pod(Bundle(prompt=Prompt(system="Write to boss@example.com."), pipeline=Pipeline(request=(NormaliseStage(), MAIL))))
+    await pod.post("/v1/chat/completions", chat("I am jane\uff20example.com"))
+    assert [message["content"] for message in pod.engine.requests[-1].json["messages"]] == ["Write to boss@example.com.", "I am <email>"]
+
+
+async def test_every_choice_of_a_whole_answer_is_changed(make_pod: MakePod) -> None:
+    pod = await make_pod(BOTH)
+    pod.engine.script = answers(answered(f"write {SECRET}", "nothing"))
+    answer = await pod.post("/v1/chat/completions", chat("hi"))
+    assert [choice["message"]["content"] for choice in answer.json["choices"]] == ["write <email>", "nothing"]
+    assert await pod.figure("llm_sidecar_stage_verdict_total") >= 2
+
+
+async def test_the_classic_route_hides_in_new_text_and_echoes_the_clients_own(make_pod: MakePod) -> None:
+    pod = await make_pod(BOTH)
+    pod.engine.script = answers(http(completion(f" or {SECRET}")))
+    answer = await pod.post("/generate", {"prompt": f"To {SECRET}"})
+    assert pod.engine.requests[-1].json["prompt"] == "To <email>"
+    assert answer.json == {"text": [f"To {SECRET} or <email>"]}
+    pod.engine.script = streams(*text_events(" or jane@", "example.com "))
+    streamed = await pod.post("/generate", {"prompt": "To", "stream": True})
+    assert json.loads(streamed.body.splitlines()[-1]) == {"text": ["To or <email> "]}
+    assert b"jane" not in streamed.body
+
+
+async def test_what_is_blocked_in_a_request_names_stage_and_field_and_never_reaches_the_engine(make_pod: MakePod) -> None:
+    pod = await make_pod(Bundle(pipeline=Pipeline(request=(BlocklistStage(terms=("secret project",)),))))
+    answer = await pod.post("/v1/chat/completions", chat("the Secret Project"))
+    assert answer.status == 400
+    assert (answer.error["code"], answer.error["stage"], answer.error["param"]) == ("content_filter", "blocklist", "messages[0].content")
+    assert "secret" not in answer.error["message"].lower()
+    assert not pod.engine.requests
+
+
+async def test_what_is_blocked_in_an_answer_is_not_shown(make_pod: MakePod) -> None:
+    pod = await make_pod(Bundle(pipeline=Pipeline(response=(BlocklistStage(terms=("hello",)),))))
+    answer = await pod.post("/v1/completions", {"prompt": "x"})
+    assert (answer.status, answer.error["code"], answer.error["param"]) == (400, "content_filter", "choices[0].text")
+
+
+async def test_a_blocked_stream_ends_with_reason_and_error_and_the_engine_is_told(make_pod: MakePod) -> None:
+    pod = await make_pod(Bundle(pipeline=Pipeline(response=(BlocklistStage(terms=("boom",)),))))
+    pod.engine.script = streams(*text_events("fine ", "boom ", *["x "] * 500), pause_s=0.01)
+    async with connect(pod.port) as client:
+        client.send(post("/v1/completions", {"prompt": "x", "stream": True}))
+        answer = await client.answer()
+    assert answer.complete
+    assert b"boom" not in answer.body
+    assert b'"finish_reason":"content_filter"' in answer.body
+    assert answer.body.endswith(b'"stage":"blocklist"}}\n\ndata: [DONE]\n\n')
+    await asyncio.wait_for(pod.engine.aborted.wait(), 5)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"), [("/v1/chat/completions", chat("hi")), ("/v1/completions", {"prompt": "x"}), ("/generate", {"prompt": "x"})]
+)
+async def test_the_engine_is_told_the_schema_and_the_answer_is_held_to_it(make_pod: MakePod, path: str, body: dict[str, Any]) -> None:
+    pod = await make_pod(Bundle(pipeline=Pipeline(response=(SchemaStage(schema=CITY),))))
+    pod.engine.script = answers(answered('{"city": "Bern"}') if "chat" in path else http(completion('{"city": "Bern"}')))
+    assert (await pod.post(path, body)).status == 200
+    assert pod.engine.requests[-1].json["response_format"]["json_schema"]["schema"] == CITY
+    pod.engine.script = answers(answered("{}") if "chat" in path else http(completion("{}")))
+    refused = await pod.post(path, body)
+    assert (refused.status, refused.error["code"], refused.error["stage"]) == (502, "answer_invalid", "schema")
+
+
+async def test_a_format_of_the_clients_own_is_refused_where_the_deployment_has_one(make_pod: MakePod) -> None:
+    pod = await make_pod(Bundle(pipeline=Pipeline(response=(SchemaStage(schema=CITY),))))
+    answer = await pod.post("/v1/chat/completions", chat("hi", response_format={"type": "text"}))
+    assert (answer.status, answer.error["code"], answer.error["param"]) == (400, "field_not_allowed", "response_format")
+
+
+async def test_single_tokens_of_hidden_text_cannot_be_asked_for(make_pod: MakePod) -> None:
+    pod = await make_pod(BOTH)
+    for field in ({"logprobs": True}, {"return_token_ids": True}):
+        answer = await pod.post("/v1/chat/completions", chat("hi", **field))
+        assert (answer.status, answer.error["stage"]) == (400, "pii")
+        assert answer.error["param"] in field
+    assert (await pod.post("/v1/chat/completions", chat("hi", logprobs=False))).status == 200
+
+
+async def test_a_request_that_does_not_fit_its_schema_is_told_where(make_pod: MakePod) -> None:
+    pod = await make_pod(Bundle(pipeline=Pipeline(request=(SchemaStage(schema={"properties": {"max_tokens": {"maximum": 5}}}),))))
+    answer = await pod.post("/v1/chat/completions", chat("hi", max_tokens=9))
+    assert (answer.status, answer.error["code"], answer.error["param"], answer.error["stage"]) == (
+        400,
+        "request_invalid",
+        "max_tokens",
+        "schema",
+    )
+
+
+async def test_a_stage_that_is_open_lets_pass_and_says_so(make_pod: MakePod) -> None:
+    stage = BlocklistStage(terms=("secret",), on_fail="Open")
+    pod = await make_pod(Bundle(pipeline=Pipeline(request=(stage,))))
+    answer = await pod.post("/v1/chat/completions", chat("a secret"))
+    assert (answer.status, answer.headers["x-llm-degraded"]) == (200, "blocklist=blocked")
+    assert await pod.figure("llm_sidecar_stage_bypass_total") == 1
+
+
+@pytest.fixture
+def faulty(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Return a function that puts a fault in the place of every stage that is compiled from now on."""
+    made: list[Faulty] = []
+    compiled = pipeline.compile_pipeline
+
+    def put(fault: Fault) -> None:
+        def one(step: Any) -> Any:
+            made.append(Faulty(fault, slow_s=0.3))
+            return replace(step, stage=made[-1])
+
+        def compile_faulty(spec: bundle.Pipeline) -> pipeline.Pipeline:
+            good = compiled(spec)
+            return replace(good, request=tuple(map(one, good.request)), response=tuple(map(one, good.response)))
+
+        monkeypatch.setattr("llm_sidecar.compile.compile_pipeline", compile_faulty)
+
+    yield put
+    for each in made:
+        each.let_go.set()
+
+
+STAGES: dict[str, bundle.Stage] = {
+    "schema": SchemaStage(schema={}, timeout_ms=100),
+    "normalise": NormaliseStage(timeout_ms=100),
+    "pii": PiiStage(entities=("email",), timeout_ms=100),
+    "blocklist": BlocklistStage(terms=("secret",), timeout_ms=100),
+    "trim": TrimStage(timeout_ms=100, on_error="Closed"),
+}
+OUTCOMES = {"raise": (503, "stage_failed", "error"), "garbage": (503, "stage_failed", "garbage")}
+TIMEOUT = (504, "stage_timeout", "timeout")
+
+
+@pytest.mark.parametrize("policy", ["Open", "Closed"])
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("stage", STAGES)
+async def test_a_stage_that_fails_in_a_request_does_what_its_policy_says(
+    make_pod: MakePod, faulty: Any, monkeypatch: pytest.MonkeyPatch, stage: str, fault: Fault, policy: bundle.Policy
+) -> None:
+    monkeypatch.setattr(judging, "INLINE_BYTES", 0)  # in a thread, where what hangs can be left behind
+    faulty(fault)
+    pod = await make_pod(Bundle(pipeline=Pipeline(request=(msgspec.structs.replace(STAGES[stage], on_error=policy),))))
+    answer = await pod.post("/v1/chat/completions", chat("hi"))
+    status, code, reason = OUTCOMES.get(fault, TIMEOUT)
+    if policy == "Open":
+        assert (answer.status, answer.headers["x-llm-degraded"]) == (200, f"{stage}={reason}")
+        assert pod.engine.requests[-1].json == chat("hi")
+        assert await pod.figure("llm_sidecar_stage_bypass_total") == 1
+    else:
+        assert (answer.status, answer.error["code"], answer.error["stage"]) == (status, code, stage)
+        assert not pod.engine.requests
+    assert (await pod.get("/health")).status == 200
+
+
+@pytest.mark.parametrize("policy", ["Open", "Closed"])
+@pytest.mark.parametrize("fault", ["raise", "slow", "garbage"])
+@pytest.mark.parametrize("stage", STAGES)
+async def test_a_stage_that_fails_in_a_stream_does_what_its_policy_says(
+    make_pod: MakePod, faulty: Any, stage: str, fault: Fault, policy: bundle.Policy
+) -> None:
+    faulty(fault)
+    pod = await make_pod(Bundle(pipeline=Pipeline(response=(msgspec.structs.replace(STAGES[stage], on_error=policy),))))
+    pod.engine.script = streams(*text_events("one ", "two", always=False, at_end=False))
+    answer = await pod.post("/v1/completions", {"prompt": "x", "stream": True})
+    _, code, reason = OUTCOMES.get(fault, TIMEOUT)
+    assert answer.complete
+    if policy == "Open":
+        said = [one for one in answer.body.split(b"\n\n") if not one.startswith(b":")]
+        assert b"\n\n".join(said) == b"".join(text_events("one ", "two", always=False, at_end=False))
+        assert f": x-llm-degraded: {stage}={reason}\n".encode() in answer.body
+    else:
+        assert b'"text"' not in answer.body
+        assert f'"code":"{code}","stage":"{stage}"'.encode() in answer.body
+        assert answer.body.endswith(b"data: [DONE]\n\n")
