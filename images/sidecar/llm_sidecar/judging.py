@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from llm_sidecar import texts
+from llm_sidecar import json_text, texts
 from llm_sidecar.errors import Refusal
 from llm_sidecar.pipeline import BodyStep, Pipeline, Step
 from llm_sidecar.policy import Bypass, Policy, Refuse, Trouble, name_of, on_trouble, on_verdict
@@ -79,7 +79,7 @@ class Judging:
     async def _texts(self, step: Step, found: Iterable[Text], size: int) -> bool:
         stage = step.stage
         mine = [text for text in found if text.field in stage.reads]
-        verdicts = await self._judge(step.policy, lambda: [stage.judge(text.value) for text in mine], mine, size)
+        verdicts = await self._judge(step.policy, lambda: [json_text.judge(stage, text.field, text.value) for text in mine], mine, size)
         changed = False
         for text, verdict in zip(mine, verdicts, strict=True):
             if isinstance(verdict, Modify):

@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass
 
+from llm_sidecar import json_text
 from llm_sidecar.judging import Judging
 from llm_sidecar.pipeline import Step
 from llm_sidecar.policy import Refuse, Trouble, on_trouble
@@ -21,8 +22,8 @@ class Chain:
 
     __slots__ = ("_judging", "_links", "_path")
 
-    def __init__(self, steps: list[Step], judging: Judging, path: str) -> None:
-        self._links = [_Link(step, step.stage.stream()) for step in steps]
+    def __init__(self, steps: list[Step], field: Field, judging: Judging, path: str) -> None:
+        self._links = [_Link(step, json_text.stream(step.stage, field)) for step in steps]
         self._judging = judging
         self._path = path
 
@@ -103,7 +104,7 @@ class Chains:
         chain = self._open.get((index, name))
         if chain is None:
             steps = [step for step in self._steps if field in step.stage.reads]
-            chain = self._open[index, name] = Chain(steps, self._judging, f"choices[{index}].{name}")
+            chain = self._open[index, name] = Chain(steps, field, self._judging, f"choices[{index}].{name}")
         return chain.feed(text)
 
     def finish(self, index: int) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Callable
 
-from llm_sidecar.stages import ALLOW, Allow, BlockedError, Modify, Stage, StreamFilter, Verdict
+from llm_sidecar.stages import ALLOW, Allow, BlockedError, Field, Modify, Stage, StreamFilter, Verdict
 
 MAX_OUTSIDE = 1_000_000
 """Characters between two strings, which wait until the second one begins."""
@@ -119,8 +119,15 @@ class JsonText:
         self._escape = ""
 
 
-def judge(stage: Stage, text: str) -> Verdict:
-    """Let a stage judge a whole JSON text."""
+def stream(stage: Stage, field: Field) -> StreamFilter:
+    """Return a stage's filter for a text of this kind."""
+    return JsonText(stage.stream) if field == "arguments" else stage.stream()
+
+
+def judge(stage: Stage, field: Field, text: str) -> Verdict:
+    """Let a stage judge a whole text of this kind."""
+    if field != "arguments":
+        return stage.judge(text)
     judged = JsonText(stage.stream)
     try:
         out = judged.feed(text) + judged.finish()

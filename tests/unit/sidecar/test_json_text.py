@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_sidecar.redact import json_text
+from llm_sidecar import json_text
+from llm_sidecar.json_text import JsonText
 from llm_sidecar.redact.entities import ENTITIES
 from llm_sidecar.redact.finder import Finder
-from llm_sidecar.redact.json_text import JsonText
 from llm_sidecar.redact.redaction import Redaction
 from llm_sidecar.stages import BlockedError
 from tests.unit.sidecar.redact.cases import SECRETS, cut_texts, texts, thorough
