@@ -8,6 +8,8 @@ from llm_sidecar.stages.finding import Finding, own_patterns
 TERM = "blocked"
 """What a term is reported as and replaced by: its name would say it."""
 
+_BATCH = 16  # texts that are tried as one pattern
+
 
 def compile(spec: BlocklistStage, field: str) -> Finding:  # noqa: A001  # every stage's is called so
     """Return the stage."""
@@ -17,7 +19,7 @@ def compile(spec: BlocklistStage, field: str) -> Finding:  # noqa: A001  # every
             terms.append(literal(term))
         except PatternError as error:
             raise BundleError(f"{field}.terms[{index}]", str(error)) from error
-    wanted = own_patterns(spec.patterns, f"{field}.patterns", ignore_case=spec.ignore_case)
-    if terms:
-        wanted.insert(0, Wanted(TERM, any_of(terms), ignore_case=spec.ignore_case))
-    return Finding(wanted, spec.action, field)
+    terms.sort(key=lambda term: -term.longest)  # of `fox` and `foxtrot` the longer one is meant where it is written
+    batches = [any_of(terms[at : at + _BATCH]) for at in range(0, len(terms), _BATCH)]
+    wanted = [Wanted(TERM, batch, ignore_case=spec.ignore_case) for batch in batches]
+    return Finding([*wanted, *own_patterns(spec.patterns, f"{field}.patterns", ignore_case=spec.ignore_case)], spec.action, field)

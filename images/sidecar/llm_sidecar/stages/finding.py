@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from llm_sidecar.bundle import Action, BundleError, Pattern
-from llm_sidecar.redact.finder import Finder, Wanted, compile_re2
+from llm_sidecar.redact.finder import TRIAL_MEMORY, Finder, Wanted, compile_re2
 from llm_sidecar.redact.pattern import PatternError, parse
 from llm_sidecar.redact.redaction import Redaction
 from llm_sidecar.stages import ALLOW, EVERYWHERE, Allow, BlockedError, Field, Modify, Verdict
@@ -26,7 +26,7 @@ class Finding:
         try:
             self._finder = Finder(wanted)
         except PatternError as error:
-            raise BundleError(field, f"the patterns together: {error}") from error
+            raise BundleError(field, str(error)) from error
         self._action = action
         self.hides = action != "Tag"
 
@@ -57,7 +57,7 @@ def own_patterns(patterns: Sequence[Pattern], field: str, *, ignore_case: bool =
             raise BundleError(f"{field}[{index}].name", "a name has 1 to 31 small letters, digits, - and _, a letter first")
         try:
             parsed = parse(pattern.re2)
-            compile_re2(parsed.source)
+            compile_re2(parsed.source, TRIAL_MEMORY)
         except PatternError as error:
             raise BundleError(f"{field}[{index}].re2", str(error)) from error
         wanted.append(Wanted(pattern.name, parsed, ignore_case=ignore_case))

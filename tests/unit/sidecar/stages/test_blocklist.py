@@ -13,6 +13,11 @@ def test_terms_are_found_as_they_are_written_in_capitals_or_not() -> None:
     assert stage.judge("project xy") is ALLOW
 
 
+def test_the_longest_term_is_meant() -> None:
+    stage = blocklist.compile(BlocklistStage(terms=("fox", "foxtrot"), action="Redact"), "f")
+    assert stage.judge("foxes foxtrot") == Modify("<blocked>es <blocked>", ("blocked",))
+
+
 def test_case_can_matter() -> None:
     spec = BlocklistStage(terms=("Apple",), patterns=(Pattern(name="key", re2=r"K-\d{4}"),), ignore_case=False, action="Redact")
     assert blocklist.compile(spec, "f").judge("apple Apple k-1234 K-1234") == Modify("apple <blocked> k-1234 <key>", ("blocked", "key"))
@@ -34,11 +39,13 @@ def test_of_a_blocked_stream_nothing_of_the_term_was_seen() -> None:
         stream.finish()
 
 
-def test_many_long_terms_compile() -> None:
-    terms = tuple(f"{number:03} " * 32 for number in range(256))
+def test_many_terms_are_found_and_too_many_refused() -> None:
+    terms = tuple(f"{number:03} " * 6 for number in range(256))
     stage = blocklist.compile(BlocklistStage(terms=terms), "f")
     assert isinstance(stage.judge("x " + terms[255]), Block)
     assert stage.judge(terms[0][1:]) is ALLOW
+    with pytest.raises(BundleError, match="too much to find"):
+        blocklist.compile(BlocklistStage(terms=tuple(term * 5 for term in terms)), "f")
 
 
 @pytest.mark.parametrize(
