@@ -20,8 +20,8 @@ MAX_INSTRUCTIONS = 16_384
 """Of all patterns together, compiled."""
 
 _GROUP = 12_000
-"""Characters of beginnings that are compiled as one pattern. RE2 searches one faster than two, but the time it takes to compile texts to look
-for grows with the square of their length, and nothing else runs meanwhile."""
+"""Characters of beginnings that are compiled as one pattern. RE2 searches one faster than two, but the time it takes to compile words grows
+with the square of their number, and nothing else runs meanwhile."""
 
 _MAX_MEMORY = 16 * 1024 * 1024
 """Bytes one compiled set of patterns may use, its cache included."""
