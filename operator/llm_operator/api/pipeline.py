@@ -41,7 +41,7 @@ def _only(field: str, *stages: StageName) -> JsonDict:
 class Stage(ApiModel):
     """One stage: `stage` says which, and which other fields it has."""
 
-    rules: ClassVar = (
+    rules: ClassVar[tuple[JsonDict, ...]] = (
         _only("schema", "schema"),
         _only("form", "normalise"),
         _only("zeroWidth", "normalise"),
@@ -92,7 +92,7 @@ class Stage(ApiModel):
 class RequestStage(Stage):
     """One stage of a request: `stage` says which, and which other fields it has."""
 
-    rules: ClassVar = (*Stage.rules, _only("of", "schema"))
+    rules: ClassVar[tuple[JsonDict, ...]] = (*Stage.rules, _only("of", "schema"))
 
     of: Literal["Request", "Variables"] | None = None
     """`schema`: what is validated, the whole body, which is the default, or the variables in `prompt.variables`."""

@@ -45,7 +45,7 @@ def test_every_field_of_a_stage_in_the_api_is_one_of_the_bundle() -> None:
     ],
 )
 def test_a_default_that_is_written_out_is_the_same_bundle(written: dict[str, Any]) -> None:
-    short = {name: written[name] for name in ("stage", "entities", "terms", "schema") if name in written}
+    short: dict[str, Any] = {name: written[name] for name in ("stage", "entities", "terms", "schema") if name in written}
     assert encode(Bundle(pipeline=of(written))) == encode(Bundle(pipeline=of(short)))
 
 

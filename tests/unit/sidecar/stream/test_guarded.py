@@ -62,7 +62,8 @@ _words = st.lists(st.sampled_from(["mail ", "jane", "@exam", "ple.com", ".uk ", 
 @given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["content", "reasoning", "text"]), _words), max_size=6), st.integers(1, 300))
 @settings(max_examples=150)
 def test_a_stream_says_what_the_whole_answer_would(parts: list[tuple[int, str, list[str]]], size: int) -> None:
-    events, whole = [], defaultdict(str)
+    events: list[bytes] = []
+    whole: Said = defaultdict(str)
     for index, name, words in parts:
         for word in words:
             whole[index, name] += word
