@@ -3,8 +3,9 @@
 import logging
 from typing import Literal
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter
 
+from llm_sidecar.histogram import Histogram
 from llm_sidecar.pipeline import STAGES
 
 Action = Literal["pass", "refuse", "bypass"]
