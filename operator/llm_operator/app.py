@@ -7,6 +7,8 @@ import os
 import random
 import signal
 import socket
+import uuid
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 from llm_operator import __version__
@@ -18,8 +20,10 @@ from llm_operator.shell.checker import Checker
 from llm_operator.shell.cluster import KubernetesCluster, connect
 from llm_operator.shell.config import read_config
 from llm_operator.shell.errors import TransientError
+from llm_operator.shell.fence import Fence, boot_time
 from llm_operator.shell.follow import Follower
 from llm_operator.shell.inbox import Inbox
+from llm_operator.shell.leader import Elector, LostError
 from llm_operator.shell.logging import log
 from llm_operator.shell.metrics import Metrics
 from llm_operator.shell.news import Hint, Seen
@@ -46,11 +50,39 @@ class StartError(Exception):
 
 
 async def operate(
-    config: OperatorConfig, cluster: KubernetesCluster, stop: asyncio.Event, *, host: str = "0.0.0.0", port: int = http.PORT
+    config: OperatorConfig, cluster: KubernetesCluster, stop: asyncio.Event, *, me: str = "", host: str = "0.0.0.0", port: int = http.PORT
 ) -> None:
-    """Run the operator until ``stop`` is set; raises what a part of it failed with."""
-    loop = asyncio.get_running_loop()
+    """Run the operator until ``stop`` is set: stand by until it leads as ``me``, then work; raises what a part of it failed with."""
+    clock = asyncio.get_running_loop().time
     metrics, progress = Metrics(), Progress(config.resync_seconds)
+    async with contextlib.AsyncExitStack() as parts:
+        await parts.enter_async_context(http.serve(progress, metrics, clock, host=host, port=port))
+        await parts.enter_async_context(_beating(progress))
+        await _check_kinds(cluster, stop)
+        if not config.leader_election.enabled:
+            metrics.lead(lambda: True)
+            await _work(config, cluster, stop, metrics, progress)
+            return
+        fence = Fence(refused=metrics.fenced)
+        metrics.lead(lambda: fence.is_open)
+        fenced = cluster.behind(fence)
+        parts.push_async_callback(fenced.close)
+        elector = Elector(
+            leases=cluster,
+            namespace=config.operator_namespace,
+            name=config.leader_election.lease_name,
+            me=me or identity(),
+            fence=fence,
+            clock=boot_time,
+            now=lambda: datetime.now(UTC),
+            looked=lambda: progress.stood_by(clock()),
+        )
+        await elector.run(lambda: _work(config, fenced, stop, metrics, progress), stop)
+
+
+async def _work(config: OperatorConfig, cluster: KubernetesCluster, stop: asyncio.Event, metrics: Metrics, progress: Progress) -> None:
+    """Look after everything until ``stop`` is set; what is known of the world begins here, with nothing."""
+    loop = asyncio.get_running_loop()
     queue = WorkQueue(jitter=random.SystemRandom().random)
     metrics.watch(depth=lambda: float(len(queue)), watch_age=lambda: progress.watch_age(loop.time()))
     namespaces = () if config.cluster_wide else config.namespaces
@@ -68,8 +100,6 @@ async def operate(
     async with contextlib.AsyncExitStack() as parts:
         checker = parts.enter_context(Checker())
         telemetry = await parts.enter_async_context(HttpTelemetry())
-        await parts.enter_async_context(http.serve(progress, metrics, loop.time, host=host, port=port))
-        await _check_kinds(cluster, stop)
         reconciler = Reconciler(
             cluster=cluster,
             eye=Eye(cluster, telemetry, seen, lambda: datetime.now(UTC), loop.time),
@@ -86,10 +116,11 @@ async def operate(
         resync = Resync(surveyor.survey, namespaces, inbox, progress, config.resync_seconds, loop.time, begun)
         follower = Follower(cluster, namespaces, deliver, resync.again, begun=begun)
         watch = Watch(deliver, cluster.credentials, namespaces)
+        progress.leads()
         log(logging.INFO, "the operator runs", namespaces=",".join(namespaces) or "all")
         async with asyncio.TaskGroup() as group:
             workers = [group.create_task(queue.run(reconciler)) for _ in range(WORKERS)]
-            background = [group.create_task(part) for part in (watch.run(), follower.run(), resync.run(), _beat(progress))]
+            background = [group.create_task(part) for part in (watch.run(), follower.run(), resync.run())]
             await stop.wait()
             log(logging.INFO, "the operator stops")
             queue.close()
@@ -100,6 +131,11 @@ async def operate(
                 worker.cancel()
 
 
+def identity() -> str:
+    """Return a name that no other process has, nor this pod's next one: who holds the Lease, and who an audit log says has written."""
+    return f"{socket.gethostname()}_{uuid.uuid4().hex[:12]}"
+
+
 async def main() -> int:
     """Run the operator as a process: configuration, credentials, signals; return the exit code."""
     shell_logging.configure(os.environ.get("LLM_OPERATOR_LOG_LEVEL", ""))
@@ -107,13 +143,13 @@ async def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
-        config = read_config(os.environ)
-        cluster = await connect(f"llm-operator/{__version__} ({socket.gethostname()})", os.environ.get("KUBECONFIG"))
+        config, me = read_config(os.environ), identity()
+        cluster = await connect(f"llm-operator/{__version__} ({me})", os.environ.get("KUBECONFIG"))
         try:
-            await operate(config, cluster, stop, port=http.port_of(os.environ))
+            await operate(config, cluster, stop, me=me, port=http.port_of(os.environ))
         finally:
             await cluster.close()
-    except (ConfigError, StartError) as error:
+    except (ConfigError, StartError, LostError) as error:
         log(logging.ERROR, str(error))
         return 1
     except Exception:
@@ -139,8 +175,17 @@ async def _check_kinds(cluster: KubernetesCluster, stop: asyncio.Event) -> None:
         return
 
 
-async def _beat(progress: Progress) -> None:
+@contextlib.asynccontextmanager
+async def _beating(progress: Progress) -> AsyncIterator[None]:
     """Prove every few seconds that the loop runs."""
-    while True:
-        progress.beat(asyncio.get_running_loop().time())
-        await asyncio.sleep(_BEAT_S)
+
+    async def beat() -> None:
+        while True:
+            progress.beat(asyncio.get_running_loop().time())
+            await asyncio.sleep(_BEAT_S)
+
+    beating = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        beating.cancel()

@@ -153,6 +153,30 @@ class FakeCluster:
         self._touch(before, live)
         self._answered(call)
 
+    async def create(self, kind: Kind, manifest: Manifest) -> Manifest:
+        """Create an object, or raise ConflictError."""
+        metadata = manifest["metadata"]
+        call = Call("create", kind.kind, metadata["name"])
+        self._called(call)
+        if (kind.kind, metadata["namespace"], metadata["name"]) in self.objects:
+            raise ConflictError(409, "AlreadyExists", f"{kind.plural} {metadata['name']!r} already exists")
+        live = self.put(manifest)
+        self._answered(call)
+        return live
+
+    async def update(self, kind: Kind, manifest: Manifest) -> Manifest:
+        """Replace an object of a version, or raise ConflictError."""
+        metadata = manifest["metadata"]
+        call = Call("update", kind.kind, metadata["name"])
+        self._called(call)
+        live = self._live(kind, metadata["namespace"], metadata["name"])
+        self._require(metadata.get("resourceVersion"), live)
+        before = copy.deepcopy(live)
+        live["spec"] = copy.deepcopy(manifest["spec"])
+        self._touch(before, live)
+        self._answered(call)
+        return copy.deepcopy(live)
+
     async def serves(self, kind: Kind) -> bool:
         """Return whether the kind is served."""
         self._called(Call("serves", kind.kind))

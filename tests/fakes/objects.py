@@ -11,13 +11,14 @@ DIGEST = "sha256:" + "0123456789abcdef" * 4
 
 
 def operator_config(**changes: Any) -> OperatorConfig:
-    """Return a configuration with one engine and two accelerators."""
+    """Return a configuration with one engine and two accelerators, of an operator that is alone."""
     values: dict[str, Any] = {
         "images": {"sidecar": "lab.local/llm-sidecar:dev", "fetcher": "lab.local/llm-fetcher:dev"},
         "engineProfiles": {"vllm": {"image": "lab.local/vllm-cpu:0.32.0", "version": "0.32.0"}},
         "acceleratorProfiles": {"cpu": {}, "nvidia": {"resource": "nvidia.com/gpu"}},
         "operatorNamespace": "llm-operator",
         "namespaces": ["ns"],
+        "leaderElection": {"enabled": False},
     }
     return OperatorConfig.model_validate(values | changes)
 

@@ -1,5 +1,6 @@
 import asyncio
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -39,6 +40,11 @@ async def test_who_is_told_to_stop_does_not_wait_for_the_api_server() -> None:
     await asyncio.sleep(0)
     stop.set()
     await asyncio.wait_for(waiting, 1)
+
+
+def test_no_two_processes_have_the_same_identity() -> None:
+    assert app.identity() != app.identity()
+    assert app.identity().startswith(f"{socket.gethostname()}_")
 
 
 def test_a_configuration_that_cannot_be_used_ends_the_process_with_the_reason(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@
   "operatorNamespace" .Release.Namespace
   "monitoringNamespaces" .Values.monitoringNamespaces
   "resyncSeconds" (int .Values.resyncSeconds)
+  "leaderElection" (dict "leaseName" (include "llm-operator.fullname" .))
 -}}
 {{- if not .Values.admissionPolicy.enabled }}{{ $_ := set $config "nudge" false }}{{ end -}}
 {{- toYaml $config }}

@@ -35,3 +35,13 @@
   resources: [pods]
   verbs: [patch]
 {{- end }}
+
+{{- define "llm-operator.rules.lease" -}}
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [create]
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [get, update]
+  resourceNames: [{{ include "llm-operator.fullname" . }}]
+{{- end }}

@@ -125,6 +125,15 @@ class ContainerResources(ConfigModel):
     """What the container cannot exceed."""
 
 
+class LeaderElection(ConfigModel):
+    """Which of several operators works: the holder of a Lease in the operator's namespace."""
+
+    enabled: bool = True
+    """Whether to wait for the Lease before anything is done; without it there must never be a second operator."""
+    lease_name: str = Field(default="llm-operator", min_length=1, max_length=253)
+    """Name of the Lease."""
+
+
 class OperatorConfig(ConfigModel):
     """The whole configuration file."""
 
@@ -156,6 +165,8 @@ class OperatorConfig(ConfigModel):
     """Whether the operator may annotate pods, which delivers a changed snapshot at once; without it the kubelet takes its minute."""
     resync_seconds: int = Field(default=600, ge=10, le=86_400)
     """Everything is looked at again at least this often, whether something was heard of it or not."""
+    leader_election: LeaderElection = LeaderElection()
+    """Which of several operators works."""
 
 
 def load_config(text: str) -> OperatorConfig:
@@ -172,7 +183,7 @@ def load_config(text: str) -> OperatorConfig:
         raise ConfigError("\n".join(_line(field, message) for field, message in problems(error))) from error
 
 
-_MODELS = (OperatorConfig, Images, EngineProfile, Toleration, AcceleratorProfile, Sources, ContainerResources)
+_MODELS = (OperatorConfig, Images, EngineProfile, Toleration, AcceleratorProfile, Sources, ContainerResources, LeaderElection)
 _KNOWN = sorted({to_camel(name) for model in _MODELS for name in model.model_fields})
 
 

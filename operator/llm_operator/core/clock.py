@@ -8,6 +8,11 @@ def stamp(now: datetime) -> str:
     return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def micro(now: datetime) -> str:
+    """Return a time as Leases and Events carry it: UTC, always with six digits, without which the server does not take it."""
+    return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
 def seconds_since(then: str | None, now: datetime) -> float:
     """Return the seconds since a time of the API; 0 when there is none, or when it lies ahead."""
     if not then:

@@ -44,6 +44,9 @@ POD_DISRUPTION_BUDGET = Kind("policy", "v1", "poddisruptionbudgets", "PodDisrupt
 NETWORK_POLICY = Kind("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", _WATCHED_CHILD)
 EVENT = Kind("events.k8s.io", "v1", "events", "Event", ("create", "patch"))
 
+LEASE = Kind("coordination.k8s.io", "v1", "leases", "Lease", ("get", "create", "update"))
+"""Of the operator's own namespace, by one name; so it is none of ``ALL``, which are rights in the namespaces it serves."""
+
 CUSTOM: tuple[Kind, ...] = (LLM_DEPLOYMENT, LLM_PROMPT)
 CHILDREN: tuple[Kind, ...] = (
     DEPLOYMENT,

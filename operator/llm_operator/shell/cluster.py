@@ -1,6 +1,7 @@
 """The Cluster port on a real API server: plain dicts over ``kubernetes.aio``'s transport, no typed models."""
 
 import asyncio
+import copy
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -17,19 +18,24 @@ from kubernetes.aio.config import load_incluster_config, load_kube_config
 from llm_operator.core.kinds import BY_KIND, Kind
 from llm_operator.core.names import FIELD_MANAGER, STATUS_MANAGER
 from llm_operator.shell import errors
+from llm_operator.shell.fence import Fence
 from llm_operator.shell.ports import Manifest, Manifests
 
-_TIMEOUT = aiohttp.ClientTimeout(total=30, connect=10)
+_TIMEOUT_S, _CONNECT_S = 30, 10
+_TIMEOUT = aiohttp.ClientTimeout(total=_TIMEOUT_S, connect=_CONNECT_S)
 _WATCH_S = "300"
-_WATCH_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=10, sock_read=90)
+_WATCH_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=_CONNECT_S, sock_read=90)
 """The server sends a bookmark about every minute: a watch that is silent for longer is dead."""
 GOODBYE_S = 0.25
 _PAGE = 500
+_UNBOUNDED = 0
+"""Connections: each namespace has seven watches, and with a bound they would leave no room for anything else."""
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
 _JSON = "application/json"
 _METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+_READ = "GET"
 _FIRST_FAILURE = 300
 
 
@@ -49,9 +55,19 @@ class Credentials:
 class KubernetesCluster:
     """The Cluster port on a real API server. ``connect`` makes one; ``close`` ends its connections."""
 
-    def __init__(self, configuration: Configuration, user_agent: str) -> None:
+    def __init__(self, configuration: Configuration, user_agent: str, fence: Fence | None = None) -> None:
         self._api = ApiClient(configuration)
         self._api.user_agent = user_agent
+        self._fence = fence
+
+    def behind(self, fence: Fence) -> "KubernetesCluster":
+        """Return the same cluster over connections of its own, for those whose writes a fence may hold back.
+
+        The fence is asked before a write and once more when its first byte is about to leave: a process may be paused between the two.
+        """
+        configuration = copy.copy(self._api.configuration)
+        configuration.trace_configs = [_asking(fence)]
+        return KubernetesCluster(configuration, self._api.user_agent, fence)
 
     async def close(self) -> None:
         """End all connections, and wait until TLS has said goodbye on them: it does so after they count as closed."""
@@ -157,6 +173,15 @@ class KubernetesCluster:
         query = {"fieldManager": FIELD_MANAGER}
         await self._call("PATCH", kind.path(namespace, name), query=query, body=body, content_type=_MERGE)
 
+    async def create(self, kind: Kind, manifest: Manifest) -> Manifest:
+        """Create an object, or raise ConflictError when there is one of its name."""
+        return await self._call("POST", kind.path(manifest["metadata"]["namespace"]), body=manifest)
+
+    async def update(self, kind: Kind, manifest: Manifest) -> Manifest:
+        """Replace an object of the resourceVersion in its metadata, or raise ConflictError."""
+        metadata = manifest["metadata"]
+        return await self._call("PUT", kind.path(metadata["namespace"], metadata["name"]), body=manifest)
+
     async def serves(self, kind: Kind) -> bool:
         """Return whether the server's discovery lists this kind; needs no right beyond being authenticated."""
         try:
@@ -179,8 +204,11 @@ class KubernetesCluster:
         wanted = {name: value for name, value in (query or {}).items() if value}
         url = f"{path}?{urlencode(wanted)}" if wanted else path
         headers = {"Accept": accept, "Content-Type": content_type}
+        within = _TIMEOUT
+        if self._fence and method != _READ:
+            within = aiohttp.ClientTimeout(total=min(_TIMEOUT_S, self._fence.check()), connect=_CONNECT_S)
         async with _translated(what):
-            response = await self._send(method, url, headers, body, _TIMEOUT)
+            response = await self._send(method, url, headers, body, within)
             data = await response.read()
         if response.status >= _FIRST_FAILURE:
             raise _failure(response.status, response.headers.get("Retry-After"), data, what)
@@ -206,7 +234,21 @@ async def _translated(what: str) -> AsyncIterator[None]:
     except TimeoutError as error:
         raise errors.TransientError(0, "Timeout", "the API server did not answer in time", what) from error
     except (aiohttp.ClientError, OSError) as error:
+        if isinstance(error.__cause__, errors.FencedError):
+            raise error.__cause__ from None
         raise errors.TransientError(0, "Unreachable", f"the API server cannot be reached: {error}", what) from error
+
+
+def _asking(fence: Fence) -> aiohttp.TraceConfig:
+    """Return what has a fence asked before each part of a write's body; the first one takes the request's head along."""
+
+    async def ask(_session: aiohttp.ClientSession, _context: object, sent: aiohttp.TraceRequestChunkSentParams) -> None:
+        if sent.method != _READ:
+            fence.check()
+
+    asking = aiohttp.TraceConfig()
+    asking.on_request_chunk_sent.append(ask)
+    return asking
 
 
 async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
@@ -222,7 +264,7 @@ async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
 
 async def connect(user_agent: str, kubeconfig: str | None) -> KubernetesCluster:
     """Return a cluster for a kubeconfig, or without one for the service account of the pod this runs in."""
-    configuration = Configuration()
+    configuration = Configuration(connection_pool_maxsize=_UNBOUNDED)
     if kubeconfig:
         await load_kube_config(config_file=kubeconfig, client_configuration=configuration)  # type: ignore[no-untyped-call]  # same
     else:

@@ -44,6 +44,10 @@ class TransientError(ApiError):
         self.retry_after_s = retry_after_s
 
 
+class FencedError(TransientError):
+    """Nothing was sent: this process does not lead any more."""
+
+
 class ExpiredError(TransientError):
     """A continue token that is too old: the list starts again from its first page."""
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from llm_operator.core import kinds
 from llm_operator.core.actions import EventDraft
 from llm_operator.core.canonical import identity
+from llm_operator.core.clock import micro
 from llm_operator.shell.ports import Manifest
 
 CONTROLLER = "llmops.dev/llm-operator"
@@ -19,7 +20,7 @@ def event(about: Manifest, draft: EventDraft, instance: str, now: datetime) -> M
         "apiVersion": kinds.EVENT.api_version,
         "kind": kinds.EVENT.kind,
         "metadata": {"name": f"{metadata['name']}.{said}", "namespace": metadata["namespace"]},
-        "eventTime": now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "eventTime": micro(now),
         "type": draft.type,
         "reason": draft.reason,
         "note": draft.message[:_NOTE_CAP],

@@ -23,6 +23,10 @@ class Metrics:
         self._writes = Counter(
             "llm_operator_writes", "Writes to the API server that went through.", ["kind", "verb"], registry=self._registry
         )
+        self._fenced = Counter(
+            "llm_operator_fenced_writes", "Writes that were held back because another process may lead.", registry=self._registry
+        )
+        self._leader = Gauge("llm_operator_leader", "1 while this process leads and may write, else 0.", registry=self._registry)
         self._depth = Gauge("llm_operator_queue_depth", "Custom resources that are due now or later.", registry=self._registry)
         self._watch_age = Gauge("llm_operator_watch_age_seconds", "Time since the watch last delivered anything.", registry=self._registry)
 
@@ -33,6 +37,14 @@ class Metrics:
     def wrote(self, kind: str, verb: str) -> None:
         """Count one write."""
         self._writes.labels(kind, verb).inc()
+
+    def fenced(self) -> None:
+        """Count a write that was held back."""
+        self._fenced.inc()
+
+    def lead(self, leads: Callable[[], bool]) -> None:
+        """Take whether this process leads, which is asked for when it is read."""
+        self._leader.set_function(lambda: float(leads()))
 
     def watch(self, depth: Callable[[], float], watch_age: Callable[[], float]) -> None:
         """Take figures that are asked for when they are read."""

@@ -7,6 +7,7 @@ from llm_operator.shell.queue import Key
 
 LOOP_STALL_S = 30.0
 _TICKS_MISSED = 3
+_LEASE_UNREAD_S = 30.0
 
 
 @dataclass
@@ -28,6 +29,15 @@ class Progress:
     _delivered_meanwhile: set[Key] = field(default_factory=set)
     _listed: dict[Key, str] = field(default_factory=dict)
     _missed: frozenset[Key] = frozenset()
+    _stood_by: float | None = None
+
+    def stood_by(self, now: float) -> None:
+        """Note that the Lease was read while another process may lead."""
+        self._stood_by = now
+
+    def leads(self) -> None:
+        """Note that this process leads from now on."""
+        self._stood_by = None
 
     def beat(self, now: float) -> None:
         """Note that the loop runs."""
@@ -79,5 +89,8 @@ class Progress:
         return found
 
     def unready(self, now: float) -> list[str]:
-        """Return why the operator cannot do its work now, in words; empty when it can."""
+        """Return why the operator cannot do its work now, in words; empty when it can. The work of a standby is to follow the Lease."""
+        if self._stood_by is not None:
+            unread_s = now - self._stood_by
+            return self.stuck(now) + ([f"the Lease has not been read for {unread_s:.0f} s"] if unread_s > _LEASE_UNREAD_S else [])
         return self.stuck(now) + ([] if self._in_sync else ["the API server has not been read in full since the start or the last failure"])

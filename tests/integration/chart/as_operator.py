@@ -22,6 +22,11 @@ def apply(obj: Object, namespace: str = SERVED) -> Result:
     return send("apply", "--server-side", "--field-manager=llm-operator", "--filename=-", namespace=namespace, stdin=json.dumps(obj))
 
 
+def create(obj: Object, namespace: str = SERVED) -> Result:
+    """Create an object."""
+    return send("create", "--filename=-", namespace=namespace, stdin=json.dumps(obj))
+
+
 def patch(resource: str, name: str, change: Object | list[Object], namespace: str = SERVED) -> Result:
     """Change a live object, by a merge patch or a list of JSON patches."""
     kind = "merge" if isinstance(change, dict) else "json"

@@ -83,6 +83,11 @@ def config_map(name: str = "chat-snapshot", **metadata: Any) -> Object:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta(name, **metadata), "data": {"table.json": "{}"}}
 
 
+def lease(name: str) -> Object:
+    """Return a Lease."""
+    return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": name}, "spec": {"holderIdentity": "me"}}
+
+
 def pod(name: str, **metadata: Any) -> Object:
     """Return a pod as the Deployment of an engine makes it."""
     return {"apiVersion": "v1", "kind": "Pod", "metadata": meta(name, **metadata), "spec": pod_spec()}

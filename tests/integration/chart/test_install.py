@@ -9,9 +9,9 @@ import yaml
 
 from hack import generate_rbac
 from llm_operator.core import kinds
-from tests.integration.chart.as_operator import ACCOUNT, RELEASE, SERVED, SYSTEM, UNSERVED, apply
+from tests.integration.chart.as_operator import ACCOUNT, RELEASE, SERVED, SYSTEM, UNSERVED, allowed, apply, create, denial
 from tests.integration.chart.kit import CHART, helm, install, kubectl, render, run, with_registry
-from tests.integration.chart.objects import deployment
+from tests.integration.chart.objects import deployment, lease
 from tests.lab.wait import until
 
 Object = dict[str, Any]
@@ -53,6 +53,16 @@ def test_the_operator_has_every_right_of_its_table_where_it_serves() -> None:
 def test_it_has_none_of_them_anywhere_else(namespace: str) -> None:
     questions = every_right(namespace)
     assert may(ACCOUNT, questions) == [False] * len(questions)
+
+
+def test_of_leases_it_has_its_own_and_may_make_no_other() -> None:
+    group, resource = kinds.LEASE.group, kinds.LEASE.plural
+    verbs = ("get", "update", "create", "list", "watch", "patch", "delete")
+    assert may(ACCOUNT, [question(SYSTEM, group, resource, verb, name=RELEASE) for verb in verbs]) == [True] * 3 + [False] * 4
+    assert may(ACCOUNT, [question(SYSTEM, group, resource, verb, name="another") for verb in verbs]) == [False] * 2 + [True] + [False] * 4
+    assert may(ACCOUNT, [question(SERVED, group, resource, verb, name=RELEASE) for verb in verbs]) == [False] * 7
+    assert denial(create(lease("another"), SYSTEM)) == "lease: llm-operator may not write Lease another: it is not its own"
+    assert allowed(create(lease(RELEASE), SYSTEM))
 
 
 def test_it_has_no_way_to_secrets_commands_accounts_or_more_rights() -> None:

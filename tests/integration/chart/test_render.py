@@ -29,6 +29,7 @@ INSTALLATIONS: dict[str, Object] = {
         "sources": {"schemes": ["s3"], "s3Buckets": ["models"]},
         "monitoringNamespaces": ["monitoring"],
         "resyncSeconds": 60,
+        "replicas": 3,
         "logLevel": "DEBUG",
         "podAnnotations": {"team": "ml"},
         "podLabels": {"team": "ml", "app.kubernetes.io/instance": "another"},
@@ -56,8 +57,8 @@ def pod(objects: list[Object]) -> Object:
 
 
 def roles(objects: list[Object], kind: str = "Role") -> dict[str, list[Object]]:
-    """Return the rules of the operator's roles by namespace; the role around the public profiles is another matter."""
-    found = [role for role in of_kind(objects, kind) if role["metadata"]["name"] != "llm-operator-profiles"]
+    """Return the rules of the operator's roles by namespace; those around the public profiles and the Lease are another matter."""
+    found = [role for role in of_kind(objects, kind) if not role["metadata"]["name"].endswith(("-profiles", "-lease"))]
     return {role["metadata"].get("namespace", ""): role["rules"] for role in found}
 
 
@@ -126,11 +127,41 @@ def test_every_object_that_is_not_the_clusters_names_its_namespace(values: Objec
         assert ("namespace" in obj["metadata"]) == (obj["kind"] not in cluster)
 
 
-def test_the_operator_runs_once_and_is_probed_on_its_http_port() -> None:
+def test_two_operators_run_apart_and_one_is_ready_before_another_goes() -> None:
+    objects = render({})
+    spec = one(objects, "Deployment", "llm-operator")["spec"]
+    assert spec["replicas"] == 2
+    assert spec["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
+    spread = spec["template"]["spec"]["topologySpreadConstraints"]
+    assert [each["topologyKey"] for each in spread] == ["topology.kubernetes.io/zone", "kubernetes.io/hostname"]
+    assert {each["whenUnsatisfiable"] for each in spread} == {"ScheduleAnyway"}
+    budget = one(objects, "PodDisruptionBudget", "llm-operator")["spec"]
+    assert budget["maxUnavailable"] == 1
+    for selector in (*(each["labelSelector"] for each in spread), budget["selector"]):
+        assert selector == spec["selector"]
+
+
+def test_one_operator_alone_is_in_nobodys_way() -> None:
+    objects = render({"replicas": 1})
+    assert one(objects, "Deployment", "llm-operator")["spec"]["replicas"] == 1
+    assert of_kind(objects, "PodDisruptionBudget") == []
+
+
+@pytest.mark.parametrize("values", [{"namespaces": ["team-a"]}, {"clusterWide": True}], ids=["one namespace", "the whole cluster"])
+def test_the_lease_is_the_releases_own_and_lies_in_its_namespace(values: Object) -> None:
+    objects = render(values, release="models")
+    assert config(objects, "models-llm-operator")["leaderElection"] == {"leaseName": "models-llm-operator"}
+    role = one(objects, "Role", "models-llm-operator-lease")
+    assert role["metadata"]["namespace"] == "llm-system"
+    assert role["rules"][1]["resourceNames"] == ["models-llm-operator"]
+    (subject,) = one(objects, "RoleBinding", "models-llm-operator-lease")["subjects"]
+    assert subject == {"kind": "ServiceAccount", "name": "models-llm-operator", "namespace": "llm-system"}
+
+
+def test_the_operator_is_probed_on_its_http_port() -> None:
     objects = render({})
     spec = one(objects, "Deployment", "llm-operator")["spec"]
     (container,) = spec["template"]["spec"]["containers"]
-    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
     assert container["command"] == ["python3", "-m", "llm_operator"]
     assert container["ports"] == [{"name": "http", "containerPort": 8081}]
     assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "http"}
@@ -210,7 +241,7 @@ def test_the_role_grants_what_the_table_of_kinds_says_and_the_nudge_with_its_pol
 
 def test_without_rights_on_the_cluster_nothing_of_the_cluster_is_made_and_no_pod_is_nudged() -> None:
     objects = render({"admissionPolicy": {"enabled": False}})
-    assert {obj["kind"] for obj in objects} == {"ServiceAccount", "ConfigMap", "Role", "RoleBinding", "Deployment"}
+    assert {obj["kind"] for obj in objects} == {"ServiceAccount", "ConfigMap", "Role", "RoleBinding", "Deployment", "PodDisruptionBudget"}
     assert config(objects)["nudge"] is False
     assert "nudge" not in config(render({})), "the operator nudges unless it is told not to"
 
@@ -245,7 +276,7 @@ def test_the_policy_knows_the_repositories_of_every_image_that_may_run() -> None
 
 def test_a_cluster_wide_operator_is_kept_out_of_the_clusters_own_namespaces() -> None:
     for policy in of_kind(render({"clusterWide": True}), "ValidatingAdmissionPolicy"):
-        if not policy["metadata"]["name"].startswith("services."):
+        if not policy["metadata"]["name"].startswith(("services.", "lease.")):
             assert policy["spec"]["validations"][0]["expression"] == "!request.namespace.startsWith('kube-')"
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from hack import generate_rbac
+from llm_operator.core import kinds
 from tests.integration.chart import rights
 from tests.integration.chart.as_operator import ACCOUNT, RELEASE, SERVED, SYSTEM
 from tests.integration.chart.kit import kubectl, run
@@ -90,6 +91,7 @@ def test_the_process_needs_no_right_that_the_chart_does_not_give(operator: subpr
     run(["kubectl", "-n", SERVED, "delete", "llmdeployment", NAME])
     events = list(Lab.current().audit_events())
     assert rights.forbidden(events, ACCOUNT) == []
-    nudge = ("", "pods", "patch")
-    assert rights.used(events, ACCOUNT) <= {(*to, verb) for to, verbs in generate_rbac.grants().items() for verb in verbs} | {nudge}
+    nudge, lease = ("", "pods", "patch"), {(kinds.LEASE.group, kinds.LEASE.plural, verb) for verb in kinds.LEASE.verbs}
+    granted = {(*to, verb) for to, verbs in generate_rbac.grants().items() for verb in verbs}
+    assert lease <= rights.used(events, ACCOUNT) <= granted | lease | {nudge}
     assert {("apps", "deployments", "create"), ("batch", "jobs", "delete"), ("", "pods", "watch")} <= rights.used(events, ACCOUNT)

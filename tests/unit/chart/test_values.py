@@ -80,6 +80,7 @@ def test_every_value_stands_under_a_comment() -> None:
         ({"sources": {"schemes": []}}, "sources/schemes"),
         ({"resyncSeconds": 1}, "resyncSeconds"),
         ({"logLevel": "debug"}, "logLevel"),
+        ({"replicas": "two"}, "replicas"),
         ({"resources": {"limits": {"memory": "lots"}}}, "resources/limits/memory"),
         ({"networkPolicy": True}, "networkPolicy"),
         ({"fullnameOverride": "UPPER"}, "fullnameOverride"),

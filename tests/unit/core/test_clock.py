@@ -2,12 +2,16 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from llm_operator.core.clock import seconds_since, stamp
+from llm_operator.core.clock import micro, seconds_since, stamp
 from tests.unit.core.builders import NOW
 
 
 def test_times_are_written_in_utc_and_whole_seconds() -> None:
     assert stamp(datetime(2026, 1, 2, 4, 4, 5, 999, tzinfo=timezone(timedelta(hours=1)))) == "2026-01-02T03:04:05Z"
+
+
+def test_times_of_leases_and_events_always_have_six_digits() -> None:
+    assert micro(datetime(2026, 1, 2, 4, 4, 5, 0, tzinfo=timezone(timedelta(hours=1)))) == "2026-01-02T03:04:05.000000Z"
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import asyncio
 import datetime as dt
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +18,7 @@ from kubernetes.aio.config import incluster_config
 from llm_operator.core import kinds
 from llm_operator.shell import errors
 from llm_operator.shell.cluster import KubernetesCluster, connect
+from llm_operator.shell.fence import Fence, boot_time
 
 CONFIG_MAP = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": "ns", "name": "x"}, "data": {"a": "1"}}
 
@@ -222,4 +223,75 @@ async def test_a_rotated_service_account_token_is_read_again(tmp_path: Path, mon
     monkeypatch.setattr(incluster_config, "datetime", clock)
     lent = await inside.credentials()
     assert (lent.scheme, lent.token, lent.server) == ("Bearer", "second", "https://10.0.0.1:443")
+    token.write_text("third\n")
+    fenced, later = inside.behind(Fence()), later + dt.timedelta(minutes=2)
+    assert (await fenced.credentials()).token == "third"
+    await fenced.close()
     await inside.close()
+
+
+async def test_a_lease_is_created_and_then_replaced_in_the_version_it_was_read_in(server: Server, cluster: KubernetesCluster) -> None:
+    lease = {"metadata": {"namespace": "ns", "name": "x", "resourceVersion": "7"}, "spec": {"holderIdentity": "a"}}
+    await cluster.create(kinds.LEASE, lease)
+    await cluster.update(kinds.LEASE, lease)
+    collection = "/apis/coordination.k8s.io/v1/namespaces/ns/leases"
+    assert [(each["method"], each["path"]) for each in server.requests] == [("POST", collection), ("PUT", f"{collection}/x")]
+    assert [each["body"] for each in server.requests] == [lease, lease]
+
+
+@pytest.fixture
+async def behind(cluster: KubernetesCluster) -> AsyncIterator[tuple[KubernetesCluster, Fence]]:
+    fence = Fence()
+    fenced = cluster.behind(fence)
+    yield fenced, fence
+    await fenced.close()
+
+
+WRITES: dict[str, Callable[[KubernetesCluster], Awaitable[Any]]] = {
+    "apply": lambda cluster: cluster.apply(CONFIG_MAP, force=False),
+    "status": lambda cluster: cluster.apply_status({**CONFIG_MAP, "status": {}}),
+    "delete": lambda cluster: cluster.delete(kinds.SERVICE, "ns", "x", "u-1"),
+    "annotate": lambda cluster: cluster.annotate(kinds.POD, "ns", "p", {"a": "b"}),
+    "create": lambda cluster: cluster.create(kinds.LEASE, CONFIG_MAP),
+    "update": lambda cluster: cluster.update(kinds.LEASE, CONFIG_MAP),
+}
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES.keys())
+async def test_no_write_leaves_while_the_fence_is_closed(
+    server: Server, behind: tuple[KubernetesCluster, Fence], write: Callable[[KubernetesCluster], Awaitable[Any]]
+) -> None:
+    fenced, fence = behind
+    with pytest.raises(errors.FencedError):
+        await write(fenced)
+    await fenced.get(kinds.POD, "ns", "p")
+    fence.open(boot_time() + 60)
+    await write(fenced)
+    fence.close()
+    with pytest.raises(errors.FencedError):
+        await write(fenced)
+    assert server.requests[0]["method"] == "GET"
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES.keys())
+async def test_a_write_that_was_begun_before_the_fence_closed_is_held_back_at_its_first_byte(
+    server: Server, behind: tuple[KubernetesCluster, Fence], write: Callable[[KubernetesCluster], Awaitable[Any]]
+) -> None:
+    """As when the process is paused after it has asked the fence: the connection is made, and then no byte is sent over it."""
+    fenced, fence = behind
+    passes = iter([8.0])
+    checked = fence.check
+    fence.check = lambda: next(passes, None) or checked()  # type: ignore[method-assign]  # open the first time it is asked, closed the second
+    with pytest.raises(errors.FencedError):
+        await write(fenced)
+    assert next(passes, None) is None
+    assert server.requests == []
+
+
+async def test_a_write_has_no_longer_than_the_lease_to_arrive(server: Server, behind: tuple[KubernetesCluster, Fence]) -> None:
+    fenced, fence = behind
+    server.silent = True
+    fence.check = lambda: 0.05  # type: ignore[method-assign]  # what is left of the Lease
+    with pytest.raises(errors.TransientError, match="did not answer in time"):
+        await fenced.apply(CONFIG_MAP, force=False)

@@ -31,10 +31,14 @@ async def test_figures_are_served_as_prometheus_reads_them() -> None:
     metrics.watch(depth=lambda: 3.0, watch_age=lambda: 1.5)
     metrics.wrote("Deployment", "apply")
     metrics.reconciled("LLMDeployment", "ok", 0.02)
+    metrics.lead(lambda: True)
+    metrics.fenced()
     async with serve(Progress(600), metrics, lambda: 0.0, host="127.0.0.1", port=0) as port:
         status, text = await fetch(port, "/metrics")
     assert status == 200
     assert "llm_operator_queue_depth 3.0" in text
+    assert "llm_operator_leader 1.0" in text
+    assert "llm_operator_fenced_writes_total 1.0" in text
     assert "llm_operator_watch_age_seconds 1.5" in text
     assert 'llm_operator_writes_total{kind="Deployment",verb="apply"} 1.0' in text
     assert 'llm_operator_reconcile_seconds_bucket{kind="LLMDeployment",le="0.025",result="ok"} 1.0' in text

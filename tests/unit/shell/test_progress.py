@@ -77,3 +77,12 @@ def test_the_age_of_the_watch_counts_from_what_it_last_delivered() -> None:
     progress = healthy()
     progress.heard(4)
     assert progress.watch_age(10) == 6
+
+
+def test_a_standby_is_ready_while_it_reads_the_lease() -> None:
+    progress = Progress(resync_s=600)
+    progress.stood_by(100)
+    assert progress.unready(130) == []
+    assert progress.unready(131) == ["the Lease has not been read for 31 s"]
+    progress.leads()
+    assert progress.unready(131) == ["the API server has not been read in full since the start or the last failure"]
