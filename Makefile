@@ -1,7 +1,7 @@
 # Every command of the project. `make help` lists them; `make demo` and `make test` are the two that matter first.
 SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit integration e2e soak soak-faults soak-rest soak-e2e lab-up lab-down lab-status images lint fmt generate golden verify dockerfiles set-up unit-core unit-rest bench-fleet bench-sidecar clean
+.PHONY: help install demo test unit integration e2e soak soak-faults soak-rest soak-ha soak-e2e lab-up lab-down lab-status images lint fmt generate golden verify dockerfiles set-up unit-core unit-rest bench-fleet bench-sidecar clean
 
 CLUSTER ?= lab
 REGISTRY ?=
@@ -48,7 +48,7 @@ e2e: set-up ## Tests on a real node with real pods (root)
 	@$(PYTEST) tests/e2e/test_lab.py
 	@hack/with-lab full hack/e2e
 
-soak: soak-faults soak-rest soak-e2e ## Long tests; each writes its result to bench/results
+soak: soak-faults soak-rest soak-ha soak-e2e ## Long tests; each writes its result to bench/results
 
 soak-faults: .venv/synced ## Every fault plan, the outages of ten minutes as well
 	@$(LAB) build cp kwok helm
@@ -59,6 +59,10 @@ soak-faults: .venv/synced ## Every fault plan, the outages of ten minutes as wel
 soak-rest: .venv/synced ## Five minutes at rest
 	@$(LAB) build cp kwok helm
 	@REST_S=300 hack/with-lab control-plane $(PYTEST) tests/integration/test_rest.py -p no:randomly
+
+soak-ha: .venv/synced ## A leader stopped, killed, paused and cut off, twenty times each
+	@$(LAB) build cp kwok helm
+	@HA_ROUNDS=20 hack/with-lab control-plane $(PYTEST) tests/integration/faults/test_leadership.py -p no:randomly
 
 soak-e2e: set-up ## Delivery, engine changes and an operator upgrade on a real node, with the plan's times
 	@LLM_LAB_DIR=$(CURDIR)/.cache/lab-soak hack/with-lab full hack/soak-e2e

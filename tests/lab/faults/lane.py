@@ -44,9 +44,10 @@ class Recorded:
 
 @dataclass
 class Lane:
-    """State of one way. ``kill`` ends the operator at once; ``step`` is what the workload is at."""
+    """State of one way. ``kill`` ends the operator at once, ``cut`` what it waits for; ``step`` is what the workload is at."""
 
     kill: Callable[[], None] = lambda: None
+    cut: Callable[[], None] = lambda: None
     step: str = ""
     plan: Plan | None = None
     seen: int = 0
@@ -55,6 +56,7 @@ class Lane:
     calls: list[Call] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
     away_until: float = 0.0
+    silent_until: float = 0.0
     _reads: dict[str, list[Recorded]] = field(default_factory=dict)
 
     def arm(self, plan: Plan | None) -> None:
@@ -84,6 +86,11 @@ class Lane:
         self.fired += 1
         self.cleared()
         return plan.action
+
+    @property
+    def silent_s(self) -> float:
+        """Return for how long nothing comes through yet, in either direction, although nobody is told."""
+        return max(0.0, self.silent_until - time.monotonic())
 
     def cleared(self) -> None:
         """Note that the fault is over as of now."""

@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from tests.fakes.objects import operator_config
+from tests.lab.state import cache_dir
 
 OURS = (sys.executable, "-m", "llm_operator")
 _AGAIN_S = 0.5
@@ -31,7 +32,7 @@ class Operator:
     before_start: Callable[[], Awaitable[None]]
     starts: int = 0
     kills: int = 0
-    ended_by_itself: int = 0
+    exits: list[int] = field(default_factory=list)
     started_at: float = 0.0
     _process: asyncio.subprocess.Process | None = None
     _keeper: asyncio.Task[None] | None = None
@@ -42,6 +43,21 @@ class Operator:
         """Run it, and keep it running."""
         self._wanted.set()
         self._keeper = asyncio.create_task(self._keep())
+
+    @property
+    def ended_by_itself(self) -> int:
+        """Return how often it ended without being killed."""
+        return len(self.exits)
+
+    @property
+    def alive(self) -> bool:
+        """Return whether it runs now."""
+        return self._process is not None and self._process.returncode is None
+
+    def send(self, number: signal.Signals) -> None:
+        """Send its process a signal."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.send_signal(number)
 
     def kill(self) -> None:
         """End the process at once, in the middle of whatever it does."""
@@ -79,16 +95,30 @@ class Operator:
                 )
             self.starts += 1
             self.started_at = time.monotonic()
-            await self._process.wait()
+            code = await self._process.wait()
             if not self._killed:
-                self.ended_by_itself += 1
+                self.exits.append(code)
                 await asyncio.sleep(_AGAIN_S)
 
 
 def configuration(namespace: str, system: str, **changes: Any) -> str:
-    """Return the configuration of an operator that looks after one namespace."""
-    config = operator_config(namespaces=[namespace], operatorNamespace=system, **changes)
+    """Return the configuration of an operator that looks after one namespace, and keeps its Lease in another."""
+    config = operator_config(namespaces=[namespace], operatorNamespace=system, leaderElection={"enabled": True}, **changes)
     return yaml.safe_dump(config.model_dump(by_alias=True, mode="json", exclude_none=True))
+
+
+def environment(credentials: Path, config: Path) -> dict[str, str]:
+    """Return the environment of an operator's process."""
+    return {
+        **os.environ,
+        "KUBECONFIG": str(credentials),
+        "LLM_OPERATOR_CONFIG": str(config),
+        "LLM_OPERATOR_PORT": "0",
+        "LLM_OPERATOR_LOG_LEVEL": "INFO",
+        # An image has its programs compiled. Without that a start takes twice as long, and there are many of them.
+        "PYTHONDONTWRITEBYTECODE": "",
+        "PYTHONPYCACHEPREFIX": str(cache_dir() / "pycache"),
+    }
 
 
 def kubeconfig(original: Path, url: str) -> str:

@@ -44,6 +44,7 @@ class Proxy:
         self._session = session
         self._server = server
         self._open: set[asyncio.Transport] = set()
+        lane.cut = self.cut_all
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Pass one request on, or do to it what is planned."""
@@ -69,6 +70,7 @@ class Proxy:
         if lane.is_away:
             raise CutError
         with self._counted(request):
+            await self._silence()
             action = lane.strikes(asked, url=request.path_qs)
             phase = lane.plan.trigger.phase if lane.plan else "before"
             if action and phase == "before":
@@ -85,9 +87,15 @@ class Proxy:
                 return await asyncio.shield(passing)
             done = asyncio.ensure_future(self._pass_on(asked, request, body))
             answer = await asyncio.shield(done)  # a write that was sent is applied, also when its sender dies meanwhile
+            await self._silence()
             if action and phase == "after":
                 return await self._instead(action, request) or answer
             return answer
+
+    async def _silence(self) -> None:
+        """Wait for the end of a silence; who gives up meanwhile and closes the connection has asked for nothing."""
+        if self._lane.silent_s:
+            await asyncio.sleep(self._lane.silent_s)
 
     @contextlib.contextmanager
     def _counted(self, request: web.Request) -> Iterator[None]:
@@ -152,6 +160,7 @@ class Proxy:
     async def _line(self, asked: Asked, line: bytes, answer: web.StreamResponse) -> bool:
         """Pass one line on, or do to it what is planned; return whether the watch goes on."""
         event = json.loads(line)
+        await self._silence()
         action = None
         if event["type"] != "BOOKMARK":
             action = self._lane.strikes(asked, name=event["object"].get("metadata", {}).get("name", ""), event=event["type"])

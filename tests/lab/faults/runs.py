@@ -19,14 +19,13 @@ from llm_operator.core import kinds
 from tests.lab.faults.lane import Lane
 from tests.lab.faults.normal import comings, facts
 from tests.lab.faults.observer import History, Observer
-from tests.lab.faults.operators import OURS, Operator, configuration, kubeconfig
+from tests.lab.faults.operators import OURS, Operator, configuration, environment, kubeconfig
 from tests.lab.faults.oracles import ORACLES, Evidence, Reference, end_state
 from tests.lab.faults.plan import Plan, Trigger, open_name
 from tests.lab.faults.proxy import proxy
 from tests.lab.faults.workloads import WORKLOADS, Live, Place, Step, Workload, settled
 from tests.lab.following import Client
 from tests.lab.namespaces import restricted
-from tests.lab.state import cache_dir
 
 PREFIX = "faults-"
 _TICK_S = 0.05
@@ -221,8 +220,9 @@ def _numbered(lane: Lane) -> Iterator[Trigger]:
 
 def _reads(lane: Lane) -> list[Trigger]:
     """Return one trigger for each kind of read of the last step."""
-    asked = [call.asked for call in lane.calls if call.step == lane.step and call.asked.verb in {"get", "list"} and call.asked.resource]
-    return list(dict.fromkeys(Trigger(each.verb, each.resource, step=lane.step) for each in asked))
+    unasked = {"", "leases"}
+    asked = [call.asked for call in lane.calls if call.step == lane.step and call.asked.verb in {"get", "list"}]
+    return list(dict.fromkeys(Trigger(each.verb, each.resource, step=lane.step) for each in asked if each.resource not in unasked))
 
 
 def _lines_of(lane: Lane) -> list[Trigger]:
@@ -250,7 +250,7 @@ async def _running(around: Surroundings, plan: Plan) -> AsyncIterator[Run]:
         lane.kill = operator.kill
         await operator.start()
         try:
-            await _service_account(client, namespace)
+            await service_account(client, namespace)
             await _at_work(lane)
             yield Run(around, plan, Place(client, namespace), lane, operator)
         finally:
@@ -267,17 +267,7 @@ def _environment(around: Surroundings, namespace: str, system: str, url: str, pl
     config.write_text(configuration(namespace, system, **changes))
     credentials = around.folder / f"{namespace}.kubeconfig"
     credentials.write_text(kubeconfig(around.kubeconfig, url))
-    return {
-        **os.environ,
-        "KUBECONFIG": str(credentials),
-        "LLM_OPERATOR_CONFIG": str(config),
-        "LLM_OPERATOR_PORT": "0",
-        "LLM_OPERATOR_LOG_LEVEL": "INFO",
-        "FAULTS_NAMESPACE": namespace,
-        # An image has its programs compiled. Without that a start takes twice as long, and there are two of them a plan.
-        "PYTHONDONTWRITEBYTECODE": "",
-        "PYTHONPYCACHEPREFIX": str(cache_dir() / "pycache"),
-    }
+    return {**environment(credentials, config), "FAULTS_NAMESPACE": namespace}
 
 
 async def _free_lease(client: Client, system: str) -> None:
@@ -294,7 +284,7 @@ async def _at_work(lane: Lane) -> None:
     raise TimeoutError("the operator did not begin to work")
 
 
-async def _service_account(client: Client, namespace: str) -> None:
+async def service_account(client: Client, namespace: str) -> None:
     """Wait for what pods of a new namespace need."""
     for _ in range(int(_CLEAN_LIMIT_S / _TICK_S)):
         if await client.send("GET", f"/api/v1/namespaces/{namespace}/serviceaccounts/default") is not None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -169,3 +170,25 @@ async def test_a_fault_waits_for_its_step() -> None:
         assert await it.ask() == {"number": 1}
         it.lane.step = "edit"
         assert (await it.ask())["code"] == 500
+
+
+async def test_in_a_silence_nothing_comes_through_and_who_gives_up_has_asked_for_nothing() -> None:
+    async with setting() as it:
+        it.lane.silent_until = time.monotonic() + 0.5
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await it.ask("DELETE")
+        await it.ask()
+        assert it.lane.silent_s == 0
+        assert it.upstream.requests == [f"GET {PODS}/p"]
+
+
+async def test_what_waits_for_an_answer_can_be_cut_off() -> None:
+    async with setting() as it:
+        it.lane.silent_until = time.monotonic() + 5
+        asking = asyncio.create_task(it.ask("PATCH"))
+        await asyncio.sleep(0.1)
+        it.lane.cut()
+        with pytest.raises(aiohttp.ClientError):
+            await asking
+        assert it.upstream.requests == []

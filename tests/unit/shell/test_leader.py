@@ -11,7 +11,6 @@ import pytest
 
 from llm_operator.core import kinds
 from llm_operator.core.lease import LEASE_S, RENEW_S, RETRY_S
-from llm_operator.shell import leader
 from llm_operator.shell.errors import ConflictError, ForbiddenError, TransientError
 from llm_operator.shell.fence import Fence
 from llm_operator.shell.leader import Elector, LostError
@@ -71,7 +70,7 @@ class World:
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     made = World()
-    monkeypatch.setattr(leader.asyncio, "sleep", made.sleep)
+    monkeypatch.setattr("llm_operator.shell.leader.asyncio.sleep", made.sleep)
     return made
 
 
