@@ -56,6 +56,7 @@ class Elector:
     now: Callable[[], datetime]
     looked: Callable[[], None] = lambda: None
     _seen: Seen | None = None
+    _led: bool = False
     _said: str = ""
 
     async def run(self, work: Callable[[], Awaitable[None]], stop: asyncio.Event) -> None:
@@ -87,16 +88,16 @@ class Elector:
             await asyncio.sleep(decided.wait_s)
 
     async def _keep(self) -> NoReturn:
-        """Renew until cancelled; raises LostError when somebody else leads.
+        """Renew until cancelled; raises LostError when somebody else leads, or may have led and given the Lease back.
 
         Who cannot renew stops writing, since the fence closes by itself, and goes on asking: as long as nobody else has led, all it knows
         is still so.
         """
-        look = False
+        self._led, look = True, False
         while True:
             await asyncio.sleep(RETRY_S)
             decided = await self._turn(look=look)
-            if decided.reason == "HeldByAnother":
+            if decided.do == "Acquire" or decided.reason == "HeldByAnother":
                 raise LostError(f"the Lease is lost, so this process ends: {decided.message}")
             look = decided.do == "Wait"
 
@@ -107,7 +108,7 @@ class Elector:
                 if look or self._seen is None:
                     self._seen = observe(self._seen, await self._read(), self.clock())
                 decided = decide(self._seen, self.clock(), self.me)
-                if decided.do != "Wait":
+                if decided.do == "Renew" or (decided.do == "Acquire" and not self._led):
                     await self._claim(self._seen.lease)
         except ConflictError:
             if not look:

@@ -12,7 +12,7 @@ from itertools import takewhile
 from llm_operator.core import kinds, names
 from tests.fakes.objects import llm_deployment
 from tests.lab.faults.lane import Call, Lane
-from tests.lab.faults.operators import OURS, Operator, configuration, environment, kubeconfig
+from tests.lab.faults.operators import Operator, configuration, environment, kubeconfig
 from tests.lab.faults.proxy import proxy
 from tests.lab.faults.runs import PREFIX, Surroundings, service_account
 from tests.lab.faults.workloads import NAME, Live, Place, settled
@@ -139,7 +139,7 @@ async def _member(around: Surroundings, parts: AsyncExitStack, namespace: str, s
     files = {suffix: around.folder / f"{namespace}-{letter}.{suffix}" for suffix in ("yaml", "kubeconfig", "log")}
     files["yaml"].write_text(configuration(namespace, system))
     files["kubeconfig"].write_text(kubeconfig(around.kubeconfig, url))
-    operator = Operator(OURS, environment(files["kubeconfig"], files["yaml"]), files["log"], _at_once)
+    operator = Operator(around.program, environment(files["kubeconfig"], files["yaml"]), files["log"], _at_once)
     lane.kill = operator.kill
     await operator.start()
     parts.push_async_callback(operator.stop)

@@ -165,6 +165,19 @@ async def test_who_cannot_renew_stops_writing_in_time_and_goes_on_if_nobody_has_
     await asyncio.wait([stop])
 
 
+async def test_who_finds_the_lease_given_back_by_somebody_else_ends_as_well(world: World) -> None:
+    one = world.elector("a")
+    running = asyncio.create_task(one.run(Work(world, one), asyncio.Event()))
+    await until(lambda: one.fence.is_open)
+    away = world.faulty(TransientError(0, "Unreachable", "nobody there"), lambda _: True, times=10_000)
+    await until(lambda: away.fired > 1)
+    world.cluster.edit(kinds.LEASE, NAME, lambda live: live["spec"].update(holderIdentity=""))
+    away.times = 0
+    with pytest.raises(LostError, match="nobody holds the Lease"):
+        await asyncio.wait_for(running, 5)
+    assert world.holder() == ""
+
+
 async def test_a_claim_whose_answer_was_lost_is_found_by_the_next_look(world: World) -> None:
     world.faulty(TransientError(0, "Timeout", "no answer"), lambda call: call.verb == "create", after=True)
     one = world.elector("a")
