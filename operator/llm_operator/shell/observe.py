@@ -46,6 +46,10 @@ class Look:
             changed |= {kinds.POD, kinds.DEPLOYMENT}
         return changed <= self.read
 
+    def restores(self, plan: Plan) -> bool:
+        """Return whether a plan makes objects for a deployment that had all of its own: they may be gone because it is."""
+        return "latestRevision" in self.observed.deployment.get("status", {}) and any(each.first for each in plan.applies)
+
     def after(self, plan: Plan, applied: Iterable[Manifest]) -> "Look":
         """Return what there is after a plan was carried out; ``applied`` is what the server answered."""
         objects = dict(self.objects)
@@ -86,6 +90,15 @@ class Eye:
         found = {**(earlier.objects if earlier else {}), **await self._read(key.namespace, deployment, read)}
         whole_at = self.clock() if earlier is None or read == EVERYTHING else earlier.whole_at
         return Look(await self.assemble(deployment, found), found, read, whole_at)
+
+    async def is_there(self, look: Look) -> bool:
+        """Return whether the deployment of a look is there still. If it is, then its objects were not collected while they were listed."""
+        metadata = look.observed.deployment["metadata"]
+        try:
+            live = await self.cluster.get(kinds.LLM_DEPLOYMENT, metadata["namespace"], metadata["name"])
+        except NotFoundError:
+            return False
+        return bool(live["metadata"]["uid"] == metadata["uid"]) and "deletionTimestamp" not in live["metadata"]
 
     async def assemble(self, deployment: Manifest, found: Objects) -> Observed:
         """Return what a plan looks at: a deployment, its objects, and what its sidecars say."""

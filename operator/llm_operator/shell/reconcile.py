@@ -93,7 +93,7 @@ class Reconciler:
             if look is None:
                 return await self._gone(key)
             decided = await self.decide(look.observed)
-            if look.backs(decided):
+            if look.backs(decided) and (not look.restores(decided) or await self.eye.is_there(look)):
                 self._say(key, decided)
                 outcome = await execute(self.cluster, decided, key.namespace, self.metrics.wrote)
                 if outcome.taken is None:

@@ -278,6 +278,27 @@ async def test_an_llmdeployment_that_is_gone_or_going_is_not_touched(world: Worl
     assert world.cluster.writes == []
 
 
+@pytest.mark.parametrize("again", [True, False])
+async def test_what_goes_while_it_is_looked_at_is_not_made_again_for_an_owner_that_is_gone(world: World, again: bool) -> None:
+    world.cluster.put(llm_deployment())
+    await world.settle()
+    before = len(world.cluster.writes)
+
+    def goes(call: Call) -> bool:
+        if call.verb == "list" and (old := world.cluster.find(kinds.LLM_DEPLOYMENT, "chat")) and old.get("status"):
+            world.cluster.remove(kinds.LLM_DEPLOYMENT, "chat")
+            if again:
+                world.cluster.put(llm_deployment())
+        return False
+
+    world.cluster.faults.append(Fault(errors.NotFoundError(404, "NotFound", ""), goes))
+    await world.look()
+    owners = {owner["uid"] for live in world.cluster.objects.values() for owner in live["metadata"].get("ownerReferences", [])}
+    live = world.cluster.find(kinds.LLM_DEPLOYMENT, "chat")
+    assert owners == ({live["metadata"]["uid"]} if live else set())
+    assert again or len(world.cluster.writes) == before
+
+
 async def test_an_event_is_written_once_for_one_change(world: World) -> None:
     world.cluster.put(llm_deployment(accelerator={"profile": "unknown"}))
     await world.settle()
