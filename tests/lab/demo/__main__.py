@@ -2,8 +2,12 @@
 
 import argparse
 
+from tests.lab.builds import BuildError
 from tests.lab.demo import place
 from tests.lab.demo.screen import Screen
+from tests.lab.product import ProductError
+from tests.lab.up import LabError
+from tests.lab.wait import WaitTimeoutError
 
 PLAN = """\
 llm-operator demo. It will
@@ -23,7 +27,13 @@ def main() -> None:
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--start", type=float, default=None, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    screen = Screen(args.start)
+    try:
+        _run(args, Screen(args.start))
+    except (BuildError, LabError, ProductError, WaitTimeoutError) as error:
+        raise SystemExit(f"\n{error}") from None
+
+
+def _run(args: argparse.Namespace, screen: Screen) -> None:
     if args.inside:
         place.inside_lab(screen)
         return

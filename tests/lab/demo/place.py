@@ -12,6 +12,7 @@ from tests.lab.cluster import Lab
 from tests.lab.demo import s3_pod, show
 from tests.lab.demo.screen import Screen
 from tests.lab.images import build
+from tests.lab.images.catalog import targets
 from tests.lab.prepare import build_everything
 from tests.lab.s3 import S3Client
 from tests.lab.state import Settings
@@ -51,13 +52,12 @@ def in_lab(screen: Screen) -> None:
 
 def in_kind(screen: Screen) -> None:
     """Make or reuse a kind cluster and load the images into it."""
-    missing = [tool for tool in ("docker", "kind", "kubectl", "helm") if shutil.which(tool) is None]
-    if missing:
-        raise SystemExit(f"CLUSTER=kind needs {', '.join(missing)} on PATH")
+    _need("CLUSTER=kind", "docker", "kind", "kubectl")
     if subprocess.run(["docker", "info"], capture_output=True, check=False).returncode:
         raise SystemExit("CLUSTER=kind needs a docker engine, and `docker info` reaches none")
     with screen.step("build the images"):
         build_everything(programs=["helm"], images=[*IMAGES, S3_IMAGE])
+    _find_built_programs()
     with screen.step(f"make the kind cluster {KIND_CLUSTER}"):
         if KIND_CLUSTER not in product.run("kind", "get", "clusters").split():
             product.run("kind", "create", "cluster", "--name", KIND_CLUSTER)
@@ -70,18 +70,43 @@ def in_kind(screen: Screen) -> None:
 
 def in_current(screen: Screen, registry: str, accelerator: str) -> None:
     """Use the cluster kubectl points at; the images must be in a registry it can pull from."""
+    if not registry:
+        raise SystemExit(_no_registry())
+    _need("CLUSTER=current", "kubectl")
     context = product.run("kubectl", "config", "current-context").strip()
     screen.line(
-        f"CLUSTER=current: everything below happens in the cluster of context {context!r}, "
+        f"\nCLUSTER=current: everything below happens in the cluster of context {context!r}, "
         f"in the namespaces {product.SYSTEM_NAMESPACE} and {show.NAMESPACE}."
     )
-    if not registry:
-        raise SystemExit(
-            "CLUSTER=current needs REGISTRY: the registry that holds llm-operator, llm-sidecar, llm-fetcher, vllm-cpu and seaweedfs.\n"
-            "`make images` builds them as OCI archives under .cache/images; push them with `skopeo copy oci-archive:FILE docker://REGISTRY/NAME`.",
-        )
-    os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], *builds.path_entries()])
+    if shutil.which("helm") is None:
+        with screen.step("build helm, which is not on PATH"):
+            builds.build(["helm"])
+    _find_built_programs()
     _elsewhere(screen, registry, accelerator)
+
+
+def _need(what: str, *tools: str) -> None:
+    missing = [tool for tool in tools if shutil.which(tool) is None]
+    if missing:
+        raise SystemExit(f"{what} needs {', '.join(missing)} on PATH")
+
+
+def _no_registry() -> str:
+    """Return how to bring the images to where a cluster can pull them from."""
+    known = targets()
+    push = "\n".join(
+        f"  skopeo copy oci-archive:{build.image_path(name)} docker://REGISTRY/{known[name].ref.partition('/')[2]}"
+        for name in (*IMAGES, S3_IMAGE)
+    )
+    return (
+        "CLUSTER=current needs REGISTRY, from which the cluster pulls the images. `make images` builds them; push them with\n"
+        f"{push}\nand run `make demo CLUSTER=current REGISTRY=...` again."
+    )
+
+
+def _find_built_programs() -> None:
+    """Let programs of the lab be found behind those of this machine."""
+    os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], *builds.path_entries()])
 
 
 def _elsewhere(screen: Screen, registry: str, accelerator: str) -> None:
