@@ -3,7 +3,10 @@
 import asyncio
 import threading
 from collections.abc import Coroutine
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 T = TypeVar("T")
 
@@ -27,7 +30,11 @@ class Background:
 
     def run(self, work: Coroutine[Any, Any, T], *, timeout_s: float) -> T:
         """Wait for a coroutine's result."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout_s)
+        return self.start(work).result(timeout_s)
+
+    def start(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
+        """Let a coroutine run beside the test."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
 
 
 async def _cancel_all() -> None:

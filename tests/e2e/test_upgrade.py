@@ -53,9 +53,10 @@ def test_an_upgraded_operator_restarts_no_pod_and_says_that_it_would_make_others
     took = kit.seconds_until(lambda: all(map(_has_more, NAMES)), timeout_s=120, what="RefreshAvailable on all")
     for name in NAMES:
         kit.wait_settled(name, NS)
-    assert {name: _pods(name) for name in NAMES} == upgraded
+    changed = [name for name in NAMES if _pods(name) != upgraded[name]]
+    figures.record("upgrade", deployments=len(NAMES), restarted=len(changed), refresh_available_s=took)
+    assert changed == []
     assert {restarts for pods in upgraded.values() for restarts in pods.values()} == {0}
-    figures.record("upgrade", deployments=len(NAMES), restarted=0, refresh_available_s=took)
 
 
 def test_refresh_rolls_one_of_them_under_load_and_leaves_the_others(upgraded: dict[str, dict[str, int]]) -> None:

@@ -5,6 +5,7 @@ import itertools
 import json
 import random
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -17,6 +18,7 @@ STREAM_S = (5, 8, 12, 20)
 """How long streams take; which one comes next is drawn."""
 
 _UNARY_TOKENS = 4
+_STREAM = {"stream": True, "stream_options": {"include_usage": True}}
 _DECLARED = {429, 503}
 _SECONDS = aiohttp.ClientTimeout(total=180, sock_read=120)
 
@@ -54,8 +56,9 @@ class Seen:
 
 @dataclass
 class Traffic:
-    """Traffic between entering and leaving the context; leaving waits for the streams that are open. Stub engine unless ``stub=False``.
+    """Traffic between entering and leaving the context; leaving waits for the streams that are open.
 
+    An answer of an engine that is no stub (``stub=False``) is whole when that engine has counted all its tokens.
     Half of the requests come over connections that are kept, half over new ones: a pod that leaves must not break either.
     """
 
@@ -116,8 +119,9 @@ class Traffic:
                 if answer.status != 200:
                     self._refused(answer, data)
                     return
-                choice = json.loads(data)["choices"][0]
-                self._judge("unary", answer, _UNARY_TOKENS, choice["message"]["content"], choice["finish_reason"])
+                said = json.loads(data)
+                choice = said["choices"][0]
+                self._judge("unary", answer, _UNARY_TOKENS, choice["message"]["content"], choice["finish_reason"], said["usage"])
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError, LookupError) as error:
             self.seen.failures.append(f"request: {type(error).__name__}: {error}")
 
@@ -131,7 +135,7 @@ class Traffic:
         self.seen.streams += 1
         events: list[str] = []
         try:
-            async with self._fresh.post(self._url, json=self._body(tokens) | {"stream": True}) as answer:
+            async with self._fresh.post(self._url, json=self._body(tokens) | _STREAM) as answer:
                 if answer.status != 200:
                     self._refused(answer, await answer.read())
                     await asyncio.sleep(0.2)
@@ -154,13 +158,18 @@ class Traffic:
             return
         choices = [chunk["choices"][0] for chunk in chunks if chunk["choices"]]
         text = "".join(choice["delta"].get("content") or "" for choice in choices)
-        self._judge(f"stream of {tokens}", answer, tokens, text, choices[-1]["finish_reason"])
+        self._judge(f"stream of {tokens}", answer, tokens, text, choices[-1]["finish_reason"], chunks[-1]["usage"])
 
-    def _judge(self, kind: str, answer: aiohttp.ClientResponse, tokens: int, text: str, finish: str | None) -> None:
-        """Count an answer as whole only if it ended by itself and has every token of the request it carries the hash of."""
+    def _judge(
+        self, kind: str, answer: aiohttp.ClientResponse, tokens: int, text: str, finish: str | None, usage: Mapping[str, int]
+    ) -> None:
+        """Count an answer as whole only if it ended by itself and has every token; a stub's text tells which, and of which request."""
         revision = answer.headers.get("x-llm-revision", "")
         if finish not in {"length", "stop"}:
             self.seen.failures.append(f"{kind}: finish_reason {finish}")
+            return
+        if usage["completion_tokens"] != tokens:
+            self.seen.failures.append(f"{kind} of {revision}: {usage['completion_tokens']} tokens of {tokens}")
             return
         if self.stub:
             told = text[:HASH_LENGTH]
