@@ -22,6 +22,19 @@ class Admission:
         """Return how many requests wait for a slot."""
         return len(self._waiting)
 
+    @property
+    def is_full(self) -> bool:
+        """Return whether a request would have to wait."""
+        return self.running >= self._limits.max_concurrency or bool(self._waiting)
+
+    def get_load(self) -> float:
+        """Return how many requests there are, for each slot."""
+        return (self.running + len(self._waiting)) / self._limits.max_concurrency
+
+    def get_load_of_others(self) -> float:
+        """Return the load without a request that has a slot and asks for it."""
+        return self.get_load() - 1 / self._limits.max_concurrency
+
     def set_limits(self, limits: Limits) -> None:
         """Apply new limits: more slots let waiting requests in at once."""
         self._limits = limits
@@ -34,11 +47,11 @@ class Admission:
             return True
         return False
 
-    async def acquire(self) -> None:
+    async def acquire(self, *, may_wait: bool = True) -> None:
         """Take a slot, waiting in line if need be; raise Refusal 429 when the line is full or the wait runs out."""
         if self.take():
             return
-        if len(self._waiting) >= self._limits.queue:
+        if len(self._waiting) >= self._limits.queue or not may_wait:
             raise self._refusal(
                 "queue_full", f"all {self._limits.max_concurrency} slots and {self._limits.queue} places in the queue are taken"
             )

@@ -69,6 +69,7 @@ class Limits(_Part, frozen=True, kw_only=True):
     """What one sidecar accepts. Sizes in bytes, times in milliseconds.
 
     ``hold_*`` bound the requests that wait because no engine can be reached; with ``hold_requests`` 0 they are refused at once.
+    ``max_depth`` and ``max_items`` are about the JSON of a body, the others about the fields ``n``, ``max_tokens`` and ``stop``.
     """
 
     max_body_bytes: int = 4 * 1024 * 1024
@@ -79,6 +80,11 @@ class Limits(_Part, frozen=True, kw_only=True):
     hold_requests: int = 1024
     hold_bytes: int = 64 * 1024 * 1024
     hold_timeout_ms: int = 900_000
+    max_depth: int = 64
+    max_items: int = 262_144
+    max_choices: int = 64
+    max_tokens: int | None = None
+    max_stops: int = 16
 
 
 Policy = Literal["Closed", "Open"]
@@ -166,7 +172,13 @@ class Bundle(_Part, frozen=True, kw_only=True):
     pipeline: Pipeline | None = None
 
 
-SINCE: tuple[tuple[int, Callable[[Bundle], bool]], ...] = ((2, lambda bundle: bundle.pipeline is not None),)
+def _uses_second(bundle: Bundle) -> bool:
+    usual = Limits()
+    shape = ("max_depth", "max_items", "max_choices", "max_tokens", "max_stops")
+    return bundle.pipeline is not None or any(getattr(bundle.limits, name) != getattr(usual, name) for name in shape)
+
+
+SINCE: tuple[tuple[int, Callable[[Bundle], bool]], ...] = ((2, _uses_second),)
 """What each schema after the first brought: its number, and whether a bundle uses it. Extended with every new field."""
 
 

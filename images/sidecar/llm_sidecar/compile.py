@@ -33,6 +33,11 @@ _RANGES: Mapping[str, tuple[float, float, str]] = {
     "limits.holdRequests": (0, 1_000_000, "at least 0"),
     "limits.holdBytes": (0, 2**40, "at least 0"),
     "limits.holdTimeoutMs": (0, 2**40, "at least 0"),
+    "limits.maxDepth": (1, 512, "between 1 and 512"),
+    "limits.maxItems": (1, 2**40, "at least 1"),
+    "limits.maxChoices": (1, 1_000_000, "at least 1"),
+    "limits.maxTokens": (1, 10_000_000, "at least 1"),
+    "limits.maxStops": (0, 1_000_000, "at least 0"),
 }
 
 
@@ -68,7 +73,9 @@ def compile_bundle(bundle: Bundle) -> Compiled:
     _check_ranges("limits", bundle.limits)
     prompt = _prepare(bundle.prompt) if bundle.prompt is not None else None
     pipeline = compile_pipeline(bundle.pipeline) if bundle.pipeline is not None else None
-    return Compiled(bundle=bundle, prompt=prompt, sampling=_defaults(bundle.sampling), limits=bundle.limits, pipeline=pipeline)
+    return Compiled(
+        bundle=bundle, prompt=prompt, sampling=_defaults(bundle.sampling, bundle.limits), limits=bundle.limits, pipeline=pipeline
+    )
 
 
 def check(bundle: Bundle) -> None:
@@ -123,7 +130,7 @@ def _check_ranges(part: str, values: Sampling | Limits) -> None:
             raise BundleError(f"{part}.{wire}", f"{value} is out of range: {words}")
 
 
-def _defaults(sampling: Sampling) -> dict[str, Any]:
+def _defaults(sampling: Sampling, limits: Limits) -> dict[str, Any]:
     defaults: dict[str, Any] = {}
     for name, value in msgspec.structs.asdict(sampling).items():
         if isinstance(value, Decimal):
@@ -133,4 +140,6 @@ def _defaults(sampling: Sampling) -> dict[str, Any]:
                 defaults[name] = list(value)
         elif value is not None:
             defaults[name] = value
+    if limits.max_tokens is not None and defaults.get("max_tokens", limits.max_tokens) >= limits.max_tokens:
+        defaults["max_tokens"] = limits.max_tokens  # else a request that names no number would have as many as it likes
     return defaults

@@ -9,6 +9,7 @@ from llm_sidecar import prompt
 from llm_sidecar.compile import Compiled
 from llm_sidecar.errors import Refusal
 from llm_sidecar.request import DANGEROUS, bad_json
+from llm_sidecar.shape import check_counts, check_nesting
 
 _MAX_CHOICES = 128
 
@@ -83,14 +84,16 @@ def echo_of(body: bytes) -> str:
 
 def translate(compiled: Compiled, served_name: str, body: bytes) -> Translated:
     """Turn a classic request into a completion request, or raise Refusal 400 naming the key."""
+    check_nesting(body, compiled.limits)
     try:
         keys = _keys.decode(body)
         asked = _classic.decode(body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise bad_json(error) from error
     for name in DANGEROUS:
         if name in keys:
             raise Refusal(400, "field_not_allowed", f"{name} cannot be set by a request; remove it", param=name)
+    check_counts(compiled.limits, n=asked.n, max_tokens={"max_tokens": asked.max_tokens}, stop=asked.stop)
     text, variables = (asked.prompt, {}) if isinstance(asked.prompt, str) else (asked.prompt.text, asked.prompt.variables or {})
     given = {name: value for name in _SAMPLING if (value := getattr(asked, name)) is not None}
     sampling = {**DEFAULTS, **compiled.sampling, **given}

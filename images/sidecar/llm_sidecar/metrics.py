@@ -91,6 +91,12 @@ class Metrics:
             ("llm_revision", "served_by"),
             registry=registry,
         )
+        self.hand_offs = Counter(
+            "llm_sidecar_hand_offs",
+            "Requests a full pod offered to another one of its engine: served there, or returned because that was full too.",
+            ("outcome",),
+            registry=registry,
+        )
         self.unknown_keys = Counter("llm_sidecar_generate_unknown_keys", "Unknown keys dropped from classic requests.", registry=registry)
         self.stream_errors = Counter(
             "llm_sidecar_stream_errors", "Streams that began and did not end well.", ("reason",), registry=registry

@@ -6,7 +6,9 @@ from typing import Any
 
 import msgspec
 
+from llm_sidecar.bundle import Limits
 from llm_sidecar.errors import Refusal
+from llm_sidecar.shape import Number, check_counts, check_nesting
 from llm_sidecar.stream.relay import Wish
 
 DANGEROUS = (
@@ -24,7 +26,7 @@ DANGEROUS = (
 )
 """Fields through which a request could run templates, load objects or steer the engine's transfer of data."""
 
-_TOKENS = ("logprobs", "top_logprobs", "prompt_logprobs", "return_token_ids", "return_tokens_as_token_ids")
+_TOKENS = ("logprobs", "prompt_logprobs", "return_token_ids", "return_tokens_as_token_ids")
 _FORMATS = ("response_format", "structured_outputs", "guided_json", "guided_regex", "guided_choice", "guided_grammar")
 
 _Unset = msgspec.UnsetType
@@ -43,6 +45,10 @@ class View(msgspec.Struct):
     model: str | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
+    n: Number = None
+    max_tokens: Number = None
+    max_completion_tokens: Number = None
+    stop: str | list[str] | None = None
     prompt: msgspec.Raw | _Unset = msgspec.UNSET
     chat_template: msgspec.Raw | _Unset = msgspec.UNSET
     chat_template_kwargs: msgspec.Raw | _Unset = msgspec.UNSET
@@ -70,15 +76,18 @@ _NOTHING_SET = (msgspec.UNSET,) * len(DANGEROUS)
 _view = msgspec.json.Decoder(View)
 
 
-def view(body: bytes) -> View:
+def view(body: bytes, limits: Limits) -> View:
     """Return the typed look at a body, or raise Refusal 400 naming the field."""
+    check_nesting(body, limits)
     try:
         seen = _view.decode(body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise bad_json(error) from error
     if _dangerous(seen) != _NOTHING_SET:
         name = next(name for name in DANGEROUS if getattr(seen, name) is not msgspec.UNSET)
         raise Refusal(400, "field_not_allowed", f"{name} cannot be set by a request; remove it", param=name)
+    tokens = {"max_tokens": seen.max_tokens, "max_completion_tokens": seen.max_completion_tokens}
+    check_counts(limits, n=seen.n, max_tokens=tokens, stop=seen.stop)
     return seen
 
 
@@ -86,14 +95,14 @@ def whole(body: bytes) -> dict[str, Any]:
     """Return the whole body as a dict, for where a field of it has to change."""
     try:
         return msgspec.json.decode(body, type=dict[str, Any])
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise bad_json(error) from error
 
 
 def refuse_tokens(body: Mapping[str, Any], stage: str) -> None:
     """Raise Refusal for a request that asks for single tokens of a text that a stage hides from the client."""
     for name in _TOKENS:
-        if body.get(name):  # not 0, not false: those ask for nothing
+        if body.get(name) is not None and body[name] is not False:  # 0 asks for the tokens themselves
             raise Refusal(400, "field_not_allowed", f"{name} would show what the stage {stage} hides; remove it", param=name, stage=stage)
 
 
@@ -110,6 +119,4 @@ def bad_json(error: Exception) -> Refusal:
     if isinstance(error, msgspec.ValidationError):
         message, _, path = str(error).partition(" - at `$")
         return Refusal(400, "invalid_type", message, param=path.strip("`.") or None)
-    if isinstance(error, RecursionError):
-        return Refusal(400, "invalid_json", "the body is nested too deeply")
     return Refusal(400, "invalid_json", f"the body is not valid JSON: {error}")

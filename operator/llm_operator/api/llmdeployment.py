@@ -177,6 +177,16 @@ class Limits(ApiModel):
     """Time a request may wait, then it is answered with 429."""
     total_timeout: Annotated[str, Duration("1s", "24h")] = "10m"
     """Time a request may take in all, streaming included, then it is cut; at least `drain.maxStream`."""
+    max_depth: int = Field(default=64, ge=1, le=512)
+    """Deepest nesting of a body; a deeper one is answered with 400, as is what is beyond the limits that follow."""
+    max_items: int = Field(default=262_144, ge=1, le=100_000_000)
+    """Longest list or object in a body; a prompt of token ids is one, too."""
+    max_choices: int = Field(default=64, ge=1, le=1024)
+    """Most choices, the field `n`, of one request. The engine has a limit of 64 of its own."""
+    max_tokens: int | None = Field(default=None, ge=1, le=10_000_000)
+    """Most tokens a request may ask for, and what one that does not say gets at most; absent is as many as the context has room for."""
+    max_stops: int = Field(default=16, ge=0, le=1024)
+    """Most stop texts of one request."""
     hold: Hold = Hold()
     """What one pod keeps waiting while no engine can take a request."""
 

@@ -79,11 +79,20 @@ def bundle_limits(spec: LimitsSpec) -> Limits:
         queue=spec.queue,
         queue_timeout_ms=parse_ms(spec.queue_timeout),
         total_timeout_ms=parse_ms(spec.total_timeout),
-        **_changed(hold_requests=spec.hold.requests, hold_bytes=parse_bytes(spec.hold.bytes), hold_timeout_ms=parse_ms(spec.hold.timeout)),
+        **_changed(
+            hold_requests=spec.hold.requests,
+            hold_bytes=parse_bytes(spec.hold.bytes),
+            hold_timeout_ms=parse_ms(spec.hold.timeout),
+            max_depth=spec.max_depth,
+            max_items=spec.max_items,
+            max_choices=spec.max_choices,
+            max_tokens=spec.max_tokens,
+            max_stops=spec.max_stops,
+        ),
     )
 
 
-def _changed(**values: int) -> dict[str, int]:
+def _changed(**values: int | None) -> dict[str, Any]:
     """Return the limits that are not as they are by default: an encoded bundle, and so a revision, is the same as before they existed."""
     usual = Limits()
     return {name: value for name, value in values.items() if value != getattr(usual, name)}

@@ -39,6 +39,8 @@ def test_sampling_values_are_exact_and_in_one_spelling() -> None:
 def test_limits_become_bytes_and_milliseconds() -> None:
     assert bundle_limits(LimitsSpec()) == Limits()
     given = LimitsSpec.model_validate({"maxBodyBytes": "1.5Mi", "queueTimeout": "250ms", "totalTimeout": "1h"})
+    shape = {"maxDepth": 9, "maxItems": 8, "maxChoices": 7, "maxTokens": 6, "maxStops": 5}
+    assert bundle_limits(LimitsSpec.model_validate(shape)) == Limits(max_depth=9, max_items=8, max_choices=7, max_tokens=6, max_stops=5)
     assert bundle_limits(given) == Limits(max_body_bytes=1_572_864, queue_timeout_ms=250, total_timeout_ms=3_600_000)
 
 

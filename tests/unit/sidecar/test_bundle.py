@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_sidecar import bundle
-from llm_sidecar.bundle import Bundle, BundleError, Limits, Message, Prompt, Sampling
+from llm_sidecar.bundle import Bundle, BundleError, Limits, Message, Pipeline, Prompt, Sampling, TrimStage
 
 _texts = st.text(max_size=30)
 _decimals = st.none() | st.decimals(min_value=0, max_value=2, places=3)
@@ -71,3 +71,16 @@ def test_a_bundle_that_cannot_be_read_names_the_field(data: bytes, field: str, w
         bundle.decode(data)
     assert caught.value.field == field
     assert words in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("value", "schema"),
+    [
+        (Bundle(limits=Limits(queue=7)), 1),
+        (Bundle(pipeline=Pipeline(request=(TrimStage(),))), 2),
+        (Bundle(limits=Limits(max_depth=9)), 2),
+        (Bundle(limits=Limits(max_tokens=9)), 2),
+    ],
+)
+def test_a_bundle_needs_the_schema_that_brought_what_it_uses(value: Bundle, schema: int) -> None:
+    assert bundle.needed_schema(value) == schema

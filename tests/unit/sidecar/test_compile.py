@@ -11,6 +11,14 @@ from llm_sidecar.compile import check, compile_bundle
 NAME = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
 
 
+@pytest.mark.parametrize(
+    ("default", "limit", "filled"), [(None, 100, 100), (50, 100, 50), (200, 100, 100), (200, None, 200), (None, None, None)]
+)
+def test_a_request_that_names_no_tokens_gets_no_more_than_the_limit(default: int | None, limit: int | None, filled: int | None) -> None:
+    compiled = compile_bundle(Bundle(sampling=Sampling(max_tokens=default), limits=Limits(max_tokens=limit)))
+    assert compiled.sampling.get("max_tokens") == filled
+
+
 def test_an_empty_bundle_changes_nothing() -> None:
     compiled = compile_bundle(Bundle())
     assert compiled.prompt is None

@@ -1,5 +1,6 @@
 """Where other sidecars are: by pod address while one is known to be ready, else by the engine's Service."""
 
+import contextlib
 import random
 import time
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ _CONNECT_TIMEOUT_S = 1.0
 _MAX_IDLE = 16
 _MAX_IDLE_S = 30.0  # sidecars keep idle connections for longer
 _AVOID_S = 5.0
+_LOAD_COUNTS_S = 1.0
 _PORTS = 1 << 16
 
 
@@ -22,6 +24,13 @@ class Peer:
     name: str
     inflight: int = 0
     avoid_until: float = 0.0
+    load: float = 0.0
+    load_until: float = 0.0
+
+    def hear(self, load: bytes) -> None:
+        """Note what a pod has said of its load."""
+        with contextlib.suppress(ValueError):
+            self.load, self.load_until = float(load), time.monotonic() + _LOAD_COUNTS_S
 
     def avoid(self) -> None:
         """Leave this address alone for a while: it did not answer, or is leaving."""
@@ -56,6 +65,16 @@ class Pool:
             return None
         self._random.shuffle(alive)
         return min(alive, key=lambda peer: peer.inflight)
+
+    def less_loaded(self, engine: str, own_address: str) -> Peer | None:
+        """Return the least loaded pod of an engine that may have a slot free, never the own one; of one unheard of late that is assumed."""
+        now = time.monotonic()
+        free = []
+        for peer in self._engines.get(engine, ()):
+            load = peer.load if peer.load_until > now else 0.0
+            if load < 1 and peer.avoid_until <= now and peer.name != own_address:
+                free.append((load, peer.inflight, self._random.random(), peer))
+        return min(free)[-1] if free else None
 
     def service(self, engine: Engine) -> Peer:
         """Return the Service of an engine. No connection to it is kept: each new one may reach another pod."""

@@ -9,10 +9,17 @@ PREFIX = b"x-llm-"
 PING = b"/-/hop"
 """Path on the public port that says whether this pod takes requests."""
 
+DEADLINE = "x-request-deadline"
+"""Header with the time, in seconds since 1970, after which the client does not wait any longer; it goes along with the request."""
+
 TOKEN = b"x-llm-pod-token"
 UNSERVED = b"x-llm-unserved"
 """Header of an answer to a hop: no byte of an engine's answer was seen, for the reason it gives, so another may be asked."""
 
+LOAD = b"x-llm-load"
+"""Header of an answer to a hop: requests for each slot of the pod that gives it."""
+
+_HAND_OFF = b"x-llm-hand-off"
 _HOP = b"x-llm-hop"
 _REVISION = b"x-llm-revision"
 
@@ -34,6 +41,11 @@ def asked_revision(marks: Mapping[bytes, bytes], token: bytes) -> str:
     return marks.get(_REVISION, b"").decode("ascii", errors="replace") or "none"
 
 
+def is_handed_off(marks: Mapping[bytes, bytes]) -> bool:
+    """Return whether a trusted hop only wants a slot that is free: the pod it comes from is full, and has a queue of its own."""
+    return marks.get(_HAND_OFF) == b"1"
+
+
 def hop_head(
     method: str,
     path: bytes,
@@ -44,9 +56,11 @@ def hop_head(
     generation: int,
     request_id: bytes,
     headers: tuple[tuple[str, str], ...],
+    hand_off: bool = False,
 ) -> bytes:
     """Return the first bytes of a request handed to another sidecar."""
     marks = (
+        *(((_HAND_OFF.decode(), "1"),) if hand_off else ()),
         ("x-llm-hop", "1"),
         ("x-llm-pod-token", token.decode()),
         ("x-llm-revision", revision),
@@ -63,4 +77,4 @@ def ping_head(token: bytes) -> bytes:
 
 def passed_on(headers: Mapping[bytes, bytes]) -> tuple[tuple[bytes, bytes], ...]:
     """Return the headers of an answer that the client gets as they are."""
-    return tuple((name, value) for name, value in headers.items() if name not in _NOT_PASSED_ON and name not in {_REVISION, UNSERVED})
+    return tuple((name, value) for name, value in headers.items() if name not in _NOT_PASSED_ON and name not in {_REVISION, UNSERVED, LOAD})

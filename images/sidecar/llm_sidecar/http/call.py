@@ -91,7 +91,9 @@ class Call:
         began = time.perf_counter()
         if not admission.take():
             exchange.limit(total_s, late)
-            await admission.acquire()
+            await admission.acquire(may_wait=not exchange.is_handed_off)
+        if exchange.load is not None:
+            exchange.load = admission.get_load_of_others  # its own slot is free when the answer is
         try:
             if not exchange.arrived:
                 exchange.limit(min(total_s, BODY_TIMEOUT_S), body_too_slow)

@@ -8,13 +8,16 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from llm_sidecar.errors import LOST, NOT_BEGUN, Refusal
-from llm_sidecar.hop.wire import PREFIX, UNSERVED
+from llm_sidecar.hop.wire import DEADLINE, LOAD, PREFIX, UNSERVED
 from llm_sidecar.http.cycle import Cycle, Header, Headers, lines
 from llm_sidecar.live import Live
 
 _LAST_WORDS_S = 5.0
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
-_READ = frozenset({b"content-length", b"content-type", b"content-encoding", b"x-request-id", b"traceparent", b"tracestate"})
+_READ = frozenset(
+    {b"content-length", b"content-type", b"content-encoding", b"x-request-id", b"traceparent", b"tracestate", DEADLINE.encode()}
+)
+_TIME = re.compile(rb"[0-9]{1,12}(\.[0-9]{1,9})?")
 _UNIT_BYTES = 16
 _UNITS_AT_ONCE = 256
 _TRACE = re.compile(rb"[\x21-\x7e][\x20-\x7e]{0,511}")
@@ -41,6 +44,11 @@ def _fresh_unit() -> bytes:
 def revision_of(live: Live | None) -> bytes:
     """Return what an answer names that no revision has given."""
     return live.name if live is not None else b"none"
+
+
+def deadline_passed() -> Refusal:
+    """Return what ends a request whose client does not wait any longer."""
+    return Refusal(504, "deadline_exceeded", f"the time in {DEADLINE} has passed", param=DEADLINE)
 
 
 class ClientGoneError(Exception):
@@ -80,12 +88,16 @@ class Exchange:
         "content",
         "content_length",
         "content_type",
+        "deadline",
+        "deadline_at",
         "degraded",
         "encoded",
         "held_s",
         "hop",
+        "is_handed_off",
         "job",
         "live",
+        "load",
         "marks",
         "method",
         "own_address",
@@ -109,6 +121,8 @@ class Exchange:
         self.started = False
         self.close = False
         self.degraded: list[str] | None = None
+        self.deadline = b""
+        self.deadline_at: float | None = None
         self.live = live
         self.revision = live.name if live is not None else b"none"
         self.method = cycle.method
@@ -119,6 +133,8 @@ class Exchange:
         self.content: bytes | None = None
         self.held_s = 0.0
         self.hop = ""
+        self.is_handed_off = False
+        self.load: Callable[[], float] | None = None
         self.job: Job | None = None
         self.marks: dict[bytes, bytes] | None = None
         self.own_address = cycle.link.address
@@ -137,13 +153,27 @@ class Exchange:
 
     def limit(self, seconds: float, late: Callable[[], Refusal]) -> None:
         """End this request with a refusal this much time after it came, time held apart; replaces an earlier limit."""
+        now = time.perf_counter()
+        left = self.started_at + self.held_s + seconds - now
+        if self.deadline_at is not None and self.deadline_at - now < left:
+            left, late = self.deadline_at - now, deadline_passed
         self._late = late
-        left = self.started_at + self.held_s + seconds - time.perf_counter()
         self._deadline.set(asyncio.get_running_loop().time() + left, self._expire)
 
     def no_limit(self) -> None:
-        """Let this request take as long as it likes until the next limit."""
+        """Let this request take as long as its client likes until the next limit."""
         self._deadline.clear()
+        if self.deadline_at is not None:
+            self.limit(float("inf"), deadline_passed)
+
+    def heed_deadline(self) -> None:
+        """Hold this request to the deadline its client has set, or raise Refusal: one that is none, or has passed already."""
+        if not _TIME.fullmatch(self.deadline):
+            raise Refusal(400, "invalid_deadline", f"{DEADLINE} is not a time in seconds since 1970", param=DEADLINE)
+        left = float(self.deadline) - time.time()
+        if left <= 0:
+            raise deadline_passed()
+        self.deadline_at = time.perf_counter() + left
 
     def reason_for(self, cancelled: asyncio.CancelledError) -> Exception:
         """Return why this request was ended; a cancellation that is not ours goes on."""
@@ -172,6 +202,11 @@ class Exchange:
         self._deadline.clear()
         self._cycle.gone = None
         self._task = None
+
+    @property
+    def own_name(self) -> str:
+        """Return this pod's address as other pods know it."""
+        return f"{self.own_address[0]}:{self.own_address[1]}" if self.own_address is not None else ""
 
     @property
     def arrived(self) -> bool:
@@ -226,6 +261,8 @@ class Exchange:
     def _headers(self, content_type: bytes, extra: tuple[Header, ...]) -> Headers:
         if self.close:
             self._cycle.keep_alive = False
+        if self.load is not None:
+            extra = (*extra, (LOAD, b"%.3f" % self.load()))
         if self.degraded:
             extra = (*extra, (b"x-llm-degraded", ", ".join(self.degraded).encode()))
         text, count = lines(extra) if extra else _NONE
@@ -270,5 +307,7 @@ class Exchange:
                 # At the engine an id must be unique among what runs, and clients repeat theirs when they retry.
                 self.upstream_id = f"{value.decode()}-{self.unit.hex()[:8]}"
                 self.request_id = value
+        elif name == b"x-request-deadline":
+            self.deadline = value
         elif _TRACE.fullmatch(value):
             self.trace = (*self.trace, (name.decode(), value.decode()))

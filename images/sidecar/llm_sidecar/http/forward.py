@@ -9,7 +9,7 @@ from llm_sidecar.engine.connection import Connection
 from llm_sidecar.engine.errors import EngineError, EngineLostError, EngineUnreachableError
 from llm_sidecar.errors import BUSY, Refusal
 from llm_sidecar.hop.pool import Peer
-from llm_sidecar.hop.wire import UNSERVED, hop_head, passed_on
+from llm_sidecar.hop.wire import DEADLINE, LOAD, UNSERVED, hop_head, passed_on
 from llm_sidecar.http.exchange import Exchange
 from llm_sidecar.http.routes import Route
 from llm_sidecar.stream.passing import Events, WholeLines
@@ -29,6 +29,7 @@ class Forward:
     revision: str
     generation: int
     pass_busy: bool
+    hand_off: bool = False
     stream: Events | WholeLines | None = None
 
     async def serve(self, peer: Peer) -> None:
@@ -36,6 +37,7 @@ class Forward:
         exchange = self.exchange
         body = exchange.content or b""
         content_type = (("content-type", exchange.content_type.decode("latin-1")),) if exchange.content_type else ()
+        deadline = ((DEADLINE, exchange.deadline.decode()),) if exchange.deadline_at is not None else ()
         head = hop_head(
             self.route.method,
             exchange.path,
@@ -44,7 +46,8 @@ class Forward:
             revision=self.revision,
             generation=self.generation,
             request_id=exchange.request_id,
-            headers=(*content_type, *exchange.trace),
+            hand_off=self.hand_off,
+            headers=(*content_type, *deadline, *exchange.trace),
         )
         peer.inflight += 1
         try:
@@ -65,6 +68,7 @@ class Forward:
 
     async def _pass_on(self, connection: Connection, peer: Peer) -> None:
         exchange, headers = self.exchange, connection.headers
+        peer.hear(headers.get(LOAD, b""))
         unserved = headers.get(UNSERVED, b"").decode("latin-1")
         if unserved and not (self.pass_busy and unserved in BUSY):
             if unserved in _LEAVING:

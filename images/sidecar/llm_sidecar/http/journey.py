@@ -60,6 +60,19 @@ class Journey:
                 hold.leave(self._place)
                 self._services.metrics.hold_seconds.observe(self._place.held_s)
 
+    async def hand_off(self, peer: Peer) -> bool:
+        """Return whether a pod of the own engine has served the request; it is asked for a slot that is free, and only once."""
+        exchange = self._exchange
+        exchange.job = self
+        await self._begin()
+        try:
+            await self._hand_over(self._live.routes[self._assigned], peer, hand_off=True)
+        except Refusal as refusal:
+            if exchange.started or refusal.code not in NOT_BEGUN:
+                raise
+            return False
+        return True
+
     def count(self) -> None:
         """Add this request to the figures, if it failed here."""
         if not self.error or (self.error == "client_closed" and self._forward is not None):
@@ -140,8 +153,7 @@ class Journey:
     def _peers(self, target: Assigned) -> Iterator[Peer]:
         """Return a pod that is known to be ready, then the Service in front of all of them."""
         pool = self._services.pool
-        own = self._exchange.own_address
-        peer = pool.pick(target.engine, f"{own[0]}:{own[1]}" if own is not None else "")
+        peer = pool.pick(target.engine, self._exchange.own_name)
         if peer is not None:
             yield peer
         service = self._live.table.engines.get(target.engine)
@@ -167,10 +179,16 @@ class Journey:
                 self._services.metrics.fallbacks.labels(self._assigned, target.revision).inc()
         return None
 
-    async def _hand_over(self, target: Assigned, peer: Peer) -> None:
+    async def _hand_over(self, target: Assigned, peer: Peer, *, hand_off: bool = False) -> None:
         services = self._services
         self._forward = Forward(
-            self._exchange, self._route, services.token, target.revision, self._live.generation, pass_busy=self._place is None
+            self._exchange,
+            self._route,
+            services.token,
+            target.revision,
+            self._live.generation,
+            pass_busy=self._place is None and not hand_off,
+            hand_off=hand_off,
         )
         await self._forward.serve(peer)
 

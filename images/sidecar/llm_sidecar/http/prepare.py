@@ -11,6 +11,7 @@ from llm_sidecar.compile import Compiled
 from llm_sidecar.http.routes import Route
 from llm_sidecar.judging import Judging
 from llm_sidecar.pipeline import Pipeline
+from llm_sidecar.shape import check_nesting
 from llm_sidecar.stream.classic import Lines
 from llm_sidecar.stream.guarded import Guarded
 from llm_sidecar.stream.relay import Filter, Relay
@@ -35,7 +36,7 @@ def prepare(route: Route, compiled: Compiled, served_name: str, body: bytes, fie
         classic = generate.translate(compiled, served_name, body if fields is None else prompt.encode(fields))
         echo = classic.echo if fields is None else generate.echo_of(body)
         return Prepared(classic.body, Lines(echo, classic.choices), echo, classic.unknown_keys)
-    seen = request.view(body)
+    seen = request.view(body, compiled.limits)
     if route.kind == "chat":
         ours = compiled.changes_requests or seen.prompt is not msgspec.UNSET
         apply = prompt.apply_chat
@@ -54,6 +55,7 @@ async def guarded(route: Route, compiled: Compiled, served_name: str, body: byte
     pipeline = compiled.pipeline
     if pipeline is None:
         return prepare(route, compiled, served_name, body)
+    check_nesting(body, compiled.limits)
     fields = request.whole(body)
     if route.kind != "generate":  # which drops what it does not know
         if pipeline.hides:

@@ -6,6 +6,7 @@ objects and two timers per request, which is most of what this proxy would cost.
 
 import asyncio
 import logging
+import random
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
@@ -21,6 +22,9 @@ from llm_sidecar.http.cycle import Cycle, Header, lines
 MAX_HEADER_BYTES = 32 * 1024
 MAX_HEADER_COUNT = 128
 HEADER_TIMEOUT_S = 10.0
+MAX_AGE_S = 30.0
+"""How long a connection is kept at most, the last answer on it apart: a pod that has just come gets its part of them this soon."""
+
 LINGER_S = 10.0
 """How long the rest of a body nobody wants is read, so that the client sees the answer instead of a reset."""
 
@@ -49,6 +53,7 @@ class BoundedProtocol(asyncio.Protocol):
         self.transport: asyncio.Transport
         self.address: tuple[str, int] | None = None
         self.blocked = False
+        self._old_at = 0.0
         self._date = b""
         self._dated: list[Header] = []
         self._running: Cycle | None = None
@@ -116,6 +121,7 @@ class BoundedProtocol(asyncio.Protocol):
         self.transport = cast("asyncio.Transport", transport)
         self.address = transport.get_extra_info("sockname")
         self._state.connections.add(cast("Any", self))
+        self._old_at = self._loop.time() + MAX_AGE_S * random.uniform(0.7, 1)  # noqa: S311  # so that they don't all come again at once
         self._arm(HEADER_TIMEOUT_S)
 
     def data_received(self, data: bytes) -> None:
@@ -189,7 +195,7 @@ class BoundedProtocol(asyncio.Protocol):
             parser.get_method().decode("ascii"),
             self._url.partition(b"?")[0],
             self._headers,
-            keep_alive=parser.should_keep_alive() and parser.get_http_version() != "1.0",
+            keep_alive=self._loop.time() < self._old_at and parser.should_keep_alive() and parser.get_http_version() != "1.0",
             refusal=refusal,
         )
         previous, self._reading = self._reading, cycle

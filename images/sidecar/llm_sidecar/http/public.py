@@ -4,7 +4,7 @@ import asyncio
 import logging
 
 from llm_sidecar.errors import BUSY, LOST, NOT_BEGUN, Refusal
-from llm_sidecar.hop.wire import PING, asked_revision, trusted
+from llm_sidecar.hop.wire import PING, asked_revision, is_handed_off, trusted
 from llm_sidecar.http.call import Call
 from llm_sidecar.http.cycle import Cycle, Header
 from llm_sidecar.http.exchange import ClientGoneError, Exchange, new_id, revision_of
@@ -12,6 +12,7 @@ from llm_sidecar.http.journey import Journey
 from llm_sidecar.http.models import serve_models
 from llm_sidecar.http.routes import ROUTES, Route
 from llm_sidecar.http.services import Services
+from llm_sidecar.live import Live
 
 _log = logging.getLogger(__name__)
 _OK, _NO_CONTENT, _UNAVAILABLE = 200, 204, 503
@@ -51,6 +52,9 @@ class PublicApp:
         try:
             if exchange.marks is not None:
                 exchange.hop = asked_revision(exchange.marks, self._services.token)
+                if exchange.hop and self._services.own is not None:
+                    exchange.is_handed_off = is_handed_off(exchange.marks)
+                    exchange.load = self._services.own.admission.get_load
                 if exchange.path == PING and exchange.method == "GET" and trusted(exchange.marks, self._services.token):
                     await self._ping(exchange)
                     return
@@ -84,6 +88,8 @@ class PublicApp:
         if exchange.method != route.method:
             allow = ((b"allow", route.method.encode()),)
             raise Refusal(405, "method_not_allowed", f"this path takes {route.method} only", headers=allow)
+        if exchange.deadline:
+            exchange.heed_deadline()
         drain = self._services.drain
         exchange.close = drain.draining
         if drain.closed and route.kind != "health":
@@ -102,6 +108,8 @@ class PublicApp:
             if revision != live.revision:
                 exchange.revision = revision.encode()
             try:
+                if own.admission.is_full and not exchange.hop and await self._handed_off(exchange, route, live, revision):
+                    return
                 if route.kind == "models":
                     await serve_models(own.engine, exchange, route)
                 else:
@@ -116,6 +124,17 @@ class PublicApp:
         if exchange.hop:
             raise Refusal(421, "revision_not_here", f"revision {exchange.hop} is not served by this pod")
         await Journey(self._services, exchange, route, live, revision).travel(refused)
+
+    async def _handed_off(self, exchange: Exchange, route: Route, live: Live, revision: str) -> bool:
+        """Return whether a pod of the same engine with a free slot has served a request that would have to wait here."""
+        if not route.operation:
+            return False
+        peer = self._services.pool.less_loaded(live.routes[revision].engine, exchange.own_name)
+        if peer is None:
+            return False
+        served = await Journey(self._services, exchange, route, live, revision).hand_off(peer)
+        self._services.metrics.hand_offs.labels("served" if served else "returned").inc()
+        return served
 
     async def _end_early(self, exchange: Exchange, error: BaseException) -> None:
         job = exchange.job

@@ -192,3 +192,15 @@ async def _drip(client: Client, data: bytes) -> None:
     for byte in data:
         client.send(bytes([byte]))
         await asyncio.sleep(0.01)
+
+
+async def test_an_old_connection_is_closed_with_its_next_answer(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with connect(pod.port) as client:
+        client.send(post("/v1/completions", {"prompt": "x"}))
+        assert "connection" not in (await client.answer()).headers
+    monkeypatch.setattr(protocol, "MAX_AGE_S", 0.0)
+    async with connect(pod.port) as client:
+        client.send(post("/v1/completions", {"prompt": "x"}))
+        answer = await client.answer()
+        assert (answer.status, answer.headers["connection"]) == (200, "close")
+        assert await client.closed() == b""

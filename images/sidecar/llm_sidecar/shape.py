@@ -1,0 +1,56 @@
+"""How large a request may be in ways its bytes do not show: depth, lists, choices, tokens, stops."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from llm_sidecar.bundle import Limits
+from llm_sidecar.errors import Refusal
+
+Number = int | float | None
+"""A whole number as clients write it; 5.0 is one too."""
+
+
+def check_nesting(body: bytes, limits: Limits) -> None:
+    """Raise Refusal for a body that is nested deeper, or has longer lists, than the limits allow.
+
+    Counting brackets and commas bounds both from above and takes a fraction of a microsecond; only a body beyond that is looked into.
+    """
+    if body.count(b"{") + body.count(b"[") <= limits.max_depth and body.count(b",") < limits.max_items:
+        return
+    try:
+        level = [msgspec.json.decode(body)]
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return  # what is wrong with it is said by whoever reads it
+    except RecursionError as error:
+        raise _too_deep(limits) from error
+    for _ in range(limits.max_depth + 1):
+        level = [each for each in level if isinstance(each, dict | list)]
+        if any(len(each) > limits.max_items for each in level):
+            message = f"a list or object has more than {limits.max_items} entries, this deployment's limits.maxItems"
+            raise Refusal(400, "too_many_items", message)
+        if not level:
+            return
+        level = [item for each in level for item in (each.values() if isinstance(each, dict) else each)]
+    raise _too_deep(limits)
+
+
+def check_counts(limits: Limits, *, n: Number, max_tokens: Mapping[str, Number], stop: str | list[str] | None) -> None:
+    """Raise Refusal for more choices, tokens or stop texts than the limits allow; ``max_tokens`` by the names the field has."""
+    if n is not None and n > limits.max_choices:
+        raise _too_many("n", n, "choices", limits.max_choices, "limits.maxChoices")
+    if isinstance(stop, list) and len(stop) > limits.max_stops:
+        raise _too_many("stop", len(stop), "stop texts", limits.max_stops, "limits.maxStops")
+    if limits.max_tokens is not None:
+        for name, value in max_tokens.items():
+            if value is not None and value > limits.max_tokens:
+                raise _too_many(name, value, "tokens", limits.max_tokens, "limits.maxTokens")
+
+
+def _too_deep(limits: Limits) -> Refusal:
+    return Refusal(400, "too_deep", f"the body is nested deeper than {limits.max_depth} levels, this deployment's limits.maxDepth")
+
+
+def _too_many(param: str, value: Any, what: str, limit: int, field: str) -> Refusal:
+    return Refusal(400, "limit_exceeded", f"{value:g} {what}; at most {limit} may be asked for, this deployment's {field}", param=param)
