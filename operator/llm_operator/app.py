@@ -88,7 +88,7 @@ async def _work(config: OperatorConfig, cluster: KubernetesCluster, stop: asynci
     namespaces = () if config.cluster_wide else config.namespaces
 
     seen = Seen()
-    inbox = Inbox(queue.hear, seen, queue.__contains__)
+    inbox = Inbox(queue.hear, seen)
 
     def deliver(told: Hint) -> None:
         if told.kind in kinds.CUSTOM and not told.gone:
@@ -113,7 +113,7 @@ async def _work(config: OperatorConfig, cluster: KubernetesCluster, stop: asynci
         )
         surveyor = Surveyor(cluster, reconciler.eye, reconciler.decide, reconciler.decide_prompt)
         begun = asyncio.Event()
-        resync = Resync(surveyor.survey, namespaces, inbox, progress, config.resync_seconds, loop.time, begun)
+        resync = Resync(surveyor.survey, namespaces, inbox, progress, config.resync_seconds, loop.time, begun, queue.add)
         follower = Follower(cluster, namespaces, deliver, resync.again, begun=begun)
         watch = Watch(deliver, cluster.credentials, namespaces)
         progress.leads()

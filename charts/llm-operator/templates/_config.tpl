@@ -11,6 +11,7 @@
   "clusterWide" .Values.clusterWide
   "operatorNamespace" .Release.Namespace
   "monitoringNamespaces" .Values.monitoringNamespaces
+  "modelCheckSeconds" (int .Values.modelCheckSeconds)
   "resyncSeconds" (int .Values.resyncSeconds)
   "leaderElection" (dict "leaseName" (include "llm-operator.fullname" .))
 -}}

@@ -61,8 +61,8 @@ def changed(what: str) -> FetchError:
     """Return the error for something that is no longer what was resolved."""
     return FetchError(
         Reason.SOURCE_CHANGED,
-        f"{what} was changed or deleted since it was resolved: put the old files back, or upload the new version under its own path and "
-        "name that in model.source",
+        f"{what} was changed or deleted since it was resolved: put the old files back, or serve the new ones with `kubectl llm refresh` or "
+        "spec.model.updatePolicy: Rollout",
     )
 
 

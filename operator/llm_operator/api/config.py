@@ -163,6 +163,8 @@ class OperatorConfig(ConfigModel):
     """Namespaces whose pods may read the metrics of the sidecars."""
     nudge: bool = True
     """Whether the operator may annotate pods, which delivers a changed snapshot at once; without it the kubelet takes its minute."""
+    model_check_seconds: int = Field(default=21_600, ge=10, le=2_592_000)
+    """Sources of models whose `updatePolicy` is not `Pin` are asked this often what they hold."""
     resync_seconds: int = Field(default=600, ge=10, le=86_400)
     """Everything is looked at again at least this often, whether something was heard of it or not."""
     leader_election: LeaderElection = LeaderElection()

@@ -17,6 +17,7 @@ from llm_operator.api.quantities import Quantity
 MAX_ARGS = 64
 
 
+UpdatePolicy = Literal["Pin", "Notify", "Rollout"]
 ProfileName = Annotated[str, Field(min_length=1, max_length=MAX_PROFILE_NAME, pattern=DNS_SUBDOMAIN)]
 ArgValue = Annotated[str, Field(max_length=1024)]
 Quantization = Literal[
@@ -70,6 +71,9 @@ class Model(ApiModel):
     """Keys for an `s3://` source; without them the bucket is read anonymously."""
     served_name: str | None = Field(default=None, min_length=1, max_length=128, pattern=SERVED_NAME)
     """Name clients use as `model`; by default the name of this object. Changing it starts new engine pods."""
+    update_policy: UpdatePolicy = "Pin"
+    """What other files at the same `source` do: `Rollout` serves them, `Notify` sets the condition UpdateAvailable, `Pin` nothing. Unless
+    it is `Pin`, the source is asked again every 6 hours, or as often as the administrator has set."""
 
 
 class EngineResources(ApiModel):
@@ -148,7 +152,7 @@ class Prompt(ApiModel):
     """LLMPrompt in the same namespace."""
     inline: PromptSpec | None = None
     """The prompt itself; a change of it is served without a restart."""
-    update_policy: Literal["Pin", "Notify", "Rollout"] = "Notify"
+    update_policy: UpdatePolicy = "Notify"
     """What an edit of the referenced LLMPrompt does: `Rollout` serves it, `Notify` sets the condition UpdateAvailable, `Pin` nothing.
     Without effect on an inline prompt."""
 

@@ -78,6 +78,10 @@ class Resolution(ApiModel):
     """Size of the content."""
     files: Count | None = None
     """Number of files."""
+    checked_at: Annotated[str | None, Field(json_schema_extra={"format": "date-time"})] = None
+    """When a source with an `updatePolicy` other than `Pin` was last found to hold this, or something else."""
+    available: Name | None = None
+    """Hash of what it held then, if that was something else."""
 
 
 class TableStatus(ApiModel):

@@ -111,7 +111,11 @@ def _refresh(found: Findings) -> Condition:
 
 
 def _update(found: Findings) -> Condition:
-    newer = found.target.references.newer_prompt
+    known = found.target.references
+    newer = [each for each in (known.newer_model, known.newer_prompt) if each]
     if newer:
-        return condition("UpdateAvailable", Reason.PROMPT_CHANGED, newer, holds=True)
-    return condition("UpdateAvailable", Reason.UP_TO_DATE, "no newer prompt is waiting", holds=False)
+        reason = Reason.MODEL_CHANGED if known.newer_model else Reason.PROMPT_CHANGED
+        return condition("UpdateAvailable", reason, "; ".join(newer), holds=True)
+    if known.unchecked:
+        return condition("UpdateAvailable", *known.unchecked, holds=None)
+    return condition("UpdateAvailable", Reason.UP_TO_DATE, "no newer model or prompt is waiting", holds=False)

@@ -38,8 +38,6 @@ __all__ = ["Apply", "Decision", "Delete", "EventDraft", "Nudge", "Plan", "plan"]
 _STALLED_S = 30.0
 _COLLECTING_S = 1.0
 _PROMOTED_S = 0.1
-_ANSWERED_S = 0.3
-"""Once the status has the answer of a resolver, its Job goes."""
 _REACHING_S = 1.0
 _UNSETTLED_S = 5.0
 
@@ -116,8 +114,6 @@ def _next_look_s(found: Findings, summary: Summary) -> float | None:
         looks.append(found.target.look_s)
     if found.target.waiting is not None:
         looks.append(found.target.waiting.next_look_s)
-    if found.target.version is not None and found.target.jobs and not (found.changes.conflicts or found.changes.leaving):
-        looks.append(_ANSWERED_S)
     if found.delivery.late or (found.writes and found.world.pods):
         looks.append(_while_delivering(found.world, found.delivery, found.now))
     if found.unreached:

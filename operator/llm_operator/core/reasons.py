@@ -83,6 +83,7 @@ class Reason(StrEnum):
     VALID = "Valid"
 
     # What is known besides.
+    MODEL_CHANGED = "ModelChanged"
     NO_PODS = "NoPods"
     NO_TABLE = "NoTable"
     PROFILE_CHANGED = "ProfileChanged"

@@ -19,29 +19,38 @@ class Resolution:
     digest: str
     bytes: int | None = None
     files: int | None = None
+    checked_at: str | None = None
+    available: str | None = None
 
     @classmethod
     def read(cls, entry: Mapping[str, Any]) -> "Resolution":
         """Read an entry of ``status.resolutions``."""
-        return cls(entry["field"], entry["requested"], entry["digest"], entry.get("bytes"), entry.get("files"))
+        optional = (entry.get(name) for name in ("bytes", "files", "checkedAt", "available"))
+        return cls(entry["field"], entry["requested"], entry["digest"], *optional)
 
     def entry(self) -> dict[str, Any]:
         """Return the entry of ``status.resolutions``."""
-        pairs = {"field": self.field, "requested": self.requested, "digest": self.digest, "bytes": self.bytes, "files": self.files}
-        return {name: value for name, value in pairs.items() if value is not None}
+        return {**self.pinned(), **_present(checkedAt=self.checked_at, available=self.available)}
+
+    def pinned(self) -> dict[str, Any]:
+        """Return what is fixed until the reference is resolved again, as it is stored with a revision."""
+        return _present(field=self.field, requested=self.requested, digest=self.digest, bytes=self.bytes, files=self.files)
 
 
 @dataclass
 class References:
     """The resolutions of one look: what the last one left, and what this one keeps or adds.
 
-    ``outdated`` names profiles that were edited since, ``newer_prompt`` says so of the prompt; neither moves anything.
+    ``outdated`` names profiles that were edited since, ``newer_model`` and ``newer_prompt`` say so of those; none of them moves anything.
+    ``unchecked`` is why it is not known whether the model is still what its source holds, as reason and sentence.
     """
 
     previous: tuple[Resolution, ...]
     current: dict[str, Resolution] = field(default_factory=dict)
     outdated: list[str] = field(default_factory=list)
+    newer_model: str = ""
     newer_prompt: str = ""
+    unchecked: tuple[str, str] | None = None
 
     @classmethod
     def of(cls, entries: Iterable[Mapping[str, Any]]) -> "References":
@@ -64,7 +73,15 @@ class References:
         """Return the resolutions of this look as status lists them."""
         return [self.current[name].entry() for name in sorted(self.current)]
 
+    def pinned(self) -> list[dict[str, Any]]:
+        """Return the resolutions of this look as they are stored with a revision."""
+        return [self.current[name].pinned() for name in sorted(self.current)]
+
     def all_entries(self) -> list[dict[str, Any]]:
         """Return the resolutions of this look, and those of the last one for what this one did not come to."""
         known = {each.field: each for each in self.previous} | self.current
         return [known[name].entry() for name in sorted(known)]
+
+
+def _present(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}

@@ -8,7 +8,7 @@ from llm_operator.core.changes import Changes
 from llm_operator.core.course import Course
 from llm_operator.core.delivery import Delivery
 from llm_operator.core.diagnose import Diagnosis
-from llm_operator.core.kinds import CONFIG_MAP
+from llm_operator.core.kinds import CONFIG_MAP, JOB
 from llm_operator.core.reasons import Phase, Reason
 from llm_operator.core.removal import Removal, listed
 from llm_operator.core.roles import Roles, ready_of
@@ -35,8 +35,9 @@ class Findings:
 
     @property
     def writes(self) -> bool:
-        """Return whether anything is applied; addresses that changed are a hint in passing."""
-        return any(each.kind != CONFIG_MAP or not self.delivery.is_live for each in self.changes.applies)
+        """Return whether anything is applied that serves; addresses that changed are a hint in passing, and a Job only asks."""
+        applied = [each for each in self.changes.applies if each.kind != JOB]
+        return any(each.kind != CONFIG_MAP or not self.delivery.is_live for each in applied)
 
     @property
     def unreached(self) -> str:
@@ -109,7 +110,9 @@ def _stalled(reason: str, message: str) -> Summary:
 def _at_rest(found: Findings) -> bool:
     changes, delivery, diagnosis = found.changes, found.delivery, found.growing
     asked = found.roles.replicas
-    written = not (found.promotes or found.writes or changes.deletes or changes.going)
+    deletes = [each for each in changes.deletes if each.kind != JOB]
+    going = [kind for kind, _ in changes.going if kind != JOB]
+    written = not (found.promotes or found.writes or deletes or going)
     return written and delivery.complete and diagnosis.pods == asked and found.roles.outgoing is None
 
 

@@ -22,6 +22,7 @@ from llm_operator.core.reasons import Reason
 from llm_operator.core.references import PROMPT_FIELD, References
 from llm_operator.core.render.pod import pod_template
 from llm_operator.core.resolver import Waiting, resolve_model
+from llm_operator.core.source_checks import check_model
 from llm_operator.core.stored import REQUESTED, Engine, Revision
 from llm_operator.core.validate import read_spec, validate
 from llm_operator.core.verbs import Action
@@ -42,7 +43,7 @@ class Target:
     """What one spec asks for, or why that cannot be told: what is wrong with it, or what it waits for.
 
     ``rendering`` says what of the pods this operator would make otherwise, ``actions`` what became of the verbs, and ``look_s`` when
-    those need the next look.
+    those, or what the model's source holds, need the next look.
     """
 
     references: References
@@ -87,7 +88,8 @@ def find_target(world: World, observed: Observed, config: OperatorConfig, now: d
     model = resolve_model(world, spec, config, references, now, anew)
     if isinstance(model.outcome, Waiting):
         return Target(references, model.outcome, spec, model.jobs)
-    digest = model.outcome
+    checked = check_model(world, spec.model, config, references, now)
+    digest, jobs = checked.digest, (*model.jobs, *checked.jobs)
     name = world.owner.name
     argv = vllm_argv(spec, spec.model.served_name or name, engine)
     template = pod_template(name, spec, engine, accelerator, parse_source(spec.model.source), digest, argv, config)
@@ -98,19 +100,20 @@ def find_target(world: World, observed: Observed, config: OperatorConfig, now: d
         newer = choose(world.stored, inputs, template, anew=True)
         if newer.id == chosen.id:
             words = f"{behind}, and so would every new pod; ask the administrator to upgrade the sidecar image {config.images.sidecar}"
-            return Target(references, UserError(Reason.SIDECAR_TOO_OLD, "", words), spec, model.jobs)
+            return Target(references, UserError(Reason.SIDECAR_TOO_OLD, "", words), spec)
         chosen = newer  # it is stored as the last rendering, so it stays the engine of this spec
     version = Version(chosen, _revision(world, chosen.id, bundle, references))
-    return Target(references, version, spec, model.jobs, listed(list(differences(chosen.template, template))))
+    look_s = min((each for each in (model.look_s, checked.look_s) if each is not None), default=None)
+    return Target(references, version, spec, jobs, listed(list(differences(chosen.template, template))), look_s=look_s)
 
 
 def _revision(world: World, engine: str, bundle: Bundle, references: References) -> Revision:
     """Return the revision; one that is not stored but rebuilt does not know all that its resolutions said."""
     known = world.stored.revision_of(engine, bundle)
     if known is None:
-        return make_revision(engine, bundle, references.entries())
+        return make_revision(engine, bundle, references.pinned())
     is_stored = world.live(CONTROLLER_REVISION, names.child(world.owner.name, known.id)) is not None
-    return known if is_stored else replace(known, inputs={**known.inputs, "resolutions": references.entries()})
+    return known if is_stored else replace(known, inputs={**known.inputs, "resolutions": references.pinned()})
 
 
 def _bundle(spec: LLMDeploymentSpec, live: Obj | None, world: World, references: References, check: Check) -> Bundle:

@@ -21,7 +21,6 @@ class Inbox:
 
     enqueue: Callable[[Key, float], None]
     seen: Seen
-    is_due: Callable[[Key], bool] = lambda _: False
     _heard: dict[Key, set[Kind] | None] = field(default_factory=dict)
     _waiting: dict[Key, list[Hint]] = field(default_factory=dict)
     _held: list[Hint] | None = None
@@ -44,11 +43,6 @@ class Inbox:
         known = self._heard.get(key, set())
         self._heard[key] = None if kind is None or known is None else known | {kind}
         self.enqueue(key, gap_s)
-
-    def remind(self, key: Key) -> None:
-        """Have a key looked at that needs it after a while and is not waiting for it already."""
-        if not self.is_due(key):
-            self.ask(key)
 
     def begin(self, key: Key) -> Heard | None:
         """Begin a look; returns of which kinds there is news, or None when everything has to be read."""

@@ -104,10 +104,6 @@ class Schedule(Generic[K]):
         """Return how many keys are due now or later."""
         return len(self._due)
 
-    def __contains__(self, key: K) -> bool:
-        """Return whether a key is due now or later."""
-        return key in self._due
-
     def _drop_outdated(self) -> None:
         """Drop entries that a sooner one replaced, and those of keys in work: ``done`` pushes them again."""
         while self._heap and (self._due.get(self._heap[0][2]) != self._heap[0][0] or self._heap[0][2] in self._working):
@@ -136,10 +132,6 @@ class WorkQueue:
     def __len__(self) -> int:
         """Return how many keys are due now or later."""
         return len(self._schedule)
-
-    def __contains__(self, key: Key) -> bool:
-        """Return whether a key is due now or later."""
-        return key in self._schedule
 
     def close(self) -> None:
         """Let every worker end after the key it has."""

@@ -10,6 +10,7 @@ from llm_operator.shell.errors import ApiError, ForbiddenError
 from llm_operator.shell.inbox import Inbox
 from llm_operator.shell.logging import log
 from llm_operator.shell.progress import Progress
+from llm_operator.shell.queue import Key
 from llm_operator.shell.survey import Found
 
 _RETRY_S = 15.0
@@ -21,7 +22,10 @@ Survey = Callable[[str | None], Awaitable[Found]]
 
 @dataclass
 class Resync:
-    """Surveys all custom resources every ``interval_s`` and asks for a look at those that are not as they should be."""
+    """Surveys all custom resources every ``interval_s`` and asks for a look at those that are not as they should be.
+
+    ``remind`` is told of those that need one after a while, in case nobody has it in mind: an operator that has just started has not.
+    """
 
     survey: Survey
     namespaces: tuple[str, ...]
@@ -30,6 +34,7 @@ class Resync:
     interval_s: float
     clock: Callable[[], float]
     begun: asyncio.Event
+    remind: Callable[[Key, float], None]
     _again: asyncio.Event = field(default_factory=asyncio.Event)
     _closed: frozenset[str] = frozenset()
 
@@ -64,8 +69,8 @@ class Resync:
             return False
         for key in found.differ:
             self.inbox.ask(key)
-        for key in found.later:
-            self.inbox.remind(key)
+        for key, in_s in found.later.items():
+            self.remind(key, in_s)
         self.progress.resynced(found.versions, self.clock())
         self._tell(closed)
         return not closed

@@ -26,17 +26,17 @@ DecidePrompt = Callable[[Manifest, Sequence[str]], Awaitable[dict[str, Any]]]
 
 @dataclass
 class Found:
-    """What a survey has found: the version of each custom resource, which need a look, and which have one due already."""
+    """What a survey has found: the version of each custom resource, which need a look, and which one in how many seconds."""
 
     versions: dict[Key, str] = field(default_factory=dict)
     differ: list[Key] = field(default_factory=list)
-    later: list[Key] = field(default_factory=list)
+    later: dict[Key, float] = field(default_factory=dict)
 
     def add(self, other: "Found") -> None:
         """Add what another survey has found."""
         self.versions |= other.versions
         self.differ += other.differ
-        self.later += other.later
+        self.later |= other.later
 
 
 @dataclass
@@ -82,7 +82,7 @@ class Surveyor:
                 found.differ.append(key)
                 continue
             if plan.next_look_s is not None:
-                found.later.append(key)
+                found.later[key] = plan.next_look_s
             self.eye.seen.note(kinds.LLM_DEPLOYMENT, observed.deployment)
             for kind, objects in children[key].items():
                 for each in objects:

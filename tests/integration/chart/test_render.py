@@ -28,6 +28,7 @@ INSTALLATIONS: dict[str, Object] = {
         "acceleratorProfiles": {"cpu": {}},
         "sources": {"schemes": ["s3"], "s3Buckets": ["models"]},
         "monitoringNamespaces": ["monitoring"],
+        "modelCheckSeconds": 3600,
         "resyncSeconds": 60,
         "replicas": 3,
         "logLevel": "DEBUG",

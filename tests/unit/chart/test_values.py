@@ -78,6 +78,7 @@ def test_every_value_stands_under_a_comment() -> None:
         (accelerator(tolerations=[{"key": "a", "op": "Exists"}]), "acceleratorProfiles/own/tolerations/0"),
         ({"sources": {"schemes": ["hf"]}}, "sources/schemes/0"),
         ({"sources": {"schemes": []}}, "sources/schemes"),
+        ({"modelCheckSeconds": 1}, "modelCheckSeconds"),
         ({"resyncSeconds": 1}, "resyncSeconds"),
         ({"logLevel": "debug"}, "logLevel"),
         ({"replicas": "two"}, "replicas"),

@@ -654,6 +654,7 @@ def test_an_object_of_somebody_else_under_our_name_is_never_touched() -> None:
     sim.objects[SERVICE, "chat"] = theirs
     sim.look()
     sim.tick()
+    sim.look()
     made = sim.look()
     assert (made.applies, made.deletes) == ((), ())
     stalled = condition(sim, "Stalled")
@@ -674,6 +675,7 @@ def test_what_an_earlier_deployment_of_the_name_leaves_is_waited_for() -> None:
     sim.objects[SERVICE, "chat"] = left
     sim.look()
     sim.tick()
+    sim.look()
     made = sim.look()
     assert (made.applies, made.next_look_s) == ((), 1.0)
     assert made.status["reason"] == "NameInUse"

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from llm_sidecar import bundle
-from tests.unit.core.builders import make_config
+from tests.unit.core.builders import SOURCE, make_config
 from tests.unit.core.sim import Sim
 
 OLD, NEW = "example.org/llm-sidecar:1", "example.org/llm-sidecar:2"
@@ -62,6 +62,16 @@ def test_the_new_engine_stays_the_one_of_the_spec_once_the_bundle_needs_less() -
     sim.edit(limits={"queue": 3})
     sim.settle()
     assert sim.engines() == engines
+
+
+def test_while_it_stops_a_spec_nobody_asks_what_the_source_holds() -> None:
+    sim = serving()
+    sim.edit(limits={"queue": 7}, model={"source": SOURCE, "updatePolicy": "Notify"})
+    sim.look()
+    sim.tick(7 * 3600)
+    sim.log.clear()
+    assert sim.settle().next_look_s is None
+    assert sim.log == []
 
 
 def test_when_a_new_pod_would_know_no_more_it_is_said_and_what_serves_goes_on() -> None:

@@ -177,8 +177,9 @@ def test_a_source_that_changed_since_it_was_resolved_is_refused_with_the_way_out
     client.put(bucket, "tiny/config.json", b'{"new": 1}')
     ended = fetcher.fetch(model, digest, target)
     assert ended.code == 1
-    assert ended.last_line.startswith(
-        f"SourceChanged: {model} was changed or deleted since it was resolved: put the old files back, or upload"
+    assert ended.last_line == (
+        f"SourceChanged: {model} was changed or deleted since it was resolved: put the old files back, or serve the new ones with "
+        "`kubectl llm refresh` or spec.model.updatePolicy: Rollout"
     )
     assert f"wanted {digest}" in ended.output
     assert list(target.iterdir()) == []

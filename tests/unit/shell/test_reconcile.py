@@ -548,7 +548,7 @@ async def settled_fleet(world: World, *fleet: str) -> None:
 async def test_a_fleet_at_rest_is_read_with_one_list_a_kind_and_needs_no_look(world: World) -> None:
     await settled_fleet(world, "chat")
     found = await surveyor(world).survey(None)
-    assert (found.differ, found.later) == ([], [])
+    assert (found.differ, found.later) == ([], {})
     assert found.versions.keys() == {CHAT}
     assert len(world.cluster.calls) == len({call.kind for call in world.cluster.calls}) == len(kinds.CHILDREN) + 3
     assert world.cluster.writes == []

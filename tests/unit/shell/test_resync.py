@@ -22,7 +22,7 @@ class Ticker:
 
     found: Found = dataclasses.field(default_factory=Found)
     failures: int = 0
-    due: set[Key] = dataclasses.field(default_factory=set)
+    reminded: dict[Key, float] = dataclasses.field(default_factory=dict)
     asked: list[Key] = dataclasses.field(default_factory=list)
     namespaces: list[str | None] = dataclasses.field(default_factory=list)
     closed: set[str | None] = dataclasses.field(default_factory=set)
@@ -32,7 +32,7 @@ class Ticker:
         self.begun = asyncio.Event()
         self.begun.set()
         self.progress = Progress(600)
-        self.inbox = Inbox(lambda key, _: self.asked.append(key), Seen(), self.due.__contains__)
+        self.inbox = Inbox(lambda key, _: self.asked.append(key), Seen())
 
     async def survey(self, namespace: str | None) -> Found:
         self.namespaces.append(namespace)
@@ -46,7 +46,7 @@ class Ticker:
         return self.found
 
     def resync(self, *, namespaces: tuple[str, ...] = (), interval_s: float = 600) -> Resync:
-        return Resync(self.survey, namespaces, self.inbox, self.progress, interval_s, lambda: 0.0, self.begun)
+        return Resync(self.survey, namespaces, self.inbox, self.progress, interval_s, lambda: 0.0, self.begun, self.reminded.__setitem__)
 
 
 @pytest.mark.parametrize(("namespaces", "surveyed"), [((), [None]), (("one", "two"), ["one", "two"])])
@@ -63,11 +63,10 @@ async def test_only_what_differs_is_looked_at() -> None:
     assert ticker.inbox.begin(CHAT) is None, "everything is read"
 
 
-@pytest.mark.parametrize("waits", [True, False])
-async def test_what_needs_a_look_after_a_while_gets_one_unless_it_waits_for_it_already(waits: bool) -> None:
-    ticker = Ticker(Found(versions={LATER: "5"}, later=[LATER]), due={LATER} if waits else set())
+async def test_what_needs_a_look_after_a_while_gets_one_after_that_while() -> None:
+    ticker = Ticker(Found(versions={LATER: "5"}, later={LATER: 90.0}))
     await ticker.resync().once()
-    assert ticker.asked == ([] if waits else [LATER])
+    assert (ticker.asked, ticker.reminded) == ([], {LATER: 90.0})
 
 
 async def test_a_failed_resync_is_noted_and_enqueues_nothing() -> None:
