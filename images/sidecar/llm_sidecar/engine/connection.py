@@ -6,6 +6,7 @@ from typing import cast
 import httptools
 
 from llm_sidecar.engine.errors import AnswerTooLargeError, EngineBrokenError
+from llm_sidecar.outbox import Outbox
 
 HIGH_WATER = 64 * 1024
 """Bytes of a streamed answer held before reading from the engine pauses."""
@@ -22,6 +23,8 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self._outbox = Outbox.of(loop)
+        self._unsent = b""
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -52,9 +55,17 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         if transport is None or self._failure is not None:
             raise EngineBrokenError("the connection is closed")
-        transport.write(request + body if len(body) < HIGH_WATER else request)
-        if len(body) >= HIGH_WATER:
+        if len(body) < HIGH_WATER:
+            self._unsent = request + body
+            self._outbox.add(self._send)
+        else:
+            transport.write(request)
             transport.write(body)
+
+    def _send(self) -> None:
+        unsent, self._unsent = self._unsent, b""
+        if unsent and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(unsent)
 
     async def head(self) -> None:
         """Wait for status and headers."""
@@ -89,6 +100,7 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         """Give the connection up; for the engine this is the sign to stop working on the request."""
+        self._unsent = b""
         if self._transport is not None:
             self._transport.abort()
 

@@ -41,6 +41,9 @@ class Link(Protocol):
     async def drain(self) -> None:
         """Wait until the client has read enough, or has gone."""
 
+    def write(self, data: bytes) -> None:
+        """Send bytes at the end of this turn of the loop."""
+
     def pause_reading(self) -> None:
         """Take nothing more from the client for now."""
 
@@ -137,7 +140,7 @@ class Cycle:
         if not self._continued and not self.started:
             self._continued = True
             if any(name == b"expect" and value.lower() == b"100-continue" for name, value in self.headers):
-                self.link.transport.write(_CONTINUE)
+                self.link.write(_CONTINUE)
         while not (self._pieces or self.body_complete or self.disconnected):
             await self._wait()
 
@@ -170,7 +173,7 @@ class Cycle:
     def begin(self, status: int, headers: Headers, length: int | None) -> None:
         """Send status and headers; a body of unknown length goes in chunks."""
         if not self.disconnected:
-            self.link.transport.write(self._head(status, headers, length))
+            self.link.write(self._head(status, headers, length))
 
     def write(self, data: bytes, *, more: bool) -> None:
         """Send a piece of the body."""
@@ -188,21 +191,17 @@ class Cycle:
             if self._left < 0 or (self._left and not more):
                 raise RuntimeError("the body has another length than was announced")
         if data:
-            self.link.transport.write(data)
+            self.link.write(data)
         if not more:
             self._complete()
 
     def answer(self, status: int, headers: Headers, body: bytes) -> None:
-        """Send a whole answer, in one write unless it is large."""
+        """Send a whole answer."""
         if self.disconnected:
             return
-        head = self._head(status, headers, len(body))
-        if self._left and len(body) <= HIGH_WATER:
-            self.link.transport.write(head + body)
-        else:
-            self.link.transport.write(head)
-            if self._left:
-                self.link.transport.write(body)
+        self.link.write(self._head(status, headers, len(body)))
+        if self._left:
+            self.link.write(body)
         self._left = 0
         self._complete()
 

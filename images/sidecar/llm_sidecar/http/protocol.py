@@ -17,7 +17,8 @@ from uvicorn.server import ServerState
 
 from llm_sidecar.errors import Refusal
 from llm_sidecar.http.alarm import Alarm
-from llm_sidecar.http.cycle import Cycle, Header, lines
+from llm_sidecar.http.cycle import HIGH_WATER, Cycle, Header, lines
+from llm_sidecar.outbox import Outbox
 
 MAX_HEADER_BYTES = 32 * 1024
 MAX_HEADER_COUNT = 128
@@ -58,6 +59,8 @@ class BoundedProtocol(asyncio.Protocol):
         self._dated: list[Header] = []
         self._running: Cycle | None = None
         self._reading: Cycle | None = None
+        self._outbox = Outbox.of(self._loop)
+        self._unsent: list[bytes] = []
         self._pipeline: deque[Cycle] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._idle = Alarm(self._loop)
@@ -72,6 +75,19 @@ class BoundedProtocol(asyncio.Protocol):
         self._headers: list[Header] = []
 
     # For the app, through its cycle.
+
+    def write(self, data: bytes) -> None:
+        """Send bytes at the end of this turn of the loop, or at once when they are many."""
+        self._unsent.append(data)
+        if len(data) > HIGH_WATER:
+            self._send()
+        elif len(self._unsent) == 1:
+            self._outbox.add(self._send)
+
+    def close(self) -> None:
+        """Send what is to be sent, and close."""
+        self._send()
+        self.transport.close()
 
     def pause_reading(self) -> None:
         """Take nothing more from the client for now."""
@@ -94,7 +110,7 @@ class BoundedProtocol(asyncio.Protocol):
         self._state.total_requests += 1
         self.deadline.clear()
         if not cycle.keep_alive:
-            self.transport.close()
+            self.close()
         if self.transport.is_closing():
             return
         if not self._in_head and self._timer is None:
@@ -102,7 +118,7 @@ class BoundedProtocol(asyncio.Protocol):
         if self._pipeline:
             self._start(self._pipeline.pop())
         elif self._in_head and not self._begun:
-            self._idle.set(self._loop.time() + self._keep_alive_s, self.transport.close)
+            self._idle.set(self._loop.time() + self._keep_alive_s, self.close)
         self.resume_reading()
 
     # For the server.
@@ -110,7 +126,7 @@ class BoundedProtocol(asyncio.Protocol):
     def shutdown(self) -> None:
         """Close as soon as what has begun is answered."""
         if self._reading is None or self._reading.complete:
-            self.transport.close()
+            self.close()
         else:
             self._reading.keep_alive = False
 
@@ -226,6 +242,13 @@ class BoundedProtocol(asyncio.Protocol):
             self._date = b"".join([b"%b: %b\r\n" % header for header in dated])
         return self._date
 
+    def _send(self) -> None:
+        unsent = self._unsent
+        if unsent:
+            self._unsent = []
+            if not self.transport.is_closing():
+                self.transport.write(unsent[0] if len(unsent) == 1 else b"".join(unsent))
+
     def _start(self, cycle: Cycle) -> None:
         self._running = cycle
         if cycle.refusal is not None:
@@ -244,7 +267,7 @@ class BoundedProtocol(asyncio.Protocol):
             if cycle.task is not None:
                 self._state.tasks.discard(cycle.task)
             if not cycle.complete and not cycle.disconnected:
-                self.transport.close()
+                self.close()
 
     def _answer(self, cycle: Cycle, refusal: Refusal) -> None:
         """Answer in the app's place, and end the connection."""
@@ -280,7 +303,7 @@ class BoundedProtocol(asyncio.Protocol):
             self._answer(unread, Refusal(status, code, message))
         elif not running.started:
             self._answer(running, Refusal(status, code, message))
-        self.transport.close()
+        self.close()
 
     def _arm(self, seconds: float) -> None:
         self._disarm()
@@ -298,4 +321,4 @@ class BoundedProtocol(asyncio.Protocol):
         if self._in_head:
             self._refuse(408, "head_timeout", f"the request's head did not arrive within {HEADER_TIMEOUT_S:g} s")
         else:
-            self.transport.close()
+            self.close()

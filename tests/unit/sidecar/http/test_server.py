@@ -9,6 +9,7 @@ import pytest
 from llm_sidecar.http.cycle import Cycle, lines
 from llm_sidecar.http.protocol import App
 from llm_sidecar.http.server import create, listen
+from llm_sidecar.outbox import AT_ONCE
 from tests.unit.sidecar.support.client import connect, get
 from tests.unit.sidecar.support.eventually import eventually
 
@@ -129,3 +130,31 @@ async def test_an_app_that_breaks_is_logged_and_its_connection_closed(caplog: py
         client.send(get("/"))
         assert await client.closed() == b""
     assert "broken" in caplog.text
+
+
+async def test_what_was_written_before_the_end_of_the_connection_arrives() -> None:
+    async def app(cycle: Cycle) -> None:
+        await asyncio.sleep(0)
+        cycle.begin(200, lines([]), None)
+        cycle.write(b"first ", more=True)
+        cycle.keep_alive = False
+        cycle.write(b"last", more=False)
+
+    async with serving(app) as port, connect(port) as client:
+        client.send(get("/"))
+        assert b"first " in (read := await client.closed())
+        assert read.endswith(b"last\r\n0\r\n\r\n")
+
+
+async def test_no_answer_is_forgotten_when_many_are_sent_in_one_turn() -> None:
+    async def app(cycle: Cycle) -> None:
+        await everybody.wait()
+        cycle.answer(200, lines([]), cycle.path)
+
+    everybody = asyncio.Barrier(3 * AT_ONCE)
+    async with serving(app) as port, contextlib.AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(connect(port)) for _ in range(everybody.parties)]
+        for number, client in enumerate(clients):
+            client.send(get(f"/{number}"))
+        answered = await asyncio.gather(*(client.answer() for client in clients))
+    assert [answer.body for answer in answered] == [b"/%d" % number for number in range(len(clients))]
