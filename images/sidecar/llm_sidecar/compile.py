@@ -1,7 +1,7 @@
 """From a bundle to something that can serve: everything that can be wrong with it is found here, before it ships."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -43,12 +43,16 @@ _RANGES: Mapping[str, tuple[float, float, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A compiled prompt: which templates exist, with the roles of the messages in order, and the variables they take."""
+    """A compiled prompt: which templates exist, with the roles of the messages in order, and the variables they take.
+
+    ``plain`` are the messages of a request that supplies no variables; empty where one has to.
+    """
 
     templates: Templates
     inputs: Inputs
     has_template: bool
     messages: tuple[tuple[str, str], ...]  # (role, path of the template), the system prompt first
+    plain: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +106,12 @@ def _prepare(prompt: Prompt) -> Prepared:
     )
     sources = {field: source for _, field, source in messages}
     _try_out(prepared, {TEMPLATE: prompt.template} if prompt.template is not None else sources)
-    return prepared
+    return replace(prepared, plain=_plain(prepared)) if inputs.complete else prepared
+
+
+def _plain(prepared: Prepared) -> tuple[dict[str, Any], ...]:
+    values = prepared.inputs.defaults
+    return tuple({"role": role, "content": prepared.templates.render(field, values)} for role, field in prepared.messages)
 
 
 def _try_out(prepared: Prepared, sources: Mapping[str, str]) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from llm_sidecar import json_text, texts
@@ -11,12 +12,14 @@ from llm_sidecar.errors import Refusal
 from llm_sidecar.pipeline import BodyStep, Pipeline, Step
 from llm_sidecar.policy import Bypass, Policy, Refuse, Trouble, name_of, on_trouble, on_verdict
 from llm_sidecar.stage_metrics import Action, StageMetrics
-from llm_sidecar.stages import ALLOW, Allow, Block, Modify, Verdict
+from llm_sidecar.stages import ALLOW, Allow, Block, BodyStage, Modify, Stage, Verdict
 from llm_sidecar.texts import Text
 
 INLINE_BYTES = 64 * 1024
 """Larger bodies are judged in a thread: the streams of others must not wait for them."""
 
+_Job = Callable[[], Sequence[Verdict]]
+_NO_TEXT: Sequence[Text] = ()
 _pool = ThreadPoolExecutor(4, "stage")
 
 
@@ -34,13 +37,16 @@ class Judging:
         found: list[Text] | None = None
         changed = False
         for step in steps:
+            job: _Job
             if isinstance(step, BodyStep):
-                stage = step.stage
-                await self._judge(step.policy, lambda stage=stage: [stage.check(body)], [None], size)  # type: ignore[misc]
-                continue
-            if found is None:
-                found = texts.of_request(body)
-            if await self._texts(step, found, size):
+                job, read = partial(_check, step.stage, body), _NO_TEXT
+            else:
+                if found is None:
+                    found = texts.of_request(body)
+                read = _read_by(step, found)
+                job = partial(_judge, step.stage, read)
+            # What is small is judged here and now: not one of these steps may cost a turn of the loop.
+            if self._inline(step.policy, job, read) if size <= INLINE_BYTES else await self._aside(step.policy, job, read):
                 changed = True
                 found = None
         return changed
@@ -49,7 +55,9 @@ class Judging:
         """Run a whole answer through the stages, changing it in place; return whether it changed, or raise Refusal."""
         changed = False
         for step in pipeline.response:
-            changed |= await self._texts(step, texts.of_answer(body), size)
+            read = _read_by(step, texts.of_answer(body))
+            job = partial(_judge, step.stage, read)
+            changed |= self._inline(step.policy, job, read) if size <= INLINE_BYTES else await self._aside(step.policy, job, read)
         return changed
 
     def bypass(self, stage: str, reason: str) -> None:
@@ -76,51 +84,61 @@ class Judging:
         param = f"{field}.{refuse.field}".strip(".") or None
         return Refusal(refuse.status, refuse.code, refuse.reason, param=param, stage=policy.stage)
 
-    async def _texts(self, step: Step, found: Iterable[Text], size: int) -> bool:
-        stage = step.stage
-        mine = [text for text in found if text.field in stage.reads]
-        verdicts = await self._judge(step.policy, lambda: [json_text.judge(stage, text.field, text.value) for text in mine], mine, size)
+    def _inline(self, policy: Policy, job: _Job, read: Sequence[Text]) -> bool:
+        """Run a stage here and now; return whether it changed a text, or raise Refusal."""
+        began = time.perf_counter()
+        try:
+            verdicts = job()
+        except Exception as error:  # noqa: BLE001  # a stage that fails is a case of its policy, whatever it fails with
+            return self._failed(policy, error, time.perf_counter() - began)
+        return self._settle(policy, verdicts, read, time.perf_counter() - began)
+
+    async def _aside(self, policy: Policy, job: _Job, read: Sequence[Text]) -> bool:
+        """Run a stage in a thread, and no longer than it may take."""
+        began = time.perf_counter()
+        try:
+            async with asyncio.timeout(policy.timeout_s):
+                verdicts = await asyncio.get_running_loop().run_in_executor(_pool, job)
+        except Exception as error:  # noqa: BLE001  # the same
+            return self._failed(policy, error, time.perf_counter() - began)
+        return self._settle(policy, verdicts, read, time.perf_counter() - began)
+
+    def _failed(self, policy: Policy, error: Exception, took_s: float) -> bool:
+        self.metrics.took(policy.stage, took_s)
+        if isinstance(error, TimeoutError):
+            return self._give_up(policy, "timeout")
+        self.metrics.broke(policy.stage, error)
+        return self._give_up(policy, "error")
+
+    def _settle(self, policy: Policy, verdicts: Sequence[Verdict], read: Sequence[Text], took_s: float) -> bool:
+        """Do what follows from the verdicts on these texts."""
+        self.metrics.took(policy.stage, took_s)
+        if took_s > policy.timeout_s:
+            return self._give_up(policy, "timeout")
+        for verdict in verdicts:
+            if verdict is not ALLOW:
+                break
+        else:  # as nearly always
+            self.metrics.allowed(policy.stage, len(verdicts))
+            return False
+        if not all(map(is_verdict, verdicts)):
+            return self._give_up(policy, "garbage")
         changed = False
-        for text, verdict in zip(mine, verdicts, strict=True):
-            if isinstance(verdict, Modify):
-                text.replace(verdict.text)
+        for number, verdict in enumerate(verdicts):
+            outcome = self.weighed(policy, verdict)
+            if isinstance(outcome, Refuse):
+                raise self.refuse(policy, outcome, read[number].path if read else "")
+            if outcome is None and isinstance(verdict, Modify):
+                read[number].replace(verdict.text)
                 changed = True
         return changed
 
-    async def _judge(
-        self, policy: Policy, job: Callable[[], Sequence[Verdict]], subjects: Sequence[Text | None], size: int
-    ) -> Sequence[Verdict]:
-        """Return the verdicts that the policy lets stand, one a subject, or raise Refusal."""
-        verdicts: Sequence[Verdict] = ()
-        trouble: Trouble | None = None
-        began = time.perf_counter()
-        try:
-            verdicts = job() if size <= INLINE_BYTES else await _in_a_thread(policy.timeout_s, job)
-        except TimeoutError:
-            trouble = "timeout"
-        except Exception as error:  # noqa: BLE001  # a stage that fails is a case of its policy, whatever it fails with
-            trouble = "error"
-            self.metrics.broke(policy.stage, error)
-        took_s = time.perf_counter() - began
-        self.metrics.took(policy.stage, took_s)
-        if trouble is None:
-            trouble = "timeout" if took_s > policy.timeout_s else None if all(map(is_verdict, verdicts)) else "garbage"
-        if trouble is not None:
-            self._give_up(policy, trouble)
-            return [ALLOW] * len(subjects)
-        return [self._let_stand(policy, verdict, subject) for verdict, subject in zip(verdicts, subjects, strict=True)]
-
-    def _give_up(self, policy: Policy, trouble: Trouble) -> None:
+    def _give_up(self, policy: Policy, trouble: Trouble) -> bool:
         outcome = on_trouble(policy, trouble)
         if isinstance(outcome, Refuse):
             raise self.refuse(policy, outcome)
         self.bypass(policy.stage, outcome.reason)
-
-    def _let_stand(self, policy: Policy, verdict: Verdict, subject: Text | None) -> Verdict:
-        outcome = self.weighed(policy, verdict)
-        if isinstance(outcome, Refuse):
-            raise self.refuse(policy, outcome, subject.path if subject is not None else "")
-        return verdict if outcome is None else ALLOW
+        return False
 
 
 def is_verdict(value: object) -> bool:
@@ -128,6 +146,13 @@ def is_verdict(value: object) -> bool:
     return isinstance(value, Allow | Block) or (isinstance(value, Modify) and isinstance(value.text, str))
 
 
-async def _in_a_thread(timeout_s: float, job: Callable[[], Sequence[Verdict]]) -> Sequence[Verdict]:
-    async with asyncio.timeout(timeout_s):
-        return await asyncio.get_running_loop().run_in_executor(_pool, job)
+def _read_by(step: Step, found: Iterable[Text]) -> list[Text]:
+    return [text for text in found if text.field in step.stage.reads]
+
+
+def _judge(stage: Stage, read: Sequence[Text]) -> list[Verdict]:
+    return [json_text.judge(stage, text.field, text.value) for text in read]
+
+
+def _check(stage: BodyStage, body: dict[str, Any]) -> list[Verdict]:
+    return [stage.check(body)]

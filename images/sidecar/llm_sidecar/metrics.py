@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, generate_latest
 
-from llm_sidecar.histogram import Histogram
+from llm_sidecar.counted import Histogram
 from llm_sidecar.stage_metrics import StageMetrics
 
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # the one untyped function of that package

@@ -1,6 +1,6 @@
 """What a revision's prompt and sampling defaults do to a request. Client text goes in as a value and is never read as a template."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -20,8 +20,7 @@ def apply_chat(compiled: Compiled, body: dict[str, Any]) -> bool:
         _replace_last_user_text(prompt, variables, body)
         changed = True
     elif prompt is not None and prompt.messages:
-        ours = [{"role": role, "content": _render(prompt, field, variables)} for role, field in prompt.messages]
-        body["messages"] = ours + _messages(body)
+        body["messages"] = [*_ours(prompt, variables), *_messages(body)]
         changed = True
     return _fill(compiled.sampling, body, skip="max_tokens" if body.get("max_completion_tokens") is not None else "") or changed
 
@@ -79,6 +78,12 @@ def _variables(prompt: Prepared | None, supplied: Mapping[str, Any]) -> Mapping[
         return prompt.inputs.resolve(supplied)
     except VariablesError as error:
         raise Refusal(400, "invalid_variables", str(error), param=error.param) from error
+
+
+def _ours(prompt: Prepared, variables: Mapping[str, Any]) -> Sequence[dict[str, Any]]:
+    if prompt.plain and variables is prompt.inputs.defaults:
+        return prompt.plain
+    return [{"role": role, "content": _render(prompt, field, variables)} for role, field in prompt.messages]
 
 
 def _render(prompt: Prepared, field: str, variables: Mapping[str, Any]) -> str:

@@ -3,9 +3,9 @@
 import logging
 from typing import Literal
 
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry
 
-from llm_sidecar.histogram import Histogram
+from llm_sidecar.counted import Counter, Histogram
 from llm_sidecar.pipeline import STAGES
 
 Action = Literal["pass", "refuse", "bypass"]
@@ -44,12 +44,17 @@ class StageMetrics:
             for name, actions in _VERDICTS.items()
             for action in actions
         }
+        self._allowed = {stage: self._verdict[stage, "allow", "pass"] for stage in STAGES}
         self._bypass = {(stage, reason): bypass.labels(stage, reason) for stage in STAGES for reason in _REASONS}
         self._said: set[tuple[str, str]] = set()
 
     def took(self, stage: str, seconds: float) -> None:
         """Note how long a stage took."""
         self._duration[stage].observe(seconds)
+
+    def allowed(self, stage: str, count: int) -> None:
+        """Count verdicts that found nothing."""
+        self._allowed[stage].inc(count)
 
     def judged(self, stage: str, verdict: str, action: Action) -> None:
         """Count a verdict and what followed."""

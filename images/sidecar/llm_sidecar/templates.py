@@ -1,6 +1,5 @@
 """The templates of a prompt: compiled once, rendered with values that are never looked at as templates again."""
 
-import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,7 +26,7 @@ class RenderError(ValueError):
 class Templates:
     """Templates of one prompt by their path in the bundle; undefined variables are refused and fuel is limited."""
 
-    __slots__ = ("_constant", "_environment")
+    __slots__ = ("_environment",)
 
     def __init__(self) -> None:
         # Without a loader nothing can be included; without auto-escaping text stays what it is.
@@ -35,7 +34,6 @@ class Templates:
             debug=False, fuel=FUEL, undefined_behavior="strict", auto_escape_callback=lambda _name: False
         )
         self._environment.remove_global("debug")  # it prints every variable
-        self._constant: dict[str, str] = {}
 
     def add(self, field: str, source: str, names: frozenset[str]) -> frozenset[str]:
         """Compile one template and return the variables it uses; raise BundleError when it uses one outside ``names``."""
@@ -50,16 +48,10 @@ class Templates:
             raise BundleError(
                 field, f"variable {min(unknown)!r} is not declared; declared: {known}. Declare it under prompt.inputs.properties"
             )
-        if not used:
-            with contextlib.suppress(minijinja.TemplateError):  # it is found when the template is tried out
-                self._constant[field] = self._environment.render_template(field)
         return used
 
     def render(self, field: str, variables: Mapping[str, Any]) -> str:
-        """Return one rendered template or raise RenderError; one without variables was rendered when it was compiled."""
-        constant = self._constant.get(field)
-        if constant is not None:
-            return constant
+        """Return one rendered template or raise RenderError."""
         try:
             return self._environment.render_template(field, **variables)
         except minijinja.TemplateError as error:

@@ -23,7 +23,7 @@ _FIELDS: dict[str, Field] = {
 _ANSWERED = ("content", "reasoning", "reasoning_content", "refusal")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Text:
     """One text and its place, so that it can be replaced and named."""
 

@@ -4,7 +4,7 @@ import prometheus_client
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from llm_sidecar.histogram import Histogram
+from llm_sidecar.counted import Counter, Histogram
 from llm_sidecar.metrics import Metrics
 
 
@@ -94,4 +94,16 @@ def test_a_histogram_counts_as_the_librarys_does() -> None:
     for value in (0, 0.5, 1, 1.1, 4, 15.9, 16, 17, 1e9):
         ours.observe(value)
         theirs.observe(value)
+    assert generate_latest(registries[0]) == generate_latest(registries[1])
+
+
+def test_a_counter_counts_as_the_librarys_does() -> None:
+    registries = CollectorRegistry(), CollectorRegistry()
+    ours = Counter("verdicts", "Verdicts.", ("stage",), registry=registries[0]).labels("pii")
+    theirs = prometheus_client.Counter("verdicts", "Verdicts.", ("stage",), registry=registries[1]).labels("pii")
+    for value in (1, 0, 3):
+        ours.inc(value)
+        theirs.inc(value)
+    ours.inc()
+    theirs.inc()
     assert generate_latest(registries[0]) == generate_latest(registries[1])

@@ -1,6 +1,8 @@
 """From a client's body to the engine's: one call that knows every public route."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -17,25 +19,30 @@ from llm_sidecar.stream.guarded import Guarded
 from llm_sidecar.stream.relay import Filter, Relay
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class Prepared:
-    """What goes to the engine, and how its answer comes back. ``echo`` is set for the classic route only."""
+    """What goes to the engine, and how its answer comes back: ``stream`` makes the filter of one that comes in pieces.
+
+    ``echo`` is set for the classic route only.
+    """
 
     body: bytes
-    stream: Filter
+    stream: Callable[[], Filter]
     echo: str | None = None
     unknown_keys: int = 0
 
 
-def prepare(route: Route, compiled: Compiled, served_name: str, body: bytes, fields: dict[str, Any] | None = None) -> Prepared:
+def prepare(
+    route: Route, compiled: Compiled, served_name: str, body: bytes, fields: dict[str, Any] | None = None, *, changed: bool = False
+) -> Prepared:
     """Check a body and apply the revision to it; where nothing changes it, the client's very bytes go on.
 
-    ``fields`` is the body as the stages have left it, where they changed it.
+    ``fields`` is the body as the stages have left it, where there are some; ``changed`` says whether they changed it.
     """
     if route.kind == "generate":
-        classic = generate.translate(compiled, served_name, body if fields is None else prompt.encode(fields))
-        echo = classic.echo if fields is None else generate.echo_of(body)
-        return Prepared(classic.body, Lines(echo, classic.choices), echo, classic.unknown_keys)
+        classic = generate.translate(compiled, served_name, prompt.encode(fields) if changed and fields is not None else body)
+        echo = generate.echo_of(body) if changed else classic.echo
+        return Prepared(classic.body, partial(Lines, echo, classic.choices), echo, classic.unknown_keys)
     seen = request.view(body, compiled.limits)
     if route.kind == "chat":
         ours = compiled.changes_requests or seen.prompt is not msgspec.UNSET
@@ -43,11 +50,11 @@ def prepare(route: Route, compiled: Compiled, served_name: str, body: bytes, fie
     else:
         ours = compiled.changes_requests or (isinstance(seen.prompt, msgspec.Raw) and bytes(seen.prompt)[:1] == b"{")
         apply = prompt.apply_completion
-    if ours or fields is not None:
+    if ours or changed:
         edited = request.whole(body) if fields is None else fields
-        if apply(compiled, edited) or fields is not None:
+        if apply(compiled, edited) or changed:
             body = prompt.encode(edited)
-    return Prepared(body, Relay(seen.usage_wish))
+    return Prepared(body, partial(Relay, seen.usage_wish))
 
 
 async def guarded(route: Route, compiled: Compiled, served_name: str, body: bytes, judging: Judging) -> Prepared:
@@ -66,8 +73,14 @@ async def guarded(route: Route, compiled: Compiled, served_name: str, body: byte
     if pipeline.answer is not None and route.kind != "generate":
         fields["response_format"] = pipeline.answer.response_format
         changed = True
-    prepared = prepare(route, compiled, served_name, body, fields if changed else None)
-    return replace(prepared, stream=Guarded(prepared.stream, pipeline.response, judging)) if pipeline.response else prepared
+    prepared = prepare(route, compiled, served_name, body, fields, changed=changed)
+    if pipeline.response:
+        prepared.stream = partial(_guard, prepared.stream, pipeline, judging)
+    return prepared
+
+
+def _guard(stream: Callable[[], Filter], pipeline: Pipeline, judging: Judging) -> Filter:
+    return Guarded(stream(), pipeline.response, judging)
 
 
 async def checked(pipeline: Pipeline, judging: Judging, answer: bytes) -> bytes:

@@ -70,6 +70,10 @@ class Finder:
         # Where nothing has begun, the end itself is found.
         return min([beginnings.search(text, start).start() for beginnings in self._beginnings])  # type: ignore[no-any-return]
 
+    def misses(self, text: bytes) -> bool:
+        """Return whether nothing in a whole text looks like a match."""
+        return self._any.search(text) is None
+
     def first(self, text: bytes, start: int, stop: int) -> Match | None:
         """Return the first match that begins before ``stop``."""
         while (found := self._any.search(text, start)) is not None and (start := found.start()) < stop:
