@@ -9,6 +9,7 @@ from bench.sidecar.payload import KEY, Payload
 from bench.sidecar.snapshot import Rendered
 
 _BUNDLE = "bundle-"
+_MAIL, _HIDDEN = "Write to jane@example.com today.", "Write to <email> today."
 
 
 def check_passes(port: int, payload: Payload) -> None:
@@ -19,14 +20,24 @@ def check_passes(port: int, payload: Payload) -> None:
 
 
 def check_applies(port: int, payload: Payload, rendered: Rendered) -> None:
-    """Assert that a sidecar applies its bundle to a request, and leaves an answer alone that has nothing forbidden in it."""
-    echo = payload.request(user="echo")
-    got = orjson.loads(_post(port, echo))
-    prompt = _bundle(rendered)["prompt"]
-    if "system" in prompt:
-        assert got["messages"][0] == {"role": "system", "content": prompt["system"]}, "the prompt is not in front of the request"
-    assert got["messages"][-1] == orjson.loads(echo)["messages"][-1], "the client's message was changed"
+    """Assert that a sidecar applies its bundle both ways, and leaves an answer alone that has nothing forbidden in it."""
+    bundle = _bundle(rendered)
+    answered = {"choices": [{"index": 0, "message": {"role": "assistant", "content": _MAIL}}]}
+    got = orjson.loads(_post(port, payload.request(user="echo", messages=[{"role": "user", "content": _MAIL}], **answered)))
+    system, asked = got["messages"]
+    assert system == {"role": "system", "content": _system(bundle["prompt"])}, "the prompt is not in front of the request"
+    for way, text in (("request", asked["content"]), ("response", got["choices"][0]["message"]["content"])):
+        hides = any("email" in stage.get("entities", ()) for stage in bundle.get("pipeline", {}).get(way, ()))
+        assert text == (_HIDDEN if hides else _MAIL), f"the {way} is not what the stages make of it"
     assert _post(port, payload.request()) == payload.answer, "the answer is not the engine's"
+
+
+def _system(prompt: dict[str, Any]) -> str:
+    """Return the system prompt of a request that supplies no variables."""
+    text = str(prompt["system"])
+    for name, variable in prompt.get("inputs", {}).get("properties", {}).items():
+        text = text.replace(f"{{{{ {name} }}}}", variable["default"])
+    return text
 
 
 def _bundle(rendered: Rendered) -> dict[str, Any]:

@@ -39,8 +39,8 @@ class Payload:
     @staticmethod
     def request(**fields: Any) -> bytes:
         """Return the body of a request."""
-        messages = [{"role": "user", "content": text(190)}]
-        return orjson.dumps({"model": MODEL, "messages": messages, "max_tokens": 256, **fields})
+        plain = {"model": MODEL, "messages": [{"role": "user", "content": text(190)}], "max_tokens": 256}
+        return orjson.dumps(plain | fields)
 
 
 def payload() -> Payload:
