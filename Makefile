@@ -1,7 +1,7 @@
 # Every command of the project. `make help` lists them; `make demo` and `make test` are the two that matter first.
 SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit integration e2e soak soak-faults soak-rest soak-ha soak-e2e lab-up lab-down lab-status images lint fmt generate golden verify dockerfiles set-up unit-core unit-rest bench-fleet bench-sidecar clean
+.PHONY: help install demo test unit integration e2e soak soak-faults soak-rest soak-redactor soak-ha soak-e2e lab-up lab-down lab-status images lint fmt generate golden verify dockerfiles set-up unit-core unit-rest bench-fleet bench-redactor bench-sidecar clean
 
 CLUSTER ?= lab
 REGISTRY ?=
@@ -48,7 +48,7 @@ e2e: set-up ## Tests on a real node with real pods (root)
 	@$(PYTEST) tests/e2e/test_lab.py
 	@hack/with-lab full hack/e2e
 
-soak: soak-faults soak-rest soak-ha soak-e2e ## Long tests; each writes its result to bench/results
+soak: soak-faults soak-rest soak-redactor soak-ha soak-e2e ## Long tests; each writes its result to bench/results
 
 soak-faults: .venv/synced ## Every fault plan, the outages of ten minutes as well
 	@$(LAB) build cp kwok helm
@@ -64,6 +64,9 @@ soak-ha: .venv/synced ## A leader stopped, killed, paused and cut off, twenty ti
 	@$(LAB) build cp kwok helm
 	@HA_ROUNDS=20 hack/with-lab control-plane $(PYTEST) tests/integration/faults/test_leadership.py -p no:randomly
 
+soak-redactor: .venv/synced ## Texts cut anywhere, 20,000 and more: redacted as the whole, and each simpler way found out
+	@REDACTOR_CASES=2500 $(PYTEST) tests/unit/sidecar/redact tests/unit/sidecar/test_json_text.py -q
+
 soak-e2e: set-up ## Delivery, engine changes and an operator upgrade on a real node, with the plan's times
 	@LLM_LAB_DIR=$(CURDIR)/.cache/lab-soak hack/with-lab full hack/soak-e2e
 
@@ -78,6 +81,9 @@ bench-sidecar: .venv/synced .cache/bench/load .cache/bench/upstream ## What the 
 .cache/bench/%: bench/sidecar/%.c bench/sidecar/common.h
 	@mkdir -p $(@D)
 	@$(CC) -O2 -std=gnu17 -Wall -Wextra -Werror -o $@ $<
+
+bench-redactor: .venv/synced ## Exact redaction of a stream: cost a chunk, against the naive way, and what is kept back
+	@$(PY) -m bench.redactor
 
 ##@ Lab
 lab-up: .venv/synced ## Start the cluster alone

@@ -15,7 +15,7 @@ from tests.lab.images.archive import Entry, directory, tree
 from tests.lab.state import cache_dir
 
 PYTHON = "3.11"
-_PYTHON_PACKAGES = ("python3-minimal", f"python{PYTHON}-minimal", f"libpython{PYTHON}-stdlib", "ca-certificates")
+_PYTHON_PACKAGES = ("python3-minimal", f"python{PYTHON}-minimal", f"libpython{PYTHON}-stdlib", "ca-certificates", "libstdc++6")
 _UNUSED = (
     "bin/tar", "dev", "sbin", "usr/sbin", "usr/libexec", "var/cache", "var/log",
     "etc/rmt", "etc/alternatives", "etc/apt", "etc/cron.daily", "etc/dpkg", "etc/fstab", "etc/hostname", "etc/logrotate.d",

@@ -1,5 +1,6 @@
 """The sidecar runs on uvloop, so its tests do too."""
 
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -9,7 +10,9 @@ import pytest
 import uvloop
 from hypothesis import settings
 
+from bench.record import record
 from llm_sidecar.bundle import Bundle
+from tests.unit.sidecar.redact import cases
 from tests.unit.sidecar.support.engine import Engine, engine_running
 from tests.unit.sidecar.support.fleet import Fleet, fleet_running
 from tests.unit.sidecar.support.pod import Pod, pod_running
@@ -23,6 +26,12 @@ MakePod = Callable[..., Awaitable[Pod]]
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> dict[str, Callable[[], Any]]:  # noqa: ARG001  # the hook's names
     return {"uvloop": uvloop.new_event_loop}
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write down what the soak of the redactor has tried."""
+    if "REDACTOR_CASES" in os.environ:
+        record("soak-redactor", {"texts": cases.drawn, "tests": session.testscollected, "failed": session.testsfailed}, {}, {})
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 LONGEST = 512
 """Characters a match may have: so much of a stream waits at most."""
 
-MAX_SOURCE = 2_000
+MAX_SOURCE = 512
 _MAX_DEPTH = 20
 _UNBOUNDED = 10_000_000
 

@@ -11,7 +11,7 @@ from llm_sidecar.redact.redaction import Redaction
 from llm_sidecar.stages import ALLOW, EVERYWHERE, Allow, BlockedError, Field, Modify, Verdict
 
 MAX_PATTERNS = 64
-_NAME = re.compile(r"[a-z][a-z0-9_-]{0,30}")
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 
 
 class Finding:
@@ -56,7 +56,7 @@ def own_patterns(patterns: Sequence[Pattern], field: str, *, ignore_case: bool =
     wanted = []
     for index, pattern in enumerate(patterns):
         if not _NAME.fullmatch(pattern.name):
-            raise BundleError(f"{field}[{index}].name", "a name has 1 to 31 small letters, digits, - and _, a letter first")
+            raise BundleError(f"{field}[{index}].name", "a name has 1 to 32 small letters, digits, - and _, a letter first")
         try:
             parsed = parse(pattern.re2)
             compile_re2(parsed.source, TRIAL_MEMORY)

@@ -10,6 +10,9 @@ from hypothesis import strategies as st
 CASES = int(os.environ.get("REDACTOR_CASES", "30"))
 """Texts each property is tried on; many more in the soak."""
 
+drawn = 0
+"""Texts that were cut in this run."""
+
 thorough = settings(max_examples=CASES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 SECRETS = (
@@ -59,6 +62,8 @@ def cuts(text: str) -> st.SearchStrategy[list[str]]:
 @st.composite
 def cut_texts(draw: st.DrawFn, source: st.SearchStrategy[str] = texts) -> list[str]:
     """Return a text in pieces."""
+    global drawn  # noqa: PLW0603  # one run, one count
+    drawn += 1
     text = draw(source)
     if draw(st.booleans()):
         return list(text)
