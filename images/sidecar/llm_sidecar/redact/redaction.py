@@ -47,7 +47,7 @@ class Redaction:
         out: list[bytes] = []
         while True:
             settled = len(text) if ended else self._settled(text, at)
-            match = finder.first(text, at, settled)
+            match = finder.first(text, at, settled) if settled > at else None
             if match is None:
                 break
             self.found.add(match.name)
