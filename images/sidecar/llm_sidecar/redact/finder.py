@@ -61,22 +61,22 @@ class Finder:
         _check_size(patterns)
         whole = any_of(patterns)
         self._all = [(each.name, compile_re2(pattern.source), each.check) for each, pattern in zip(wanted, patterns, strict=True)]
-        self._any = compile_re2(whole.source)
-        self._beginnings = [compile_re2(f"{any_of(group).beginnings}\\z") for group in _groups(patterns)]
+        self._any = _searcher(whole.source)
+        self._beginnings = [_searcher(f"{any_of(group).beginnings}\\z") for group in _groups(patterns)]
         self.longest = whole.longest
 
     def settled(self, text: bytes, start: int) -> int:
         """Return up to where everything is decided, whatever comes next."""
         # Where nothing has begun, the end itself is found.
-        return min([beginnings.search(text, start).start() for beginnings in self._beginnings])  # type: ignore[no-any-return]
+        return min([beginnings(text, start)[0] for beginnings in self._beginnings])
 
     def misses(self, text: bytes) -> bool:
         """Return whether nothing in a whole text looks like a match."""
-        return self._any.search(text) is None
+        return self._any(text, 0)[0] < 0
 
     def first(self, text: bytes, start: int, stop: int) -> Match | None:
         """Return the first match that begins before ``stop``."""
-        while (found := self._any.search(text, start)) is not None and (start := found.start()) < stop:
+        while 0 <= (start := self._any(text, start)[0]) < stop:
             for name, pattern, check in self._all:
                 match = pattern.match(text, start)
                 if match is None:
@@ -116,6 +116,20 @@ def _groups(patterns: Sequence[Pattern]) -> list[list[Pattern]]:
             size = len(pattern.beginnings)
         groups[-1].append(pattern)
     return groups
+
+
+def _searcher(source: str) -> Callable[[bytes, int], tuple[int, int]]:
+    """Return what says from where to where a pattern matches first behind a place; nowhere is from -1.
+
+    Asked for every piece of every stream, so it goes past the wrapper of RE2's package, which makes an object of each match.
+    """
+    match = compile_re2(source)._regexp.Match  # noqa: SLF001  # of a pinned package; that it finds what the wrapper finds is tested
+    unanchored = re2._re2.RE2.Anchor.UNANCHORED  # noqa: SLF001  # the same
+
+    def search(text: bytes, start: int) -> tuple[int, int]:
+        return match(unanchored, text, start, len(text))[0]  # type: ignore[no-any-return]
+
+    return search
 
 
 def compile_re2(source: str, max_memory: int = _MAX_MEMORY) -> "re2._Regexp":

@@ -243,9 +243,9 @@ class BelievesEveryPattern(Finder):
     __slots__ = ()
 
     def first(self, text: bytes, start: int, stop: int) -> Match | None:
-        found = self._any.search(text, start)
-        if found is not None and found.start() < stop and found.end() == len(text):
-            return Match(found.start(), found.end(), "any")
+        first, last = self._any(text, start)
+        if 0 <= first < stop and last == len(text):
+            return Match(first, last, "any")
         return super().first(text, start, stop)
 
 
