@@ -21,6 +21,27 @@ _TYPES = {
     504: "timeout_error",
 }
 
+STAGES = {
+    "http": ("headers_too_large", "head_timeout", "invalid_http", "invalid_target", "upgrade_not_supported"),
+    "route": ("method_not_allowed", "not_found"),
+    "limits": (
+        *("body_timeout", "body_too_large", "deadline_exceeded", "invalid_deadline", "limit_exceeded", "too_deep", "too_many_items"),
+        "total_timeout",
+    ),
+    "request": ("encoding_not_supported", "field_not_allowed", "invalid_json", "invalid_type", "prompt_not_text", "type_not_supported"),
+    "prompt": ("invalid_variables", "no_text", "no_user_message", "prompt_not_rendered", "unknown_variable"),
+    "admission": ("draining", "hold_full", "hold_timeout", "queue_full", "queue_timeout", "shutting_down"),
+    "routing": ("no_revision", "revision_not_here"),
+    "engine": (
+        *("context_length_exceeded", "engine_aborted", "engine_broken", "engine_error", "engine_lost", "engine_refused", "engine_stopping"),
+        *("engine_timeout", "engine_unavailable", "model_not_found"),
+    ),
+    "sidecar": ("internal_error",),
+}
+"""Where on its way a request ends, and the codes that say so. What a stage of the pipeline says has that stage's name instead."""
+
+_STAGE_OF = {code: stage for stage, codes in STAGES.items() for code in codes}
+
 
 BUSY = frozenset({"queue_full", "queue_timeout"})
 """Codes of refusals that say: this engine has as much as it can take."""
@@ -33,7 +54,7 @@ LOST = frozenset({"engine_lost", "engine_aborted"})
 
 
 class Refusal(Exception):  # noqa: N818  # it is an answer, not a failure
-    """Ends a request with this status; ``param`` names the request field at fault, ``stage`` the stage of the pipeline that says so."""
+    """Ends a request with this status; ``param`` names the request field at fault, ``stage`` the pipeline's stage that says so."""
 
     def __init__(
         self,
@@ -63,7 +84,8 @@ class Refusal(Exception):  # noqa: N818  # it is an answer, not a failure
 def error_body(status: int, code: str, message: str, param: str | None = None, stage: str | None = None) -> bytes:
     """Return an OpenAI-shaped error as JSON."""
     kind = _TYPES.get(status, "server_error")
-    return orjson.dumps({"error": {"message": message, "type": kind, "param": param, "code": code, "stage": stage}})
+    where = stage or _STAGE_OF.get(code)
+    return orjson.dumps({"error": {"message": message, "type": kind, "param": param, "code": code, "stage": where}})
 
 
 def error_event(refusal: Refusal) -> bytes:

@@ -12,6 +12,10 @@ MAX_TEXT = 65_536
 MAX_MESSAGES = 64
 MAX_STOPS = 16
 
+MAX_TESTS = 32
+MAX_PARTS = 16
+
+Part = Annotated[str, Field(min_length=1, max_length=1024)]
 Stop = Annotated[str, Field(min_length=1, max_length=256)]
 FreeObject = Annotated[dict[str, Any], WithJsonSchema({"type": "object", PRESERVE_UNKNOWN: True})]
 
@@ -50,6 +54,39 @@ class Sampling(ApiModel):
     """Texts that end the answer; they are not part of it."""
 
 
+class Expectation(ApiModel):
+    """What the rendered prompt has to be."""
+
+    rules: ClassVar = (
+        rule(
+            "has(self.equals) || has(self.contains) || has(self.excludes) || has(self.refused)",
+            "a test expects something: set equals, contains, excludes or refused",
+        ),
+    )
+
+    equals: str | None = Field(default=None, max_length=MAX_TEXT)
+    """The whole rendered prompt."""
+    contains: tuple[Part, ...] | None = Field(default=None, min_length=1, max_length=MAX_PARTS)
+    """Texts that are all in it."""
+    excludes: tuple[Part, ...] | None = Field(default=None, min_length=1, max_length=MAX_PARTS)
+    """Texts none of which is in it."""
+    refused: bool | None = None
+    """Whether a request with these variables is refused; by default it is not."""
+
+
+class PromptTest(ApiModel):
+    """A test of the prompt: what a request brings, and what that renders to."""
+
+    name: str = Field(min_length=1, max_length=64)
+    """Name of the test."""
+    variables: FreeObject | None = None
+    """Variables the request brings."""
+    prompt: str = Field(default="", max_length=MAX_TEXT)
+    """Text the request brings. It comes behind `system` and `messages`, with blank lines between all of them, or in the template."""
+    expect: Expectation
+    """What the rendered prompt has to be."""
+
+
 class PromptSpec(ApiModel):
     """What is wrapped around the client's text: `system` and `messages`, or one `template`."""
 
@@ -71,3 +108,5 @@ class PromptSpec(ApiModel):
     a property without a default in `required`: then a request that leaves it out is told so."""
     sampling: Sampling = Sampling()
     """Sampling parameters for requests that do not set them."""
+    tests: tuple[PromptTest, ...] = Field(default=(), max_length=MAX_TESTS)
+    """Tests of what the prompt renders to. A prompt that fails one is not valid and is not served; they are no part of its digest."""

@@ -31,7 +31,7 @@ from llm_operator.core.summary import Findings, Summary, summarize
 from llm_operator.core.tables import snapshot
 from llm_operator.core.target import Target
 from llm_operator.core.world import World, sort
-from llm_sidecar.compile import check as check_bundle
+from llm_sidecar.prompt_tests import check as check_bundle
 
 __all__ = ["Apply", "Decision", "Delete", "EventDraft", "Nudge", "Plan", "plan"]
 

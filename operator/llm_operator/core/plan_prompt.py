@@ -7,10 +7,10 @@ from typing import Any
 from llm_operator.core.conditions import condition, merge
 from llm_operator.core.errors import UserError
 from llm_operator.core.observed import Obj
-from llm_operator.core.prompts import Check, bundle_prompt, bundle_sampling, checked, read_prompt
+from llm_operator.core.prompts import Check, bundle_prompt, bundle_sampling, checked, prompt_tests, read_prompt
 from llm_operator.core.reasons import Reason
 from llm_sidecar.bundle import Bundle
-from llm_sidecar.compile import check as check_bundle
+from llm_sidecar.prompt_tests import check as check_bundle
 
 NAMED = 32
 """Users that a status names: a list of all would be written anew with each of them."""
@@ -23,12 +23,13 @@ def plan_prompt(prompt: Obj, used_by: Sequence[str], now: datetime, check: Check
     try:
         spec = read_prompt(prompt)
         made = bundle_prompt(spec, prompt["metadata"]["name"])
-        checked(Bundle(prompt=made, sampling=bundle_sampling(spec.sampling)), "spec", check)
+        checked(Bundle(prompt=made, sampling=bundle_sampling(spec.sampling)), prompt_tests(spec), "spec", check)
     except UserError as problem:
         valid = condition("Valid", problem.reason, problem.sentence, holds=False)
     else:
         status["digest"] = made.digest
-        valid = condition("Valid", Reason.VALID, "the prompt compiles", holds=True)
+        passed = f" and passes {len(spec.tests)} tests" if len(spec.tests) > 1 else " and passes its test" if spec.tests else ""
+        valid = condition("Valid", Reason.VALID, f"the prompt compiles{passed}", holds=True)
     previous = {each["type"]: each for each in (prompt.get("status") or {}).get("conditions", [])}
     status["conditions"] = merge([valid], previous, generation, now)
     if used_by:

@@ -19,19 +19,20 @@ from llm_operator.core.errors import UserError
 from llm_operator.core.observed import Obj
 from llm_operator.core.reasons import Reason
 from llm_sidecar.bundle import Bundle, BundleError, Limits, Message, Prompt, Sampling, encode
+from llm_sidecar.prompt_tests import Expectation, PromptTest
 
 MAX_BUNDLE_BYTES = 128 * 1024
 INLINE = "spec.prompt.inline"
 _HELD = re.compile(r"\.hold(\w+)$")
 _STAGE_TIMEOUT = re.compile(r"^(pipeline\.\w+\[\d+\]\.)timeoutMs$")
 
-Check = Callable[[Bundle], None]
-"""Raises BundleError for a bundle no sidecar could serve."""
+Check = Callable[[Bundle, tuple[PromptTest, ...]], None]
+"""Raises BundleError for a bundle no sidecar could serve, or whose prompt fails a test."""
 
 
 def prompt_digest(spec: PromptSpec) -> str:
     """Return the hash of a prompt: of what it says, not of how it was spelt."""
-    return digest(spec.model_dump(by_alias=True, exclude_defaults=True))
+    return digest(spec.model_dump(by_alias=True, exclude_defaults=True, exclude={"tests"}))
 
 
 def read_prompt(prompt: Obj) -> PromptSpec:
@@ -61,6 +62,24 @@ def bundle_prompt(spec: PromptSpec, name: str = "") -> Prompt:
         messages=tuple(Message(role=each.role, content=each.content) for each in spec.messages),
         template=spec.template,
         inputs=spec.inputs,
+    )
+
+
+def prompt_tests(spec: PromptSpec) -> tuple[PromptTest, ...]:
+    """Return the tests of a prompt as the code that renders it runs them."""
+    return tuple(
+        PromptTest(
+            name=each.name,
+            prompt=each.prompt,
+            variables=each.variables or {},
+            expect=Expectation(
+                equals=each.expect.equals,
+                contains=each.expect.contains or (),
+                excludes=each.expect.excludes or (),
+                refused=bool(each.expect.refused),
+            ),
+        )
+        for each in spec.tests
     )
 
 
@@ -98,7 +117,7 @@ def _changed(**values: int | None) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value != getattr(usual, name)}
 
 
-def checked(bundle: Bundle, origin: str, check: Check) -> Bundle:
+def checked(bundle: Bundle, tests: tuple[PromptTest, ...], origin: str, check: Check) -> Bundle:
     """Return a bundle that a sidecar can serve, or raise UserError naming the field where it was written.
 
     ``origin`` is where the prompt was written: the path of the inline prompt, or the LLMPrompt with ``spec``.
@@ -111,7 +130,7 @@ def checked(bundle: Bundle, origin: str, check: Check) -> Bundle:
             f"prompt, pipeline and limits are {size} bytes together, at most {MAX_BUNDLE_BYTES} are delivered; shorten the longest",
         )
     try:
-        check(bundle)
+        check(bundle, tests)
     except BundleError as error:
         reason = Reason.PIPELINE_INVALID if error.field.startswith("pipeline") else Reason.PROMPT_INVALID
         raise UserError(reason, written_at(error.field, origin), error.message) from error

@@ -7,17 +7,30 @@ import json
 import resource
 import sys
 
+import msgspec
+
 from llm_sidecar.bundle import BundleError, decode
-from llm_sidecar.compile import check
+from llm_sidecar.prompt_tests import PromptTest, check
 
 CPU_S = 5
 MEMORY_BYTES = 1 << 30
 
 
+class Question(msgspec.Struct):
+    """A bundle as it is delivered, and the tests of its prompt."""
+
+    bundle: msgspec.Raw
+    tests: tuple[PromptTest, ...] = ()
+
+
+_question = msgspec.json.Decoder(Question)
+
+
 def verdict(line: bytes) -> dict[str, str]:
     """Return what is wrong with a bundle, empty when nothing is."""
     try:
-        check(decode(line))
+        asked = _question.decode(line)
+        check(decode(bytes(asked.bundle)), asked.tests)
     except BundleError as error:
         return {"field": error.field, "message": error.message}
     except MemoryError:

@@ -12,9 +12,12 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
+import msgspec
+
 from llm_operator.shell.check_worker import CPU_S, MEMORY_BYTES
 from llm_operator.shell.errors import TransientError
 from llm_sidecar.bundle import Bundle, BundleError, encode
+from llm_sidecar.prompt_tests import PromptTest
 
 WORKER = (sys.executable, "-m", "llm_operator.shell.check_worker")
 _WALL_S = 30.0
@@ -55,9 +58,9 @@ class Checker:
         with self._lock:
             self._end()
 
-    def __call__(self, bundle: Bundle) -> None:
-        """Raise BundleError when a sidecar could not serve this bundle."""
-        line = encode(bundle)
+    def __call__(self, bundle: Bundle, tests: tuple[PromptTest, ...] = ()) -> None:
+        """Raise BundleError when a sidecar could not serve this bundle, or its prompt fails a test."""
+        line = msgspec.json.encode({"bundle": msgspec.Raw(encode(bundle)), "tests": tests})
         with self._lock:
             if line not in self._verdicts:
                 self._verdicts[line] = self._ask(line)

@@ -3,6 +3,7 @@ from datetime import timedelta
 from llm_operator.core.plan_prompt import plan_prompt
 from llm_operator.core.prompts import prompt_digest, read_prompt
 from llm_sidecar.bundle import Bundle, BundleError
+from llm_sidecar.prompt_tests import PromptTest
 from tests.unit.core.builders import NOW, make_prompt
 
 
@@ -42,8 +43,16 @@ def test_looking_again_changes_nothing() -> None:
 
 
 def test_the_check_can_be_somebody_elses() -> None:
-    def check(bundle: Bundle) -> None:
+    def check(bundle: Bundle, _tests: tuple[PromptTest, ...]) -> None:
         raise BundleError("prompt.system", f"no, {bundle.schema_version}")
 
     (valid,) = plan_prompt(make_prompt(), [], NOW, check)["conditions"]
     assert valid["message"] == "spec.system: no, 1"
+
+
+def test_a_prompt_that_passes_its_tests_says_how_many() -> None:
+    test = {"name": "a", "expect": {"contains": ["brief"]}}
+    for tests, words in (([], "compiles"), ([test], "passes its test"), ([test, test], "passes 2 tests")):
+        (valid,) = plan_prompt(make_prompt(system="Be brief.", tests=tests), [], NOW)["conditions"]
+        assert valid["status"] == "True"
+        assert valid["message"].endswith(words)

@@ -6,8 +6,18 @@ from llm_operator.api.llmdeployment import Hold
 from llm_operator.api.llmdeployment import Limits as LimitsSpec
 from llm_operator.api.llmprompt import PromptSpec
 from llm_operator.core.errors import UserError
-from llm_operator.core.prompts import bundle_limits, bundle_prompt, bundle_sampling, checked, prompt_digest, read_prompt, written_at
+from llm_operator.core.prompts import (
+    bundle_limits,
+    bundle_prompt,
+    bundle_sampling,
+    checked,
+    prompt_digest,
+    prompt_tests,
+    read_prompt,
+    written_at,
+)
 from llm_sidecar.bundle import Bundle, BundleError, Limits, Message, Prompt, Sampling, encode
+from llm_sidecar.prompt_tests import Expectation, PromptTest
 from tests.unit.core.builders import make_prompt
 
 SPEC = PromptSpec.model_validate(
@@ -69,11 +79,11 @@ def test_a_field_of_the_bundle_is_told_where_the_user_wrote_it(field: str, where
 
 
 def test_a_bundle_no_sidecar_could_serve_is_the_users_error() -> None:
-    def check(bundle: Bundle) -> None:
+    def check(bundle: Bundle, _tests: tuple[PromptTest, ...]) -> None:
         raise BundleError("prompt.system", f"cannot be, {bundle.schema_version}")
 
     with pytest.raises(UserError) as caught:
-        checked(Bundle(), "spec.prompt.inline", check)
+        checked(Bundle(), (), "spec.prompt.inline", check)
     assert (caught.value.reason, caught.value.field, caught.value.sentence) == (
         "PromptInvalid",
         "spec.prompt.inline.system",
@@ -94,3 +104,12 @@ def test_a_hold_that_is_not_written_leaves_the_bundle_as_it_was_before_there_was
 def test_a_hold_reaches_the_bundle_in_plain_numbers() -> None:
     limits = bundle_limits(LimitsSpec(hold=Hold(requests=7, bytes="1Mi", timeout="90s")))
     assert (limits.hold_requests, limits.hold_bytes, limits.hold_timeout_ms) == (7, 1_048_576, 90_000)
+
+
+def test_tests_are_run_with_the_prompt_and_are_no_part_of_its_digest() -> None:
+    asked = {"name": "kind", "variables": {"tone": "kind"}, "prompt": "Hi", "expect": {"contains": ["kind"], "refused": False}}
+    tested = PromptSpec.model_validate({**SPEC.to_yaml_dict(), "tests": [asked]})
+    assert prompt_digest(tested) == prompt_digest(SPEC)
+    assert bundle_prompt(tested) == bundle_prompt(SPEC)
+    expect = Expectation(contains=("kind",))
+    assert prompt_tests(tested) == (PromptTest(name="kind", variables={"tone": "kind"}, prompt="Hi", expect=expect),)

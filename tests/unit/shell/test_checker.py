@@ -71,7 +71,7 @@ def test_the_limit_on_cpu_holds_in_the_real_process() -> None:
     script = (
         "from llm_operator.shell import check_worker\n"
         "check_worker.CPU_S = 1\n"
-        "def spin(bundle):\n    while True: pass\n"
+        "def spin(bundle, tests):\n    while True: pass\n"
         "check_worker.check = spin\n"
         "check_worker.main()"
     )
@@ -80,7 +80,9 @@ def test_the_limit_on_cpu_holds_in_the_real_process() -> None:
 
 
 def test_the_limit_on_memory_holds_in_the_real_process() -> None:
-    script = "from llm_operator.shell import check_worker\ncheck_worker.check = lambda bundle: bytearray(2 << 30)\ncheck_worker.main()"
+    script = (
+        "from llm_operator.shell import check_worker\ncheck_worker.check = lambda bundle, tests: bytearray(2 << 30)\ncheck_worker.main()"
+    )
     with Checker(worker(script)) as check, pytest.raises(BundleError, match="needs more than 1024 MiB of memory"):
         check(bundle("{{ prompt }}"))
 

@@ -170,7 +170,7 @@ class Call:
         if connection.status != _OK:
             if answers.stopping(body):
                 raise answers.stopped()
-            status, body = answers.normalise(connection.status, body)
+            status, body = answers.normalise(connection.status, body, self._route.text, prompted=self._compiled.prompt is not None)
             self.error = str(status)
             await self._exchange.answer(status, body, extra=_RETRY_SOON if status in _RETRY_STATUSES else ())
             return

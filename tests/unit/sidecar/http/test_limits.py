@@ -159,11 +159,12 @@ def _last_words(raw: bytes) -> Script:
     return script
 
 
-async def test_an_engine_error_in_the_right_shape_passes_unchanged(pod: Pod) -> None:
+async def test_an_engine_error_keeps_status_words_and_field_and_gets_a_code(pod: Pod) -> None:
     body = b'{"error":{"message":"The model `nope` does not exist.","type":"NotFoundError","param":"model","code":404}}'
     pod.engine.script = answers(http(body, "404 Not Found"))
     answer = await pod.post("/v1/completions", {"model": "nope", "prompt": "x"})
-    assert (answer.status, answer.body) == (404, body)
+    assert (answer.status, answer.error["message"], answer.error["param"]) == (404, "The model `nope` does not exist.", "model")
+    assert (answer.error["code"], answer.error["stage"]) == ("model_not_found", "engine")
 
 
 async def test_a_classic_answer_that_is_no_completion_gets_502(pod: Pod) -> None:
