@@ -76,7 +76,10 @@ def _is_plain(message: Any) -> bool:
 
 def of_answer(body: dict[str, Any]) -> Iterator[Text]:
     """Return all text of a whole answer, choice by choice."""
-    for index, choice in enumerate(body.get("choices") or ()):
+    choices = body.get("choices")
+    if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
+        raise Refusal(502, "engine_broken", "the engine's answer has no choices, so it cannot be checked")
+    for index, choice in enumerate(choices):
         if isinstance(choice.get("text"), str):
             yield Text(choice["text"], "content", choice, "text", ("choices", index))
         message = choice.get("message")

@@ -10,6 +10,7 @@ import orjson
 
 from llm_sidecar import generate, prompt, request
 from llm_sidecar.compile import Compiled
+from llm_sidecar.errors import Refusal
 from llm_sidecar.http.routes import Route
 from llm_sidecar.judging import Judging
 from llm_sidecar.pipeline import Pipeline
@@ -17,6 +18,8 @@ from llm_sidecar.shape import check_nesting
 from llm_sidecar.stream.classic import Lines
 from llm_sidecar.stream.guarded import Guarded
 from llm_sidecar.stream.relay import Filter, Relay
+
+_answer = msgspec.json.Decoder(dict[str, Any])
 
 
 @dataclass(eq=False, slots=True)
@@ -87,5 +90,8 @@ async def checked(pipeline: Pipeline, judging: Judging, answer: bytes) -> bytes:
     """Return a whole answer as the stages leave it, or raise Refusal; the engine's very bytes where they change nothing."""
     if not pipeline.response:
         return answer
-    body = msgspec.json.decode(answer)
+    try:
+        body = _answer.decode(answer)
+    except msgspec.DecodeError as error:
+        raise Refusal(502, "engine_broken", f"the engine's answer cannot be read, so it cannot be checked: {error}") from error
     return orjson.dumps(body) if await judging.answer(pipeline, body, len(answer)) else answer

@@ -107,6 +107,14 @@ async def test_the_engine_is_told_the_schema_and_the_answer_is_held_to_it(make_p
     assert (refused.status, refused.error["code"], refused.error["stage"]) == (502, "answer_invalid", "schema")
 
 
+@pytest.mark.parametrize("broken", [b"no JSON", b"[]", b'{"choices": 5}', b'{"choices": ["x"]}', b'{"object": "error"}'])
+async def test_an_answer_that_cannot_be_read_is_not_passed_unchecked(make_pod: MakePod, broken: bytes) -> None:
+    pod = await make_pod(BOTH)
+    pod.engine.script = answers(http(broken))
+    answer = await pod.post("/v1/chat/completions", chat("hi"))
+    assert (answer.status, answer.error["code"]) == (502, "engine_broken")
+
+
 async def test_a_format_of_the_clients_own_is_refused_where_the_deployment_has_one(make_pod: MakePod) -> None:
     pod = await make_pod(Bundle(pipeline=Pipeline(response=(SchemaStage(schema=CITY),))))
     answer = await pod.post("/v1/chat/completions", chat("hi", response_format={"type": "text"}))
