@@ -20,7 +20,7 @@ from llm_operator.shell.queue import Key, Result
 from llm_operator.shell.reconcile import Reconciler
 from llm_operator.shell.survey import Surveyor
 from llm_sidecar import table
-from llm_sidecar.compile import check
+from llm_sidecar.prompt_tests import check
 from tests.fakes.cluster import Call, FakeCluster, Fault
 from tests.fakes.objects import engine_pod, job_pod, llm_deployment, llm_prompt, operator_config, resolver_answer
 from tests.fakes.telemetry import FakeTelemetry
