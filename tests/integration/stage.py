@@ -95,7 +95,7 @@ class Stage:
         await self._register(cluster)
         beats = asyncio.create_task(self._beat(cluster))
         while not self._ending.is_set():
-            with contextlib.suppress(ApiError):  # the API server may be away: a test takes it away
+            with contextlib.suppress(ApiError, TimeoutError):  # the API server may be away: a test takes it away
                 await asyncio.wait_for(self._tick(cluster), 5)
             await asyncio.sleep(_TICK_S)
         beats.cancel()

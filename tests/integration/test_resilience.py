@@ -187,11 +187,11 @@ def test_a_kubelet_that_notices_no_nudge_is_waited_for_and_nudged_three_times_at
 
 
 @contextmanager
-def process_of(config: OperatorConfig, account: str, directory: Path) -> Iterator[subprocess.Popen[str]]:
+def process_of(config: OperatorConfig, account: str, directory: Path, **env: str) -> Iterator[subprocess.Popen[str]]:
     """Run the operator as a process of its own."""
     path = directory / "config.yaml"
     path.write_text(yaml.safe_dump(config.model_dump(by_alias=True, mode="json", exclude_none=True)))
-    environment = {**os.environ, "KUBECONFIG": account, "LLM_OPERATOR_CONFIG": str(path)}
+    environment = {**os.environ, "KUBECONFIG": account, "LLM_OPERATOR_CONFIG": str(path), **env}
     with subprocess.Popen([sys.executable, "-m", "llm_operator"], env=environment, stdout=subprocess.PIPE, text=True) as running:
         try:
             yield running
