@@ -1,7 +1,7 @@
 # Every command of the project. `make help` lists them; `make demo` and `make test` are the two that matter first.
 SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit integration e2e soak soak-faults soak-rest soak-redactor soak-ha soak-e2e lab-up lab-down lab-status images lint fmt generate golden verify dockerfiles set-up unit-core unit-rest bench-fleet bench-redactor bench-sidecar clean
+.PHONY: help install demo test unit integration e2e soak soak-faults soak-rest soak-redactor soak-ha soak-e2e lab-up lab-down lab-status images lint fmt generate golden verify dockerfiles set-up bench-fleet bench-redactor bench-sidecar clean
 
 CLUSTER ?= lab
 REGISTRY ?=
@@ -32,13 +32,7 @@ set-up: .venv/synced
 	@$(PY) -m tests.lab.prepare
 
 unit: .venv/synced ## Tests without a cluster; core covered by branch
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target unit-core unit-rest
-
-unit-core: .venv/synced
-	@$(PYTEST) tests/unit/core -q -n 2 --cov --cov-report=term
-
-unit-rest: .venv/synced
-	@$(PYTEST) tests/unit --ignore tests/unit/core -q -n 3
+	@$(PYTEST) tests/unit -q -n 3 --dist worksteal --cov --cov-report=term
 
 integration: .venv/synced ## Tests against a real API server (no root, no kubelet)
 	@$(LAB) build cp kwok helm

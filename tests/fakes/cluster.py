@@ -1,6 +1,5 @@
 """The Cluster port in memory: enough of an API server to test everything above it, with faults on demand."""
 
-import copy
 import itertools
 import json
 import re
@@ -12,6 +11,7 @@ from llm_operator.core.kinds import BY_KIND, LLM_DEPLOYMENT, LLM_PROMPT, Kind
 from llm_operator.core.names import FIELD_MANAGER, STATUS_MANAGER
 from llm_operator.shell.errors import ApiError, ConflictError, NotFoundError
 from llm_operator.shell.ports import Manifest, Manifests
+from tests.data.wire import copied
 
 Address = tuple[str, str, str]
 
@@ -65,35 +65,35 @@ class FakeCluster:
 
     def put(self, manifest: Manifest) -> Manifest:
         """Store an object as some other client would."""
-        live = copy.deepcopy(manifest)
+        live = copied(manifest)
         metadata = live["metadata"]
         metadata.setdefault("namespace", "ns")
         metadata.setdefault("uid", f"uid-{self._next()}")
         metadata.setdefault("generation", 1)
         metadata["resourceVersion"] = str(self._next())
         self.objects[live["kind"], metadata["namespace"], metadata["name"]] = live
-        return copy.deepcopy(live)
+        return copied(live)
 
     def edit(self, kind: Kind, name: str, change: Callable[[Manifest], None], namespace: str = "ns") -> Manifest:
         """Change an object as some other client would; a changed spec gets a new generation."""
         live = self.objects[kind.kind, namespace, name]
-        before = copy.deepcopy(live)
+        before = copied(live)
         change(live)
         self._touch(before, live)
-        return copy.deepcopy(live)
+        return copied(live)
 
     def find(self, kind: Kind, name: str, namespace: str = "ns") -> Manifest | None:
         """Return an object, or None."""
-        return copy.deepcopy(self.objects.get((kind.kind, namespace, name)))
+        return copied(self.objects.get((kind.kind, namespace, name)))
 
     def all(self, kind: Kind) -> Manifests:
         """Return all objects of a kind."""
-        return [copy.deepcopy(live) for (name, _, _), live in self.objects.items() if name == kind.kind]
+        return [copied(live) for (name, _, _), live in self.objects.items() if name == kind.kind]
 
     async def get(self, kind: Kind, namespace: str, name: str) -> Manifest:
         """Return one object or raise NotFoundError."""
         self._called(Call("get", kind.kind, name))
-        return copy.deepcopy(self._live(kind, namespace, name))
+        return copied(self._live(kind, namespace, name))
 
     async def list(self, kind: Kind, namespace: str | None, *, labels: str = "", metadata_only: bool = False) -> Manifests:
         """Return the objects of a kind that carry the labels."""
@@ -104,7 +104,7 @@ class FakeCluster:
             if name == kind.kind and namespace in {None, where} and _selects(labels, live["metadata"].get("labels", {}))
         ]
         shown = [{key: each[key] for key in ("apiVersion", "kind", "metadata")} for each in found] if metadata_only else found
-        return copy.deepcopy(shown)
+        return copied(shown)
 
     async def pages(self, kind: Kind, namespace: str | None, *, size: int) -> AsyncIterator[Manifests]:
         """Return the objects of a kind page by page."""
@@ -116,9 +116,9 @@ class FakeCluster:
         """Apply an object: what it names is set, what it named the last time and does not now is removed."""
         call = Call("apply", manifest["kind"], manifest["metadata"]["name"])
         self._called(call)
-        live = self._apply(copy.deepcopy(manifest), force=force)
+        live = self._apply(copied(manifest), force=force)
         self._answered(call)
-        return copy.deepcopy(live)
+        return copied(live)
 
     async def apply_status(self, manifest: Manifest) -> Manifest:
         """Replace the status of an object."""
@@ -127,12 +127,12 @@ class FakeCluster:
         self._called(call)
         live = self._live(BY_KIND[manifest["kind"]], metadata["namespace"], metadata["name"])
         self._require(metadata.get("resourceVersion"), live)
-        before = copy.deepcopy(live)
-        live["status"] = copy.deepcopy(manifest["status"])
+        before = copied(live)
+        live["status"] = copied(manifest["status"])
         self._own(live, {"status": live["status"]}, STATUS_MANAGER, "status")
         self._touch(before, live)
         self._answered(call)
-        return copy.deepcopy(live)
+        return copied(live)
 
     async def delete(self, kind: Kind, namespace: str, name: str, uid: str) -> None:
         """Delete exactly the object with this uid, and what it owns."""
@@ -148,7 +148,7 @@ class FakeCluster:
         call = Call("annotate", kind.kind, name)
         self._called(call)
         live = self._live(kind, namespace, name)
-        before = copy.deepcopy(live)
+        before = copied(live)
         live["metadata"]["annotations"] = live["metadata"].get("annotations", {}) | annotations
         self._touch(before, live)
         self._answered(call)
@@ -171,11 +171,11 @@ class FakeCluster:
         self._called(call)
         live = self._live(kind, metadata["namespace"], metadata["name"])
         self._require(metadata.get("resourceVersion"), live)
-        before = copy.deepcopy(live)
-        live["spec"] = copy.deepcopy(manifest["spec"])
+        before = copied(live)
+        live["spec"] = copied(manifest["spec"])
         self._touch(before, live)
         self._answered(call)
-        return copy.deepcopy(live)
+        return copied(live)
 
     async def serves(self, kind: Kind) -> bool:
         """Return whether the kind is served."""
@@ -199,7 +199,7 @@ class FakeCluster:
             live = self.objects[address]
         else:
             self._require(precondition, live)
-            before = copy.deepcopy(live)
+            before = copied(live)
             if not force and any(entry["manager"] != FIELD_MANAGER for entry in live["metadata"].get("managedFields", [{"manager": ""}])):
                 raise ConflictError(409, "Conflict", "conflict with another field manager")
             _remove(live, self._owned(live))
@@ -280,7 +280,7 @@ def _merge(live: Manifest, manifest: Mapping[str, Any]) -> None:
         if isinstance(value, dict) and isinstance(live.get(key), dict):
             _merge(live[key], value)
         else:
-            live[key] = copy.deepcopy(value)
+            live[key] = copied(value)
 
 
 def _remove(live: Manifest, fields: Mapping[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """Generators of manifests, from the schema of the CRD alone."""
 
+from functools import cache
 from typing import Any
 
 from hypothesis import strategies as st
@@ -25,6 +26,7 @@ _OF_STAGE = {
 _NEEDED_BY_STAGE = {"schema": ("schema",), "pii": ("entities",), "blocklist": ("terms",)}
 
 
+@cache  # hypothesis looks into a strategy once: one that is made for each example costs more than the examples
 def specs(kind: str) -> st.SearchStrategy[dict[str, Any]]:
     """Return specs of a kind: each fits the schema field by field, and may still break a rule between fields."""
     return values(schema_of(kind)["properties"]["spec"], "spec")

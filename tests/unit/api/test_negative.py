@@ -3,6 +3,7 @@
 import pytest
 
 from llm_operator.api.config import load_config
+from llm_operator.core.differences import differences
 from tests.data.apiserver import refusals
 from tests.data.negative import CASES, OPERATOR, SCHEMA, Case, merged
 
@@ -23,6 +24,8 @@ def test_the_schema_refuses_with_the_expected_message(case: Case) -> None:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_the_one_correction_makes_it_acceptable(case: Case) -> None:
     assert case.corrected != case.manifest
+    changed = list(differences(case.manifest, case.corrected))
+    assert len(changed) <= 2, f"more than one field is corrected or moved: {changed}"
     assert refusals(case.corrected) == []
 
 

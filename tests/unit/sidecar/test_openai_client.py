@@ -1,16 +1,19 @@
 """The official client against sidecar and stub engine, by name."""
 
+import importlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import openai
 import pytest
-from openai import AsyncOpenAI
 
 from llm_sidecar.bundle import Bundle, Message, Prompt
 from tests.unit.sidecar.support.engine import Engine
 from tests.unit.sidecar.support.pod import Pod, pod_running
 from tests.unit.sidecar.support.process import stub_engine
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
 
 PROMPT = Prompt(
     system="Be {{ tone }}.", messages=(Message(role="user", content="Hi"),), inputs={"properties": {"tone": {"default": "kind"}}}
@@ -23,13 +26,19 @@ async def pod(tmp_path: Path) -> AsyncIterator[Pod]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def openai() -> Any:
+    """The client's package. Its import takes longer than any test here, so only a worker that runs them does it."""
+    return importlib.import_module("openai")
+
+
 @pytest.fixture
-async def client(pod: Pod) -> AsyncIterator[AsyncOpenAI]:
-    async with AsyncOpenAI(base_url=f"http://127.0.0.1:{pod.port}/v1", api_key="none", max_retries=0, timeout=20) as made:
+async def client(openai: Any, pod: Pod) -> AsyncIterator["AsyncOpenAI"]:
+    async with openai.AsyncOpenAI(base_url=f"http://127.0.0.1:{pod.port}/v1", api_key="none", max_retries=0, timeout=20) as made:
         yield made
 
 
-async def test_the_official_client_is_served(client: AsyncOpenAI, pod: Pod) -> None:
+async def test_the_official_client_is_served(client: "AsyncOpenAI", pod: Pod) -> None:
     models = await client.models.list()
     assert [model.id for model in models.data] == ["chat"]
 
@@ -54,7 +63,7 @@ async def test_the_official_client_is_served(client: AsyncOpenAI, pod: Pod) -> N
     assert bare.usage.prompt_tokens < chat.usage.prompt_tokens
 
 
-async def test_its_streams_have_usage_only_where_asked_for(client: AsyncOpenAI) -> None:
+async def test_its_streams_have_usage_only_where_asked_for(client: "AsyncOpenAI") -> None:
     plain = [
         chunk
         async for chunk in await client.chat.completions.create(
@@ -78,7 +87,7 @@ async def test_its_streams_have_usage_only_where_asked_for(client: AsyncOpenAI) 
     assert asked[-1].usage.completion_tokens == 5
 
 
-async def test_variables_travel_in_its_extra_body(client: AsyncOpenAI) -> None:
+async def test_variables_travel_in_its_extra_body(client: "AsyncOpenAI") -> None:
     ask = {"model": "chat", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 1}
     default = await client.post("/chat/completions", body=ask, cast_to=object)
     given = await client.post("/chat/completions", body={**ask, "prompt": {"variables": {"tone": "very strict indeed"}}}, cast_to=object)
@@ -87,7 +96,7 @@ async def test_variables_travel_in_its_extra_body(client: AsyncOpenAI) -> None:
     assert given["usage"]["prompt_tokens"] > default["usage"]["prompt_tokens"]
 
 
-async def test_it_raises_the_errors_it_knows(client: AsyncOpenAI) -> None:
+async def test_it_raises_the_errors_it_knows(openai: Any, client: "AsyncOpenAI") -> None:
     with pytest.raises(openai.NotFoundError):
         await client.chat.completions.create(model="nope", messages=[{"role": "user", "content": "x"}])
     with pytest.raises(openai.BadRequestError) as refused:
