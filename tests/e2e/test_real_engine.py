@@ -1,6 +1,8 @@
 """The real vLLM on CPU behind the same engine profile a GPU one would use, asked by the official client."""
 
+import re
 from collections.abc import Iterator
+from typing import Any
 
 import openai
 import pytest
@@ -86,3 +88,36 @@ def test_a_prompt_edit_moves_the_real_engine_s_prompt_tokens(client: openai.Open
     assert tokens() != before
     assert {pod["metadata"]["uid"] for pod in kit.pods_of("real", NS)} == pods
     assert set(kit.each_restart(kit.pods_of("real", NS))) == {0}
+
+
+def test_stages_act_on_what_the_real_engine_reads_and_writes(client: openai.OpenAI) -> None:
+    def ask(text: str, **more: Any) -> Any:
+        return client.chat.completions.create(model="real", messages=[{"role": "user", "content": text}], max_tokens=24, **more)
+
+    pods = {pod["metadata"]["uid"] for pod in kit.pods_of("real", NS)}
+    words = {"stage": "blocklist", "patterns": [{"name": "word", "re2": "[A-Za-z]{1,64}"}], "action": "Redact"}
+    stages = {"request": [{"stage": "pii", "entities": ["email"]}], "response": [words]}
+    kit.apply(deployment("real", profile="vllm", pipeline=stages), namespace=NS)
+    kit.wait_settled("real", NS)
+    hidden, shown = ask("write to jane@example.com "), ask("write to <email> ")
+    assert hidden.usage.prompt_tokens == shown.usage.prompt_tokens
+    whole = ask("hello", temperature=0).choices[0].message.content
+    streamed = "".join(chunk.choices[0].delta.content or "" for chunk in ask("hello", temperature=0, stream=True))
+    assert streamed == whole
+    assert not re.search("[A-Za-z]", whole.replace("<word>", ""))
+    assert {pod["metadata"]["uid"] for pod in kit.pods_of("real", NS)} == pods
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_real_engine_writes_to_the_schema_of_the_pipeline(client: openai.OpenAI, stream: bool) -> None:
+    answer = {"stage": "schema", "schema": {"type": "string", "enum": ["yes", "no"]}}
+    kit.apply(deployment("real", profile="vllm", pipeline={"response": [answer]}), namespace=NS)
+    kit.wait_settled("real", NS)
+    body: dict[str, Any] = {"model": "real", "messages": [{"role": "user", "content": "Is it?"}], "max_tokens": 24}
+    if stream:
+        text = "".join(chunk.choices[0].delta.content or "" for chunk in client.chat.completions.create(**body, stream=True))
+    else:
+        text = client.chat.completions.create(**body).choices[0].message.content or ""
+    assert text in {'"yes"', '"no"'}
+    with pytest.raises(openai.BadRequestError, match="schema of answers"):
+        client.chat.completions.create(**body, response_format={"type": "text"})

@@ -26,7 +26,7 @@ DANGEROUS = (
 )
 """Fields through which a request could run templates, load objects or steer the engine's transfer of data."""
 
-_TOKENS = ("logprobs", "prompt_logprobs", "return_token_ids", "return_tokens_as_token_ids")
+_TOKENS = ("logprobs", "prompt_logprobs", "logprob_token_ids", "return_token_ids", "return_tokens_as_token_ids", "return_prompt_text")
 _FORMATS = ("response_format", "structured_outputs", "guided_json", "guided_regex", "guided_choice", "guided_grammar")
 
 _Unset = msgspec.UnsetType
@@ -86,8 +86,9 @@ def view(body: bytes, limits: Limits) -> View:
     if _dangerous(seen) != _NOTHING_SET:
         name = next(name for name in DANGEROUS if getattr(seen, name) is not msgspec.UNSET)
         raise Refusal(400, "field_not_allowed", f"{name} cannot be set by a request; remove it", param=name)
-    tokens = {"max_tokens": seen.max_tokens, "max_completion_tokens": seen.max_completion_tokens}
-    check_counts(limits, n=seen.n, max_tokens=tokens, stop=seen.stop)
+    if seen.n is not None or seen.stop is not None or limits.max_tokens is not None:
+        tokens = {"max_tokens": seen.max_tokens, "max_completion_tokens": seen.max_completion_tokens}
+        check_counts(limits, n=seen.n, max_tokens=tokens, stop=seen.stop)
     return seen
 
 

@@ -23,7 +23,7 @@ class StageMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         duration = Histogram(
             "llm_sidecar_stage_duration_seconds",
-            "Time a stage took for one request, or for one whole stream.",
+            "Time a stage took for one request, or for one text of a stream.",
             ("stage",),
             buckets=_DURATION,
             registry=registry,

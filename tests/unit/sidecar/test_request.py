@@ -74,3 +74,20 @@ def test_a_body_that_is_not_what_it_should_be_gets_400(body: bytes, code: str, p
 def test_a_body_that_has_to_change_must_be_an_object(body: bytes) -> None:
     with pytest.raises(Refusal):
         whole(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        (b'{"n": 3}', "n"),
+        (b'{"stop": ["a", "b"]}', "stop"),
+        (b'{"max_tokens": 9}', "max_tokens"),
+        (b'{"max_completion_tokens": 9}', "max_completion_tokens"),
+    ],
+)
+def test_more_than_the_limits_is_refused_with_the_field(body: bytes, param: str) -> None:
+    limits = Limits(max_choices=2, max_stops=1, max_tokens=8)
+    with pytest.raises(Refusal) as caught:
+        view(body, limits)
+    assert (caught.value.code, caught.value.param) == ("limit_exceeded", param)
+    assert view(b'{"n": 2, "stop": "ab", "max_tokens": 8}', limits).n == 2

@@ -123,7 +123,7 @@ async def test_a_format_of_the_clients_own_is_refused_where_the_deployment_has_o
 
 async def test_single_tokens_of_hidden_text_cannot_be_asked_for(make_pod: MakePod) -> None:
     pod = await make_pod(BOTH)
-    for field in ({"logprobs": True}, {"return_token_ids": True}):
+    for field in ({"logprobs": True}, {"logprobs": 0}, {"return_token_ids": True}, {"return_prompt_text": True}):
         answer = await pod.post("/v1/chat/completions", chat("hi", **field))
         assert (answer.status, answer.error["stage"]) == (400, "pii")
         assert answer.error["param"] in field
