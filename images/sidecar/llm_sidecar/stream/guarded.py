@@ -5,7 +5,6 @@ of the event's bytes and another put in its place; parsing and writing the event
 that are not as usual.
 """
 
-import re
 from typing import Any
 
 import msgspec
@@ -24,7 +23,6 @@ CONTENT_FILTER = "content_filter"
 """Code of the refusal, and finish reason of the choices, of what must not be said."""
 
 _DONE = b"[DONE]"
-_STRING = rb'("(?:[^"\\]|\\.)*")'
 
 
 class _Function(msgspec.Struct, gc=False):
@@ -57,8 +55,7 @@ class _Event(msgspec.Struct, gc=False):
 
 _event = msgspec.json.Decoder(_Event)
 _DELTA: dict[str, Field] = {"content": "content", "reasoning": "reasoning", "reasoning_content": "reasoning", "refusal": "content"}
-_SPLICE = {name: re.compile(b'"' + name.encode() + b'": ?' + _STRING) for name in (*_DELTA, "text")}
-_KEY = {name: b'"' + name.encode() + b'":' for name in _SPLICE}
+_KEY = {name: b'"' + name.encode() + b'":' for name in (*_DELTA, "text")}
 
 
 class Guarded:
@@ -199,9 +196,12 @@ def _only_text(choice: _Choice) -> tuple[str, str] | None:
 
 def _spliced(event: bytes, name: str, text: str, changed: str) -> bytes:
     """Return an event with another text in the place of its only one."""
-    found = _SPLICE[name].search(event)
-    if found is not None and event.count(_KEY[name]) == 1 and msgspec.json.decode(found[1]) == text:
-        return event[: found.start(1)] + msgspec.json.encode(changed) + event[found.end(1) :]
+    key = _KEY[name]
+    old = key + msgspec.json.encode(text)
+    at = event.find(old)
+    # A quote inside a text is escaped, so the bytes of the key are no part of one.
+    if at >= 0 and event.count(key) == 1:
+        return b"%b%b%b%b" % (event[:at], key, msgspec.json.encode(changed), event[at + len(old) :])
     chunk = msgspec.json.decode(payload(event))
     choice = chunk["choices"][0]
     (choice if name == "text" else choice["delta"])[name] = changed
