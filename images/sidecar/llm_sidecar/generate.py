@@ -9,7 +9,7 @@ from llm_sidecar import prompt
 from llm_sidecar.compile import Compiled
 from llm_sidecar.errors import Refusal
 from llm_sidecar.request import DANGEROUS, bad_json
-from llm_sidecar.shape import check_counts, check_nesting
+from llm_sidecar.shape import check_counts
 
 _MAX_CHOICES = 128
 
@@ -84,7 +84,6 @@ def echo_of(body: bytes) -> str:
 
 def translate(compiled: Compiled, served_name: str, body: bytes) -> Translated:
     """Turn a classic request into a completion request, or raise Refusal 400 naming the key."""
-    check_nesting(body, compiled.limits)
     try:
         keys = _keys.decode(body)
         asked = _classic.decode(body)

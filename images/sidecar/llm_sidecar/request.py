@@ -8,7 +8,7 @@ import msgspec
 
 from llm_sidecar.bundle import Limits
 from llm_sidecar.errors import Refusal
-from llm_sidecar.shape import Number, check_counts, check_nesting
+from llm_sidecar.shape import Number, check_counts
 from llm_sidecar.stream.relay import Wish
 
 DANGEROUS = (
@@ -78,7 +78,6 @@ _view = msgspec.json.Decoder(View)
 
 def view(body: bytes, limits: Limits) -> View:
     """Return the typed look at a body, or raise Refusal 400 naming the field."""
-    check_nesting(body, limits)
     try:
         seen = _view.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

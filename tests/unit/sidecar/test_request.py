@@ -61,7 +61,6 @@ def test_usage_is_for_those_who_asked(options: Any, wish: Wish) -> None:
         (b'{"stream": 1}', "invalid_type", "stream"),
         (b'{"model": 5}', "invalid_type", "model"),
         (b'{"stream_options": {"include_usage": "x"}}', "invalid_type", "stream_options.include_usage"),
-        (b'{"x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "too_deep", None),
     ],
 )
 def test_a_body_that_is_not_what_it_should_be_gets_400(body: bytes, code: str, param: str | None) -> None:

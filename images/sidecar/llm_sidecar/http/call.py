@@ -17,6 +17,7 @@ from llm_sidecar.http.prepare import Prepared, checked, guarded, prepare
 from llm_sidecar.http.routes import Route
 from llm_sidecar.http.services import Own, Services
 from llm_sidecar.judging import Judging
+from llm_sidecar.shape import check_nesting
 from llm_sidecar.stream import classic
 from llm_sidecar.stream.answers import Usage, usage_of
 from llm_sidecar.stream.relay import Filter, aborted
@@ -109,6 +110,7 @@ class Call:
 
     async def _prepare(self, body: bytes) -> Prepared:
         compiled, name = self._compiled, self._services.served_name
+        check_nesting(body, compiled.limits)
         if compiled.pipeline is None:
             return prepare(self._route, compiled, name, body)
         judging = self._judging = Judging(self._services.metrics.stages)

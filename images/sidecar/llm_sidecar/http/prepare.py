@@ -14,7 +14,6 @@ from llm_sidecar.errors import Refusal
 from llm_sidecar.http.routes import Route
 from llm_sidecar.judging import Judging
 from llm_sidecar.pipeline import Pipeline
-from llm_sidecar.shape import check_nesting
 from llm_sidecar.stream.classic import Lines
 from llm_sidecar.stream.guarded import Guarded
 from llm_sidecar.stream.relay import Filter, Relay
@@ -65,7 +64,6 @@ async def guarded(route: Route, compiled: Compiled, served_name: str, body: byte
     pipeline = compiled.pipeline
     if pipeline is None:
         return prepare(route, compiled, served_name, body)
-    check_nesting(body, compiled.limits)
     fields = request.whole(body)
     if route.kind != "generate":  # which drops what it does not know
         if pipeline.hides:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Iterable
 
 import pytest
 
-from llm_sidecar.bundle import Bundle, Limits
+from llm_sidecar.bundle import Bundle, Limits, Pipeline, TrimStage
 from llm_sidecar.http import call, exchange
 from tests.unit.sidecar.conftest import MakePod
 from tests.unit.sidecar.support.client import Answer, connect, post
@@ -60,6 +60,16 @@ async def test_a_body_of_exactly_the_limit_is_served(make_pod: MakePod) -> None:
     pod = await make_pod(Bundle(limits=Limits(max_body_bytes=len(body))))
     assert (await pod.post("/v1/completions", body)).status == 200
     assert (await pod.post("/v1/completions", body + b" ")).status == 413
+
+
+@pytest.mark.parametrize("path", ["/v1/completions", "/v1/chat/completions", "/generate"])
+@pytest.mark.parametrize("stages", [None, Pipeline(request=(TrimStage(),))])
+async def test_a_body_that_is_nested_too_deeply_is_refused_on_every_route(make_pod: MakePod, path: str, stages: Pipeline | None) -> None:
+    pod = await make_pod(Bundle(pipeline=stages))
+    for depth in (65, 100_000):
+        answer = await pod.post(path, b'{"prompt": "x", "more": %b%b}' % (b"[" * depth, b"]" * depth))
+        assert (answer.status, answer.error["code"]) == (400, "too_deep")
+    assert not pod.engine.requests
 
 
 async def test_a_slow_body_gets_408(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
