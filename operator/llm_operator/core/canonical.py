@@ -12,19 +12,20 @@ HASH_VERSION = 1
 
 IDENTITY_LENGTH = 10
 _EXACT_INT = 2**53
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def storable(value: Any) -> Any:
     """Return content as JSON the API server keeps exactly: no absent values, decimals and integers beyond 2^53 as strings."""
-    if isinstance(value, Mapping):
+    if isinstance(value, str | bool):
+        return value
+    if isinstance(value, dict | Mapping):  # a dict is told at once, a Mapping is not
         return {str(key): storable(item) for key, item in sorted(value.items()) if item is not None}
     if isinstance(value, list | tuple):
         return [storable(item) for item in value]
-    if isinstance(value, float):
-        return decimal_text(Decimal(repr(value)))
-    if isinstance(value, Decimal):
-        return decimal_text(value)
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > _EXACT_INT:
+    if isinstance(value, float | Decimal):
+        return decimal_text(Decimal(repr(value)) if isinstance(value, float) else value)
+    if isinstance(value, int) and abs(value) > _EXACT_INT:
         return str(value)
     return value
 
@@ -38,7 +39,7 @@ def decimal_text(value: Decimal) -> str:
 
 def canonical(value: Any) -> bytes:
     """Return content as canonical JSON: sorted keys, no white space, UTF-8."""
-    return json.dumps(storable(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return _ENCODER.encode(storable(value)).encode()
 
 
 def digest(value: Any) -> str:

@@ -3,8 +3,12 @@
 import json
 from typing import Any
 
+import msgspec
+
 from llm_operator.core.fields import Fields, applied, matches
 from llm_operator.core.observed import Obj
+
+_JSON = msgspec.json.Encoder(order="deterministic")
 
 
 def differs(desired: Obj, live: Obj, manager: str) -> bool:
@@ -41,7 +45,7 @@ def _same(desired: Any, live: Any) -> bool:
         return type(desired) is type(live) and bool(desired == live)
     if desired == {}:
         return isinstance(live, dict)
-    return json.dumps(desired, sort_keys=True) == json.dumps(live, sort_keys=True)
+    return _JSON.encode(desired) == _JSON.encode(live)
 
 
 def _items_hold(desired: list[Any], live: list[Any], owned: Fields) -> bool:

@@ -1,6 +1,7 @@
 """Checks bundles outside the operator's process, because their templates and schemas come from tenants."""
 
 import contextlib
+import hashlib
 import json
 import os
 import signal
@@ -32,6 +33,14 @@ Verdict = tuple[str, str] | None
 """Field and message of what is wrong, or None."""
 
 
+class UntriedError(Exception):
+    """Nobody has tried this bundle out yet."""
+
+    def __init__(self, bundle: Bundle, tests: tuple[PromptTest, ...]) -> None:
+        super().__init__("the bundle has to be tried out first")
+        self.bundle, self.tests = bundle, tests
+
+
 class Checker:
     """Calling it with a bundle raises BundleError if no sidecar could serve it. Blocks, so call it off the loop.
 
@@ -60,14 +69,23 @@ class Checker:
 
     def __call__(self, bundle: Bundle, tests: tuple[PromptTest, ...] = ()) -> None:
         """Raise BundleError when a sidecar could not serve this bundle, or its prompt fails a test."""
-        line = msgspec.json.encode({"bundle": msgspec.Raw(encode(bundle)), "tests": tests})
+        line = _line(bundle, tests)
+        name = hashlib.sha256(line).digest()
         with self._lock:
-            if line not in self._verdicts:
-                self._verdicts[line] = self._ask(line)
+            if name not in self._verdicts:
+                self._verdicts[name] = self._ask(line)
                 if len(self._verdicts) > _REMEMBERED:
                     self._verdicts.popitem(last=False)
-            verdict = self._verdicts[line]
+            verdict = self._verdicts[name]
         if verdict:
+            raise BundleError(*verdict)
+
+    def known(self, bundle: Bundle, tests: tuple[PromptTest, ...] = ()) -> None:
+        """Do what a call does when the same was tried out before, else raise UntriedError; never blocks."""
+        name = hashlib.sha256(_line(bundle, tests)).digest()
+        if name not in self._verdicts:
+            raise UntriedError(bundle, tests)
+        if verdict := self._verdicts[name]:
             raise BundleError(*verdict)
 
     def _ask(self, line: bytes) -> Verdict:
@@ -118,3 +136,8 @@ class Checker:
                 with contextlib.suppress(BrokenPipeError):  # closing flushes, and nobody may be left to read it
                     pipe.close()
         self._process = None
+
+
+def _line(bundle: Bundle, tests: tuple[PromptTest, ...]) -> bytes:
+    """Return what the process is asked."""
+    return msgspec.json.encode({"bundle": msgspec.Raw(encode(bundle)), "tests": tests})

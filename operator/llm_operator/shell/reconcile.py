@@ -1,12 +1,13 @@
 """One look at one custom resource: observe, plan, execute, status, requeue."""
 
 import asyncio
+import contextlib
 import logging
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from llm_operator.api.config import OperatorConfig
 from llm_operator.core import kinds
@@ -17,6 +18,7 @@ from llm_operator.core.plan import plan
 from llm_operator.core.plan_prompt import plan_prompt
 from llm_operator.core.prompts import Check
 from llm_operator.shell import prompts
+from llm_operator.shell.checker import UntriedError
 from llm_operator.shell.errors import ConflictError, NotFoundError, RejectedError, TerminatingError, TransientError
 from llm_operator.shell.events import event
 from llm_operator.shell.execute import Outcome, execute, write_events, write_status
@@ -28,6 +30,9 @@ from llm_operator.shell.observe import Eye, Look, prompt_name
 from llm_operator.shell.ports import Cluster, Manifest
 from llm_operator.shell.queue import Key, Result
 from llm_operator.shell.refusal import REASON, refused
+from llm_sidecar.bundle import BundleError
+
+T = TypeVar("T")
 
 _USERS_S = 10.0
 """Time between two looks at who uses a prompt: each reads all deployments of the namespace."""
@@ -44,6 +49,8 @@ class Reconciler:
     inbox: Inbox
     config: OperatorConfig
     check: Check
+    """Answers at once, or raises UntriedError for a bundle that ``try_out`` has to be called with first."""
+    try_out: Check
     now: Callable[[], datetime]
     clock: Callable[[], float]
     metrics: Metrics
@@ -133,12 +140,21 @@ class Reconciler:
         return Result(next_look_s=decided.next_look_s, failed=refusal is not None)
 
     async def decide(self, observed: Observed) -> Plan:
-        """Plan in a thread: trying a bundle out may take seconds, and the loop has other work."""
-        return await asyncio.to_thread(plan, observed, self.config, self.now(), self.check)
+        """Return the plan for what was observed."""
+        return await self._with_verdicts(lambda check: plan(observed, self.config, self.now(), check))
 
     async def decide_prompt(self, prompt: Manifest, users: Sequence[str]) -> dict[str, Any]:
         """Return the status of an LLMPrompt."""
-        return await asyncio.to_thread(plan_prompt, prompt, users, self.now(), self.check)
+        return await self._with_verdicts(lambda check: plan_prompt(prompt, users, self.now(), check))
+
+    async def _with_verdicts(self, decide: Callable[[Check], T]) -> T:
+        """Decide, which takes a millisecond; trying a bundle out may take seconds, so that is done in a thread."""
+        while True:
+            try:
+                return decide(self.check)
+            except UntriedError as untried:
+                with contextlib.suppress(BundleError):
+                    await asyncio.to_thread(self.try_out, untried.bundle, untried.tests)
 
     async def _report(self, observed: Observed, decided: Plan) -> None:
         """Write the status, and only when it went through tell of what changed."""

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from llm_operator.shell.checker import Checker
+from llm_operator.shell.checker import Checker, UntriedError
 from llm_operator.shell.errors import TransientError
 from llm_sidecar.bundle import Bundle, BundleError, Prompt
 
@@ -40,6 +40,21 @@ def test_a_verdict_is_remembered_and_the_process_not_asked_again() -> None:
                 check(bundle(template))
             messages.append(caught.value.message)
     assert messages == ["0", "1", "0"]
+
+
+def test_without_waiting_only_what_was_tried_out_before_is_known() -> None:
+    good, bad = bundle("{{ prompt }}"), bundle("{{ unknown }}")
+    with Checker() as check:
+        for each in (good, bad):
+            with pytest.raises(UntriedError) as caught:
+                check.known(each)
+            assert caught.value.bundle == each
+        check(good)
+        check.known(good)
+        with pytest.raises(BundleError):
+            check(bad)
+        with pytest.raises(BundleError, match="unknown"):
+            check.known(bad)
 
 
 def test_only_so_many_verdicts_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import pytest
 from llm_operator.core import kinds, names
 from llm_operator.core.observed import SidecarReport
 from llm_operator.shell import errors
+from llm_operator.shell.checker import Checker
 from llm_operator.shell.inbox import Inbox
 from llm_operator.shell.metrics import Metrics
 from llm_operator.shell.news import Seen, hint
@@ -96,6 +97,7 @@ def world() -> World:
         inbox=Inbox(lambda key, _: added.append(key), seen),
         config=operator_config(),
         check=check,
+        try_out=check,
         now=lambda: made.moment,
         clock=lambda: 0.0,
         metrics=Metrics(),
@@ -116,6 +118,15 @@ async def test_an_llmdeployment_becomes_its_children_and_says_it_serves(world: W
     assert {"Deployment", "Service", "ConfigMap", "ControllerRevision", "PodDisruptionBudget", "NetworkPolicy"} <= kinds_there
     assert world.status()["phase"] == "Ready"
     assert world.condition("Ready")["status"] == "True"
+
+
+@pytest.mark.parametrize(("template", "phase"), [("Answer: {{ prompt }}", "Ready"), ("{{ prompt }} {{ unknown }}", "Stalled")])
+async def test_a_bundle_is_tried_out_once_before_anything_is_made_of_it(world: World, template: str, phase: str) -> None:
+    with Checker() as checker:
+        world.reconciler.check, world.reconciler.try_out = checker.known, checker
+        world.cluster.put(llm_deployment(prompt={"inline": {"template": template}}))
+        await world.settle()
+    assert world.status()["phase"] == phase
 
 
 async def test_every_child_belongs_to_the_llmdeployment_and_can_be_found_by_label(world: World) -> None:

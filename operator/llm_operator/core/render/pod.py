@@ -77,15 +77,30 @@ _IDENTITY = ("LLM_ENGINE", "LLM_NAMESPACE", "LLM_POD_TOKEN")
 
 
 def stamp(template: dict[str, Any], owner: Owner, engine_id: str) -> dict[str, Any]:
-    """Return a template with identity labels, identity environment and the pod token in place."""
-    stamped = copy.deepcopy(template)
+    """Return a template with identity labels, identity environment and the pod token in place; what it leaves alone it shares."""
     labels = (*names.managed_labels(owner.name).values(), engine_id, "true")
-    stamped["metadata"]["labels"] |= dict(zip(_IDENTITY_LABELS, labels, strict=True))
     token = names.pod_token(owner.uid)
-    _sidecar_of(stamped)["env"] += env(dict(zip(_IDENTITY, (engine_id, owner.namespace, token), strict=True)))
-    for container in stamped["spec"]["containers"]:
-        container["lifecycle"]["preStop"]["httpGet"]["httpHeaders"] = [{"name": names.TOKEN_HEADER, "value": token}]
-    return stamped
+    told = env(dict(zip(_IDENTITY, (engine_id, owner.namespace, token), strict=True)))
+    metadata, pod = template["metadata"], template["spec"]
+    return {
+        **template,
+        "metadata": {**metadata, "labels": metadata["labels"] | dict(zip(_IDENTITY_LABELS, labels, strict=True))},
+        "spec": {
+            **pod,
+            "initContainers": [_told(each, told) if each["name"] == "sidecar" else each for each in pod["initContainers"]],
+            "containers": [_with_token(each, token) for each in pod["containers"]],
+        },
+    }
+
+
+def _told(sidecar: dict[str, Any], variables: list[dict[str, Any]]) -> dict[str, Any]:
+    return {**sidecar, "env": [*sidecar["env"], *variables]}
+
+
+def _with_token(engine: dict[str, Any], token: str) -> dict[str, Any]:
+    """Return an engine whose hook proves itself to the sidecar."""
+    get = {**engine["lifecycle"]["preStop"]["httpGet"], "httpHeaders": [{"name": names.TOKEN_HEADER, "value": token}]}
+    return {**engine, "lifecycle": {**engine["lifecycle"], "preStop": {"httpGet": get}}}
 
 
 def unstamp(stamped: dict[str, Any]) -> dict[str, Any]:
