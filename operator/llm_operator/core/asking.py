@@ -16,8 +16,8 @@ from llm_operator.core.references import MODEL_FIELD, Resolution
 from llm_operator.core.render.fetcher import resolver_job
 from llm_operator.core.world import World, controller
 
-ANSWERED_S = 0.3
-"""After which the Job that has answered may go: the status has the answer by then."""
+ANSWERED_S = 3.0
+"""After which the Job that has answered goes at the latest. Mostly it goes with the look at the pods that come up meanwhile."""
 
 _MESSAGE_MAX = 1024
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")

@@ -43,10 +43,25 @@ _UNSETTLED_S = 5.0
 
 
 def plan(observed: Observed, config: OperatorConfig, now: datetime, check: Check = check_bundle) -> Plan:
-    """Return everything that follows from one look; the same look gives the same plan."""
+    """Return everything that follows from one look; the same look gives the same plan.
+
+    Mostly nothing is left to do after a promotion, and the status says so at once. Otherwise what follows from it waits until it is in the
+    status.
+    """
     deployment = observed.deployment
     if "deletionTimestamp" in deployment["metadata"]:
         return Plan(status=deployment.get("status") or {})  # the garbage collector does the rest
+    found, promotes = _step(observed, config, now, check)
+    if not promotes:
+        return found
+    then, again = _step(replace(observed, deployment={**deployment, "status": found.status}), config, now, check)
+    if again or then.nudges or (then.applies, then.deletes) != (found.applies, found.deletes):
+        return found
+    return replace(then, events=tuple(dict.fromkeys((*found.events, *then.events))), decisions=found.decisions)
+
+
+def _step(observed: Observed, config: OperatorConfig, now: datetime, check: Check) -> tuple[Plan, bool]:
+    """Return what follows from a look, and whether a revision becomes stable by it."""
     world = sort(observed)
     target = target_of(world, observed, config, now, check)
     before = cast(world, target)
@@ -70,7 +85,7 @@ def plan(observed: Observed, config: OperatorConfig, now: datetime, check: Check
     summary = summarize(findings)
     conditions = conditions_of(findings, summary)
     promoted = _promotion(findings)
-    return Plan(
+    decided = Plan(
         applies=found.applies,
         deletes=found.deletes,
         nudges=delivery.nudges if config.nudge else (),
@@ -87,6 +102,7 @@ def plan(observed: Observed, config: OperatorConfig, now: datetime, check: Check
         decisions=(*promoted, *decisions(found)),
         next_look_s=min((each for each in (peers_in_s, _next_look_s(findings, summary)) if each is not None), default=None),
     )
+    return decided, findings.promotes
 
 
 def _prunable(target: Target) -> frozenset[Kind]:

@@ -21,7 +21,8 @@ TRANSIENT = frozenset({Reason.RESOLVER_FAILED, "FetcherFailed", "SourceChanged",
 
 _FIRST_RETRY_S = 10.0
 _LAST_RETRY_S = 300.0
-_LOOK_S = 2.0
+_LOOK_S = 5.0
+"""The end of its pod is heard of; that there is none is not."""
 
 
 @dataclass(frozen=True)

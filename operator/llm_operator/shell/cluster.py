@@ -77,7 +77,7 @@ class _Transport(RESTClientObject):
 class KubernetesCluster:
     """The Cluster port on a real API server. ``connect`` makes one; ``close`` ends its connections."""
 
-def __init__(self, configuration: Configuration, user_agent: str, fence: Fence | None = None) -> None:
+    def __init__(self, configuration: Configuration, user_agent: str, fence: Fence | None = None) -> None:
         self._configuration = configuration
         self._transport = _Transport(configuration)
         self._user_agent = user_agent

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from llm_operator.core.actions import Plan
-from llm_operator.core.kinds import CONFIG_MAP, DEPLOYMENT
+from llm_operator.core.kinds import CONFIG_MAP, DEPLOYMENT, JOB
 from llm_sidecar.table import TABLE_KEY, decode
 from tests.unit.core.builders import make_config, make_deployment, make_prompt, make_spec
 from tests.unit.core.sim import Sim
@@ -151,9 +151,9 @@ class Operator(RuleBasedStateMachine):
         assert (conditions["Ready"]["status"] == "True") == serves
         assert not (conditions["Stalled"]["status"] == "True" and conditions["Reconciling"]["status"] == "True")
         if conditions["Stalled"]["status"] == conditions["Reconciling"]["status"] == "False":
-            assert made.next_look_s is None or made.next_look_s <= 2, "only addresses are waited for"
+            assert made.next_look_s is None or made.next_look_s <= 3, "only addresses and resolvers are waited for"
             assert {each.kind for each in made.applies} <= {CONFIG_MAP}
-            assert not made.deletes
+            assert {each.kind for each in made.deletes} <= {JOB}
         assert made.status["observedGeneration"] == self.sim.deployment["metadata"]["generation"]
         assert all(each["observedGeneration"] == made.status["observedGeneration"] for each in made.status["conditions"])
 

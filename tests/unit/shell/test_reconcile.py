@@ -487,14 +487,16 @@ async def test_while_pods_come_up_only_they_and_their_deployment_are_read(world:
 async def test_the_whole_life_of_a_first_revision_takes_few_requests(world: World) -> None:
     world.cluster.put(just_made())
     await heard(world, kinds.LLM_DEPLOYMENT)
-    for _ in range(6):
+    for _ in range(2):
         world._controllers()
         world.moment += timedelta(seconds=1)
-        await heard(world, kinds.POD)
+        result = await heard(world, kinds.POD)
     assert world.status()["phase"] == "Ready"
+    assert result == Result(), "nothing is left to look for"
+    assert not world.cluster.all(kinds.JOB)
     counted = [call for call in world.cluster.calls if call.kind not in {"Event", "Job"}]
-    assert len([call for call in counted if call.writes]) <= 12
-    assert len(counted) <= 28
+    assert len([call for call in counted if call.writes]) <= 11
+    assert len(counted) <= 18
 
 
 async def test_a_write_never_rests_on_what_was_not_read_for_it(world: World) -> None:
