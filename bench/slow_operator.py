@@ -4,6 +4,8 @@ import asyncio
 import sys
 from typing import Any
 
+import uvloop
+
 from llm_operator import app
 from llm_operator.core.observed import Observed
 from llm_operator.shell.observe import Eye
@@ -23,4 +25,4 @@ class SlowEye(Eye):
 
 if __name__ == "__main__":
     app.Eye = SlowEye  # type: ignore[attr-defined]  # the composition root is told to use the other one
-    sys.exit(asyncio.run(app.main()))
+    sys.exit(uvloop.run(app.main()))

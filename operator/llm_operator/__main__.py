@@ -1,8 +1,9 @@
 """Starts the operator: ``python -m llm_operator``."""
 
-import asyncio
 import sys
+
+import uvloop
 
 from llm_operator.app import main
 
-sys.exit(asyncio.run(main()))
+sys.exit(uvloop.run(main()))

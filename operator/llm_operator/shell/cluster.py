@@ -6,8 +6,10 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import msgspec
@@ -61,6 +63,7 @@ class _Transport(RESTClientObject):
     ) -> aiohttp.ClientResponse:
         """Return the answer, of which the body is not read yet."""
         if self.pool_manager is None:
+            self.configuration.client_session_kwargs = {"trust_env": False}  # else .netrc and proxies are looked up for each request
             self.pool_manager = self._create_pool_manager()
         return await self.pool_manager.request(
             method,
@@ -69,7 +72,7 @@ class _Transport(RESTClientObject):
             data=data,
             timeout=within,
             server_hostname=self.configuration.tls_server_name,
-            proxy=self.proxy,
+            proxy=self.proxy or _proxy(self.configuration.host),
             proxy_headers=self.proxy_headers,
         )
 
@@ -294,6 +297,13 @@ async def connect(user_agent: str, kubeconfig: str | None) -> KubernetesCluster:
     else:
         load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]  # same
     return KubernetesCluster(configuration, user_agent)
+
+
+@lru_cache(maxsize=1)
+def _proxy(server: str) -> str | None:
+    """Return the proxy that the environment names for a server."""
+    url = urlsplit(server)
+    return None if proxy_bypass(url.netloc) else getproxies().get(url.scheme)
 
 
 def _path(manifest: Manifest, subresource: str | None = None) -> str:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from llm_operator.shell.observe import Look
 from llm_operator.shell.queue import Key
 
-_KEPT = 64
-_KEPT_S = 30.0
+_KEPT = 128
+KEPT_S = 120.0
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Looks:
     def earlier(self, key: Key, now: float) -> Look | None:
         """Return the last look at a key, unless it is too old to be of use."""
         look = self._looks.get(key)
-        return look if look is not None and now - look.whole_at < _KEPT_S else None
+        return look if look is not None and now - look.whole_at < KEPT_S else None
 
     def forget(self, key: Key) -> None:
         """Forget what was seen of a key."""

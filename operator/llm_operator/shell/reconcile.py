@@ -24,7 +24,7 @@ from llm_operator.shell.events import event
 from llm_operator.shell.execute import Outcome, execute, write_events, write_status
 from llm_operator.shell.inbox import Heard, Inbox
 from llm_operator.shell.logging import log
-from llm_operator.shell.looks import Looks
+from llm_operator.shell.looks import KEPT_S, Looks
 from llm_operator.shell.metrics import Metrics
 from llm_operator.shell.observe import Eye, Look, prompt_name
 from llm_operator.shell.ports import Cluster, Manifest
@@ -131,7 +131,10 @@ class Reconciler:
         """Remember what was written, and report."""
         for live in outcome.applied:
             self.eye.seen.note(BY_KIND[live["kind"]], live)
-        self._looks.keep(key, look.after(decided, outcome.applied))
+        if decided.next_look_s is None or decided.next_look_s > KEPT_S:
+            self._looks.forget(key)
+        else:
+            self._looks.keep(key, look.after(decided, outcome.applied))
         refusal = outcome.refusal
         if refusal:
             log(logging.WARNING, f"{refusal.what} refused: {refusal.message}", deployment=str(key), reason=REASON)

@@ -53,6 +53,11 @@ def test_a_new_deployment_comes_to_serve_and_then_nothing_is_written() -> None:
     assert sim.version == before
 
 
+def test_a_deployment_with_nothing_but_what_is_required_comes_to_serve() -> None:
+    sim = serving(deployment=make_deployment(spec={"model": {"source": SOURCE}, "accelerator": {"profile": "l4"}}))
+    assert sim.deployment["status"]["phase"] == "Ready"
+
+
 def test_what_others_depend_on_is_applied_first() -> None:
     sim = Sim()
     sim.look()

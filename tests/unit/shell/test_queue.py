@@ -139,13 +139,15 @@ class Handler:
         self.most_at_once = 0
         self.hold = asyncio.Event()
         self.hold.set()
+        self.slow: set[Key] = set()
         self.results: dict[Key, list[Result]] = {}
 
     async def __call__(self, key: Key) -> Result:
         self.seen.append(key)
         self.at_once[key] = self.at_once.get(key, 0) + 1
         self.most_at_once = max(self.most_at_once, self.at_once[key])
-        await self.hold.wait()
+        if not self.slow or key in self.slow:
+            await self.hold.wait()
         self.at_once[key] -= 1
         waiting = self.results.get(key, [])
         return waiting.pop(0) if waiting else Result()
@@ -194,6 +196,18 @@ async def test_one_key_is_never_worked_on_twice_at_once_and_looked_at_again_afte
         await settle()
     assert handler.seen == [key("a"), key("b"), key("a")]
     assert handler.most_at_once == 1
+
+
+async def test_a_look_that_takes_long_holds_up_no_other_key() -> None:
+    queue, handler = WorkQueue(jitter=no_jitter), Handler()
+    handler.slow = {key("slow")}
+    handler.hold.clear()
+    names = ("slow", "a", "b", "c", "d")
+    async with working(queue, handler):
+        for name in names:
+            queue.add(key(name), 0)
+        await settle()
+        assert handler.seen == [key(name) for name in names]
 
 
 async def test_a_result_can_ask_for_the_next_look() -> None:

@@ -475,7 +475,6 @@ async def test_while_pods_come_up_only_they_and_their_deployment_are_read(world:
     await heard(world, kinds.LLM_DEPLOYMENT)
     world._controllers()
     await heard(world, kinds.POD)
-    world._controllers()
     await heard(world, kinds.POD)  # the resolver goes
     reads(world)
     await heard(world)
