@@ -128,6 +128,14 @@ def test_a_deletion_is_news_but_not_that_of_a_resolvers_pod() -> None:
     assert not is_news(kinds.POD, None, resolver("5", {"terminated": {"exitCode": 0}}), gone=True)
 
 
+def test_that_a_resolvers_pod_goes_is_no_news() -> None:
+    answered = resolver("5", {"terminated": {"exitCode": 0}}, phase="Succeeded")
+    going = copy.deepcopy(answered)
+    going["metadata"] |= {"resourceVersion": "9", "deletionTimestamp": "2026-01-01T00:00:00Z"}
+    assert not is_news(kinds.POD, answered, going)
+    assert is_news(kinds.POD, pod(phase="Running"), pod("9", phase="Running", metadata={"deletionTimestamp": "2026-01-01T00:00:00Z"}))
+
+
 # Whose it is
 
 
