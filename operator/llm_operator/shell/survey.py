@@ -4,8 +4,9 @@ Each kind is listed once for a batch of deployments, so that neither the number 
 """
 
 import asyncio
+import contextlib
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +23,8 @@ _LISTED = (*kinds.CHILDREN, kinds.POD)
 
 Decide = Callable[[Observed], Awaitable[Plan]]
 DecidePrompt = Callable[[Manifest, Sequence[str]], Awaitable[dict[str, Any]]]
+Belongings = dict[Key, dict[Kind, tuple[Manifest, ...]]]
+"""The objects of each key by kind."""
 
 
 @dataclass
@@ -54,12 +57,13 @@ class Surveyor:
         users: dict[Key, list[str]] = defaultdict(list)
         listed = await self.cluster.list(kinds.LLM_PROMPT, namespace)
         prompts = {_key(each): each for each in listed}
-        async for batch in self._batches(namespace):
-            for deployment in batch:
-                found.versions[_key(deployment)] = deployment["metadata"]["resourceVersion"]
-                if ref := _ref(deployment):
-                    users[ref].append(deployment["metadata"]["name"])
-            await self._compare(namespace, batch, prompts, found)
+        async with contextlib.aclosing(self._read(namespace)) as batches:
+            async for batch, children in batches:
+                for deployment in batch:
+                    found.versions[_key(deployment)] = deployment["metadata"]["resourceVersion"]
+                    if ref := _ref(deployment):
+                        users[ref].append(deployment["metadata"]["name"])
+                await self._compare(batch, children, prompts, found)
         for key, prompt in prompts.items():
             found.versions[key] = prompt["metadata"]["resourceVersion"]
             if await self.decide_prompt(prompt, users[key]) != prompt.get("status"):
@@ -68,12 +72,27 @@ class Surveyor:
                 self.eye.seen.note(kinds.LLM_PROMPT, prompt)
         return found
 
+    async def _read(self, namespace: str | None) -> AsyncGenerator[tuple[list[Manifest], Belongings]]:
+        """Yield each batch with what belongs to it, and let the server work on the next one meanwhile."""
+        batches = self._batches(namespace)
+        ahead = asyncio.ensure_future(self._next(batches, namespace))
+        try:
+            while (read := await ahead) is not None:
+                ahead = asyncio.ensure_future(self._next(batches, namespace))
+                yield read
+        finally:
+            ahead.cancel()
+            await asyncio.gather(ahead, return_exceptions=True)
+
+    async def _next(self, batches: AsyncIterator[list[Manifest]], namespace: str | None) -> tuple[list[Manifest], Belongings] | None:
+        batch = await anext(batches, None)
+        return None if batch is None else (batch, await self._children(namespace, batch))
+
     async def _batches(self, namespace: str | None) -> AsyncIterator[list[Manifest]]:
         async for page in self.cluster.pages(kinds.LLM_DEPLOYMENT, namespace, size=_BATCH):
             yield [each for each in page if "deletionTimestamp" not in each["metadata"]]
 
-    async def _compare(self, namespace: str | None, batch: list[Manifest], prompts: Mapping[Key, Manifest], found: Found) -> None:
-        children = await self._children(namespace, batch)
+    async def _compare(self, batch: list[Manifest], children: Belongings, prompts: Mapping[Key, Manifest], found: Found) -> None:
         seen = await asyncio.gather(*(self._assemble(each, children[_key(each)], prompts) for each in batch))
         for observed in seen:
             plan = await self.decide(observed)
@@ -88,9 +107,9 @@ class Surveyor:
                 for each in objects:
                     self.eye.seen.note(kind, each)
 
-    async def _children(self, namespace: str | None, batch: list[Manifest]) -> dict[Key, dict[Kind, tuple[Manifest, ...]]]:
+    async def _children(self, namespace: str | None, batch: list[Manifest]) -> Belongings:
         """Return the objects of each of a batch by kind."""
-        found: dict[Key, dict[Kind, tuple[Manifest, ...]]] = {_key(each): {} for each in batch}
+        found: Belongings = {_key(each): {} for each in batch}
         if not batch:
             return found
         wanted = ",".join(sorted({each["metadata"]["name"] for each in batch}))
