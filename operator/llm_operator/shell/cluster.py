@@ -6,7 +6,6 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -58,12 +57,16 @@ class Credentials:
 class _Transport(RESTClientObject):
     """The client's TLS, proxies and connections, without its way of serialising: that takes longer than all the rest of a request."""
 
+    def __init__(self, configuration: Configuration) -> None:
+        super().__init__(configuration)
+        configuration.client_session_kwargs = {"trust_env": False}  # else .netrc and proxies are looked up for each request
+        self.proxy = self.proxy or _proxy(configuration.host)
+
     async def send(
         self, method: str, url: str, headers: Mapping[str, str], data: bytes | None, within: aiohttp.ClientTimeout
     ) -> aiohttp.ClientResponse:
         """Return the answer, of which the body is not read yet."""
         if self.pool_manager is None:
-            self.configuration.client_session_kwargs = {"trust_env": False}  # else .netrc and proxies are looked up for each request
             self.pool_manager = self._create_pool_manager()
         return await self.pool_manager.request(
             method,
@@ -72,7 +75,7 @@ class _Transport(RESTClientObject):
             data=data,
             timeout=within,
             server_hostname=self.configuration.tls_server_name,
-            proxy=self.proxy or _proxy(self.configuration.host),
+            proxy=self.proxy,
             proxy_headers=self.proxy_headers,
         )
 
@@ -299,7 +302,6 @@ async def connect(user_agent: str, kubeconfig: str | None) -> KubernetesCluster:
     return KubernetesCluster(configuration, user_agent)
 
 
-@lru_cache(maxsize=1)
 def _proxy(server: str) -> str | None:
     """Return the proxy that the environment names for a server."""
     url = urlsplit(server)

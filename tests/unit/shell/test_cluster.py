@@ -201,6 +201,25 @@ async def test_a_server_that_is_not_there_is_trouble(tmp_path: Path) -> None:
     await nowhere.close()
 
 
+@pytest.mark.parametrize("no_proxy", ["", "127.0.0.1"])
+async def test_a_proxy_is_used_that_the_environment_names(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_proxy: str
+) -> None:
+    app = web.Application()
+    app.router.add_route("*", "/{tail:.*}", server.handle)
+    async with TestServer(app) as proxy:
+        monkeypatch.setenv("http_proxy", str(proxy.make_url("")))
+        monkeypatch.setenv("no_proxy", no_proxy)
+        beyond = await connect("test", kubeconfig(tmp_path, "http://127.0.0.1:1"))
+        if no_proxy:
+            with pytest.raises(errors.TransientError, match="cannot be reached"):
+                await beyond.get(kinds.POD, "ns", "p")
+        else:
+            await beyond.get(kinds.POD, "ns", "p")
+        await beyond.close()
+    assert [each["headers"]["Host"] for each in server.requests] == ([] if no_proxy else ["127.0.0.1:1"])
+
+
 async def test_the_credentials_in_use_can_be_lent_to_the_watch(cluster: KubernetesCluster) -> None:
     lent = await cluster.credentials()
     assert (lent.scheme, lent.token, lent.verify) == ("Bearer", "secret", True)
