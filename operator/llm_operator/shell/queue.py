@@ -31,11 +31,12 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True)
 class Result:
-    """How a look at a key ended. A failure is retried with growing patience, ``retry_after_s`` at the earliest."""
+    """How a look at a key ended. A failure is retried with growing patience up to ``patience_s``, ``retry_after_s`` at the earliest."""
 
     next_look_s: float | None = None
     failed: bool = False
     retry_after_s: float = 0.0
+    patience_s: float = BACKOFF_CAP_S
 
 
 K = TypeVar("K")
@@ -93,7 +94,7 @@ class Schedule(Generic[K]):
             heapq.heappush(self._heap, (self._due[key], self._pushed, key))
         if result.failed:
             failures = self._failures[key] = self._failures.get(key, 0) + 1
-            backoff = min(FIRST_BACKOFF_S * 2.0 ** min(failures - 1, 30), BACKOFF_CAP_S)
+            backoff = min(FIRST_BACKOFF_S * 2.0 ** min(failures - 1, 30), result.patience_s)
             self.add(key, now + max(backoff * (1 - _JITTER * self.jitter()), result.retry_after_s))
             return
         self._failures.pop(key, None)

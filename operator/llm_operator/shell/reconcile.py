@@ -28,7 +28,7 @@ from llm_operator.shell.looks import KEPT_S, Looks
 from llm_operator.shell.metrics import Metrics
 from llm_operator.shell.observe import Eye, Look, prompt_name
 from llm_operator.shell.ports import Cluster, Manifest
-from llm_operator.shell.queue import Key, Result
+from llm_operator.shell.queue import BACKOFF_CAP_S, Key, Result
 from llm_operator.shell.refusal import REASON, refused
 from llm_sidecar.bundle import BundleError
 
@@ -36,6 +36,8 @@ T = TypeVar("T")
 
 _USERS_S = 10.0
 """Time between two looks at who uses a prompt: each reads all deployments of the namespace."""
+_AWAY_S = 15.0
+"""Longest time between two tries while the API server does not answer at all: once it is back, nothing else says so."""
 _TRIES = 12
 """Looks in one pass: one more for a plan that needs to see everything, and one for each name that is taken."""
 
@@ -83,7 +85,8 @@ class Reconciler:
             return "conflict", Result(failed=True)
         except TransientError as error:
             log(logging.WARNING, str(error), deployment=str(key), reason=error.reason)
-            return "transient", Result(failed=True, retry_after_s=error.retry_after_s or 0)
+            patience_s = BACKOFF_CAP_S if error.status else _AWAY_S
+            return "transient", Result(failed=True, retry_after_s=error.retry_after_s or 0, patience_s=patience_s)
         except RejectedError as error:
             log(logging.WARNING, str(error), deployment=str(key), reason=error.reason)
             return "rejected", Result(failed=True)

@@ -90,6 +90,15 @@ def test_backoff_doubles_from_one_second_to_five_minutes_with_a_tenth_of_jitter(
     assert full * 0.9 <= due <= full
 
 
+def test_a_failure_may_ask_for_less_patience() -> None:
+    schedule: Schedule[str] = Schedule(no_jitter)
+    for _ in range(20):
+        schedule.add("a", 0.0)
+        schedule.take(0.0)
+        schedule.done("a", Result(failed=True, patience_s=15.0), 0.0)
+    assert schedule.next_due() == 15.0
+
+
 def test_a_success_forgets_earlier_failures() -> None:
     schedule: Schedule[str] = Schedule(no_jitter)
     for failed in (True, True, False, True):

@@ -221,6 +221,14 @@ async def test_a_refusal_of_the_server_is_shown_in_its_words_and_tried_again(wor
     assert world.status()["phase"] == "Ready"
 
 
+@pytest.mark.parametrize(("status", "patience_s"), [(0, 15.0), (503, 300.0)], ids=["no answer", "an answer"])
+async def test_an_api_server_that_does_not_answer_is_asked_again_soon(world: World, status: int, patience_s: float) -> None:
+    world.cluster.put(llm_deployment())
+    world.cluster.faults.append(Fault(errors.TransientError(status, "", "away"), lambda call: call.verb == "get"))
+    result = await world.look()
+    assert (result.failed, result.patience_s) == (True, patience_s)
+
+
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize(
     "error",
