@@ -12,12 +12,17 @@ Number = int | float | None
 """A whole number as clients write it; 5.0 is one too."""
 
 
+_NO_MARKS = bytes(set(range(256)) - set(b"{[,"))
+
+
 def check_nesting(body: bytes, limits: Limits) -> None:
     """Raise Refusal for a body that is nested deeper, or has longer lists, than the limits allow.
 
-    Counting brackets and commas bounds both from above and takes a fraction of a microsecond; only a body beyond that is looked into.
+    Counting brackets and commas bounds both from above and takes a microsecond; only a body beyond that is looked into.
     """
-    if body.count(b"{") + body.count(b"[") <= limits.max_depth and body.count(b",") < limits.max_items:
+    marks = body.translate(None, _NO_MARKS)  # one walk over the body: counting walks once for each mark
+    commas = marks.count(b",")
+    if len(marks) - commas <= limits.max_depth and commas < limits.max_items:
         return
     try:
         level = [msgspec.json.decode(body)]

@@ -179,10 +179,10 @@ class Call:
         if aborted(body):
             raise Refusal(503, "engine_aborted", "the engine gave this request up before its answer was complete", retry_after_s=1)
         if self._judging is not None and self._compiled.pipeline is not None:
-            body = await checked(self._compiled.pipeline, self._judging, body)
-        if echo is None:
+            body, self._usage = await checked(self._compiled.pipeline, self._judging, body)
+        elif echo is None:
             self._usage = usage_of(body)
-        else:
+        if echo is not None:
             try:
                 body, self._usage = classic.unary(echo, body)
             except msgspec.DecodeError as error:

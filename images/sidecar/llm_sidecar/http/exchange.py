@@ -113,7 +113,7 @@ class Exchange:
 
     def __init__(self, cycle: Cycle, live: Live | None) -> None:
         self._cycle = cycle
-        self._task = asyncio.current_task()
+        self._task = cycle.task
         self._ended: Exception | None = None
         self._deadline = cycle.link.deadline
         self._late: Callable[[], Refusal] | None = None

@@ -14,6 +14,7 @@ from llm_sidecar.errors import Refusal
 from llm_sidecar.http.routes import Route
 from llm_sidecar.judging import Judging
 from llm_sidecar.pipeline import Pipeline
+from llm_sidecar.stream.answers import Usage, usage_in, usage_of
 from llm_sidecar.stream.classic import Lines
 from llm_sidecar.stream.guarded import Guarded
 from llm_sidecar.stream.relay import Filter, Relay
@@ -84,12 +85,13 @@ def _guard(stream: Callable[[], Filter], pipeline: Pipeline, judging: Judging) -
     return Guarded(stream(), pipeline.response, judging)
 
 
-async def checked(pipeline: Pipeline, judging: Judging, answer: bytes) -> bytes:
-    """Return a whole answer as the stages leave it, or raise Refusal; the engine's very bytes where they change nothing."""
+async def checked(pipeline: Pipeline, judging: Judging, answer: bytes) -> tuple[bytes, Usage | None]:
+    """Return a whole answer as the stages leave it with its usage, or raise Refusal; the engine's very bytes where they change nothing."""
     if not pipeline.response:
-        return answer
+        return answer, usage_of(answer)
     try:
         body = _answer.decode(answer)
     except msgspec.DecodeError as error:
         raise Refusal(502, "engine_broken", f"the engine's answer cannot be read, so it cannot be checked: {error}") from error
-    return orjson.dumps(body) if await judging.answer(pipeline, body, len(answer)) else answer
+    changed = await judging.answer(pipeline, body, len(answer))
+    return orjson.dumps(body) if changed else answer, usage_in(body)

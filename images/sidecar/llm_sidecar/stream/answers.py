@@ -53,3 +53,11 @@ def usage_of(body: bytes) -> Usage | None:
         return accounted.decode(body).usage
     except msgspec.DecodeError:
         return None
+
+
+def usage_in(body: Any) -> Usage | None:
+    """Return the usage of an answer that is decoded already, if it has one."""
+    try:
+        return msgspec.convert(body, Accounted).usage
+    except msgspec.ValidationError:
+        return None
