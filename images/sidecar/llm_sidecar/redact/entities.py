@@ -21,12 +21,13 @@ _PHONE = (
     r"|\b00[1-9](?:[ ./()\-]{0,2}\d){6,14}"
     r"|(?:\b1[ .\-])?(?:\([2-9]\d\d\) ?|\b[2-9]\d\d[ .\-])\d{3}[ .\-]\d{4}"  # North America
     r"|\(0\d{1,5}\)[ ]?\d(?:[ /\-]?\d){3,9}"  # an area code in brackets
-    r"|\b0[1-9](?:[ ./\-]?\d){7,10}"  # a trunk prefix
+    r"|\b0[1-9](?:(?: \d\d){4}|(?:\.\d\d){4}|(?:-\d\d){4}|\d{0,3}[ /\-]\d{2,8}(?:[ \-]\d{2,6}){0,2}|\d{8,10})"  # a trunk prefix
     r")\b"
 )
 
 _GROUPED = re.compile(r"[ \-]")
-_DATE = re.compile(r"\d\d([./-])\d\d\1\d{4}")
+_NO_PHONE = re.compile(r"\d\d([./-])\d\d\1\d{4}|0\d{4}-\d{4}$|0123456789")
+"""A date with what stands behind it, an American postcode, all digits there are."""
 _IBAN_COUNTRIES = (
     "AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BI27 BR29 BY28 CH21 CR22 CY28 CZ24 DE22 DJ27 DK18 DO28 EE20 EG29 ES24 FI18 FK18 FO18 "
     "FR27 GB22 GE22 GI23 GL18 GR27 GT28 HN28 HR21 HU28 IE22 IL23 IQ23 IS26 IT27 JO30 KW30 KZ20 LB28 LC32 LI21 LT20 LU20 LV21 LY25 MC27 "
@@ -75,8 +76,15 @@ def ipv6(text: str) -> int:
 
 
 def phone(text: str) -> int:
-    """Return the length of a telephone number, unless it is a date and the hour behind it."""
-    return 0 if _DATE.match(text) else len(text)
+    """Return how much of a text is a telephone number: 7 to 15 digits, 9 to 12 behind a trunk prefix; of groups in a row, the most."""
+    if _NO_PHONE.match(text):
+        return 0
+    fewest, most = (9, 12) if re.match(r"\(?0[1-9]", text) else (7, 15)
+    for length in range(most, fewest - 1, -1):
+        end = _end_of(text, length)
+        if end:
+            return end
+    return 0
 
 
 ENTITIES = {

@@ -49,6 +49,9 @@ def redacted(text: str) -> str:
         ("(030) 123 45 67", "<phone>"),
         ("06 12 34 56 78", "<phone>"),
         ("020 7946 0958", "<phone>"),
+        ("06.12.34.56.78", "<phone>"),
+        ("0151 23456789 2026", "<phone> 2026"),
+        ("089-123456, 0301234567", "<phone>, <phone>"),
     ],
 )
 def test_personal_data_is_taken_out(text: str, left: str) -> None:
@@ -77,6 +80,10 @@ def test_personal_data_is_taken_out(text: str, left: str) -> None:
         "00:1b:44:11:3a:b7",
         "std::vector a::b ::1",
         "01.02.2026 12:30",
+        "01-02-2026 12",
+        "Boston, MA 02111-1307",
+        "0123456789",
+        "0.06 0.08 0.1 0.25 03.9799600",
         "2026-11-27 10:00",
         "10,000,000,000",
         "1700000000000000000",
