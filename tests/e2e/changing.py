@@ -65,7 +65,8 @@ def change_under_load(subject: Subject, rps: float, streams: int) -> Outcome:
     seen, waited = traffic.seen, waiting.peak if waiting else 0
     counts = {"requests": seen.sent, "streams": seen.streams, "failed": len(seen.failures), "declared": len(seen.declared)}
     load = {"rps": rps, "open_streams": streams}
-    figures.record(f"engine_edit_{name}", took_s=took_s, accelerators_peak=held.peak, waiting_peak=waited, **load, **counts)
+    road = f"{subject.profile}_{'replace' if subject.replaces else 'surge'}_{subject.replicas}"
+    figures.record(f"engine_edit_{road}", took_s=took_s, accelerators_peak=held.peak, waiting_peak=waited, **load, **counts)
     assert (seen.failures, seen.declared, seen.mixed()) == ([], [], [])
     assert set(seen.revisions) == {old, new}
     return Outcome(held.peak, waited)

@@ -7,8 +7,9 @@ from typing import Any
 import openai
 import pytest
 
-from tests.e2e import kit
+from tests.e2e import figures, kit
 from tests.e2e import platform as platform_of
+from tests.e2e.changing import Subject, change_under_load
 from tests.e2e.manifests import deployment
 
 NS = "llm-e2e"
@@ -121,3 +122,15 @@ def test_the_real_engine_writes_to_the_schema_of_the_pipeline(client: openai.Ope
     assert text in {'"yes"', '"no"'}
     with pytest.raises(openai.BadRequestError, match="schema of answers"):
         client.chat.completions.create(**body, response_format={"type": "text"})
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.usefixtures("vllm")
+@pytest.mark.parametrize("replaces", [False, True] if figures.SOAK else [False])
+def test_an_engine_edit_of_the_real_engine_loses_nothing(replaces: bool) -> None:
+    subject = Subject("real", profile="vllm", replaces=replaces)
+    subject.apply()
+    kit.wait_settled("real", NS, timeout_s=READY_S)
+    outcome = change_under_load(subject, rps=20 if figures.SOAK else 4, streams=30 if figures.SOAK else 4)
+    assert outcome.accelerators == (1 if replaces else 2)
+    assert (outcome.waiting > 0) == replaces

@@ -8,6 +8,7 @@ import aiohttp
 
 from tests.e2e import kit
 from tests.e2e.background import Background
+from tests.lab.wait import until
 
 _EVERY_S = 0.2
 
@@ -21,7 +22,10 @@ class Waiting:
     peak: int = 0
 
     def __enter__(self) -> Self:
-        (entry,) = kit.items("pods", self.namespace, f"llmops.dev/deployment={self.name},llmops.dev/role=entry")
+        selector = f"llmops.dev/deployment={self.name},llmops.dev/role=entry"
+        entry = until(
+            lambda: next(filter(kit.is_ready, kit.items("pods", self.namespace, selector)), None), timeout_s=60, what="the entry ready"
+        )
         self._background = Background().__enter__()
         self._asking = self._background.start(self._ask(entry["status"]["podIP"]))
         return self
