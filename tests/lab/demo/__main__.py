@@ -9,10 +9,15 @@ from tests.lab.product import ProductError
 from tests.lab.up import LabError
 from tests.lab.wait import WaitTimeoutError
 
+WHERE = {
+    "lab": "build a single-node Kubernetes, the images and a tiny Llama (what is already built is reused), and start it",
+    "kind": "build the images and a tiny Llama (what is already built is reused), and make or reuse a kind cluster",
+    "current": "use the cluster kubectl points at, the images of a registry, and an S3 server in a pod",
+}
 PLAN = """\
 llm-operator demo. It will
-  1. build a single-node Kubernetes, the images and a tiny Llama (what is already built is reused)
-  2. start the cluster and install the operator from its Helm chart
+  1. {where}
+  2. install the operator from its Helm chart
   3. apply examples/quickstart.yaml and wait until a real vLLM answers through the sidecar
   4. send the classic request, stream through the official openai client
   5. edit the prompt, and show that nothing was restarted"""
@@ -21,7 +26,7 @@ llm-operator demo. It will
 def main() -> None:
     """Run the demo where the arguments say."""
     parser = argparse.ArgumentParser(prog="make demo")
-    parser.add_argument("--cluster", choices=["lab", "kind", "current"], default="lab")
+    parser.add_argument("--cluster", choices=WHERE, default="lab")
     parser.add_argument("--registry", default="", help="where CLUSTER=current pulls the images from")
     parser.add_argument("--accelerator", default="", help="resource name of the accelerator in CLUSTER=current, none by default")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
@@ -37,7 +42,7 @@ def _run(args: argparse.Namespace, screen: Screen) -> None:
     if args.inside:
         place.inside_lab(screen)
         return
-    screen.line(PLAN)
+    screen.line(PLAN.format(where=WHERE[args.cluster]))
     if args.cluster == "lab":
         place.in_lab(screen)
     elif args.cluster == "kind":
