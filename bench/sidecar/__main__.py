@@ -113,8 +113,8 @@ def main() -> int:
         figures = bench.figures(bench.rounds(count))
         about = {
             "figures_are_of": {
-                "": f"the sidecar with {bench.named}",
-                **{f"_{each}": str(EXAMPLES[each].relative_to(ROOT)) for each in bench.rendered},
+                **{f"*_{each}": str(EXAMPLES[each].relative_to(ROOT)) for each in bench.rendered if each != bench.named},
+                "without a name": str(EXAMPLES[bench.named].relative_to(ROOT)),
             },
             "rounds": count,
             "real_time_priority": bench.cores.ahead,
