@@ -9,8 +9,9 @@ from llm_operator.api.llmdeployment import LLMDeploymentSpec
 from llm_operator.api.llmprompt import PromptSpec
 from llm_operator.core.engine_args import check_all
 from llm_operator.core.pipelines import bundle_pipeline
+from llm_operator.core.prompts import prompt_tests
 from llm_sidecar.bundle import Bundle, Message, Prompt
-from llm_sidecar.compile import check
+from llm_sidecar.prompt_tests import check
 from tests.data.apiserver import refusals
 
 FOLDER = Path(__file__).resolve().parents[3] / "examples"
@@ -48,12 +49,12 @@ def test_the_operator_takes_every_example_with_the_charts_profiles(name: str, sp
 def test_a_sidecar_takes_every_prompt(name: str, prompt: PromptSpec) -> None:
     messages = tuple(Message(role=each.role, content=each.content) for each in prompt.messages)
     parts = Prompt(name=name, system=prompt.system, messages=messages, template=prompt.template, inputs=prompt.inputs)
-    check(Bundle(prompt=parts))
+    check(Bundle(prompt=parts), prompt_tests(prompt))
 
 
 @pytest.mark.parametrize(("name", "spec"), DEPLOYMENTS, ids=[name for name, _ in DEPLOYMENTS])
 def test_a_sidecar_takes_every_pipeline(name: str, spec: LLMDeploymentSpec) -> None:
-    check(Bundle(pipeline=bundle_pipeline(spec.pipeline)))
+    check(Bundle(pipeline=bundle_pipeline(spec.pipeline)), ())
     stages = {stage.stage for stage in (*spec.pipeline.request, *spec.pipeline.response)}
     assert stages >= STAGES.get(name, set())
 
