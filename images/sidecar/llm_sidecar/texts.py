@@ -16,7 +16,7 @@ _IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 _ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
 _FIELDS: dict[str, Field] = {
-    **dict.fromkeys(("content", "text", "prompt", "suffix", "refusal"), "content"),
+    **dict.fromkeys(("content", "text", "prompt", "suffix"), "content"),
     **dict.fromkeys(("reasoning", "reasoning_content", "thinking"), "reasoning"),
     "arguments": "arguments",
 }
@@ -88,7 +88,7 @@ def of_answer(body: dict[str, Any]) -> Iterator[Text]:
         inside = ("choices", index, "message")
         for name in _ANSWERED:
             if isinstance(message.get(name), str):
-                yield Text(message[name], _FIELDS[name], message, name, inside)
+                yield Text(message[name], _FIELDS.get(name, "other"), message, name, inside)
         calls = [(number, call.get("function")) for number, call in enumerate(message.get("tool_calls") or ())]
         for number, function in calls:
             if isinstance(function, dict) and isinstance(function.get("arguments"), str):

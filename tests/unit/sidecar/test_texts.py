@@ -76,11 +76,12 @@ def test_a_text_is_replaced_in_its_place() -> None:
 
 
 def test_all_text_of_an_answer_is_found_choice_by_choice() -> None:
-    message = {"content": "a", "reasoning": "b", "refusal": None, "tool_calls": [{"function": {"name": "f", "arguments": "c"}}, {}]}
+    message = {"content": "a", "reasoning": "b", "refusal": "d", "tool_calls": [{"function": {"name": "f", "arguments": "c"}}, {}]}
     body = {"choices": [{"text": "x"}, {"message": message}, {"message": {"content": None}}, {}]}
     assert [(text.path, text.value, text.field) for text in texts.of_answer(body)] == [
         ("choices[0].text", "x", "content"),
         ("choices[1].message.content", "a", "content"),
         ("choices[1].message.reasoning", "b", "reasoning"),
+        ("choices[1].message.refusal", "d", "other"),
         ("choices[1].message.tool_calls[0].function.arguments", "c", "arguments"),
     ]

@@ -54,7 +54,7 @@ class _Event(msgspec.Struct, gc=False):
 
 
 _event = msgspec.json.Decoder(_Event)
-_DELTA: dict[str, Field] = {"content": "content", "reasoning": "reasoning", "reasoning_content": "reasoning", "refusal": "content"}
+_DELTA: dict[str, Field] = {"content": "content", "reasoning": "reasoning", "reasoning_content": "reasoning", "refusal": "other"}
 _KEY = {name: b'"' + name.encode() + b'":' for name in (*_DELTA, "text")}
 
 
