@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from llm_sidecar.bundle import Bundle, Limits, Prompt
+from llm_sidecar.bundle import BlocklistStage, Bundle, Limits, Pipeline, Prompt
 from tests.unit.sidecar.support.client import ask, connect, get, post
 from tests.unit.sidecar.support.engine import STREAM_HEAD, Request, answers, chunk, http, streams, text_events
 from tests.unit.sidecar.support.eventually import eventually
@@ -218,3 +218,14 @@ async def test_whether_a_pod_takes_requests_is_told_to_pods_only(two: Fleet) -> 
     async with connect(two["e2"].port) as client:
         client.send(get("/-/hop", token))
         assert (await client.answer()).status == 503
+
+
+async def test_stages_are_run_where_the_request_is_served_and_what_they_say_comes_back(two: Fleet) -> None:
+    stages = Pipeline(request=(BlocklistStage(terms=("secret",), on_fail="Open"), BlocklistStage(terms=("forbidden",))))
+    two.publish("r2", bundles={"r2": Bundle(pipeline=stages)}, peers=["e2"])
+    await two["e2"].until(lambda status: status["generation"] == 2)
+    passed = await two["e1"].post("/v1/completions", {"prompt": "a secret"})
+    assert (passed.status, passed.headers["x-llm-degraded"]) == (200, "blocklist=blocked")
+    refused = await two["e1"].post("/v1/completions", {"prompt": "forbidden"})
+    assert (refused.status, refused.error["stage"], refused.error["param"]) == (400, "blocklist", "prompt")
+    assert await two["e1"].figure("llm_sidecar_stage_duration_seconds_count") == 0
