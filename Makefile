@@ -67,7 +67,7 @@ soak-e2e: set-up ## Delivery, engine changes and an operator upgrade on a real n
 ##@ Bench
 bench-fleet: .venv/synced ## 1,000 LLMDeployments at 5 a second: times, requests, CPU, memory (FLEET_CRS=200 for a quick run)
 	@$(LAB) build cp kwok helm
-	@LLM_LAB_DIR=$(CURDIR)/.cache/lab-bench hack/with-lab control-plane $(PY) -m bench.fleet
+	@GOGC=400 LLM_LAB_DIR=$(CURDIR)/.cache/lab-bench hack/with-lab control-plane $(PY) -m bench.fleet
 
 bench-sidecar: .venv/synced .cache/bench/load .cache/bench/upstream ## What the sidecar adds to a request and an event, against Envoy (SIDECAR_ROUNDS=1 for a quick look)
 	@UV=$(UV) $(PY) -m bench.sidecar

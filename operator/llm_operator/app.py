@@ -36,7 +36,7 @@ from llm_operator.shell.survey import Surveyor
 from llm_operator.shell.telemetry import HttpTelemetry
 from llm_operator.shell.triggers import Watch
 
-WORKERS = 16
+WORKERS = 32
 """They mostly wait for the API server, and a slow one must not make everybody wait."""
 _FINISH_S = 5.0
 """How long passes that have begun may take to end after SIGTERM; with the watch's own end it stays below ten seconds."""

@@ -28,9 +28,9 @@ def node(name: str, *, gpus: int = GPUS, labels: dict[str, str] | None = None) -
     }
 
 
-def open_node(name: str) -> dict[str, Any]:
+def open_node(name: str, *, gpus: int = GPUS) -> dict[str, Any]:
     """Return a simulated node that takes any pod, where there is no real one to take it: resolvers tolerate no taint."""
-    return {**node(name), "spec": {}}
+    return {**node(name, gpus=gpus), "spec": {}}
 
 
 def nodes(count: int) -> Iterator[dict[str, Any]]:
