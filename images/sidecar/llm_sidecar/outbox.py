@@ -11,17 +11,23 @@ from weakref import WeakKeyDictionary
 AT_ONCE = 16
 """As many wait at most, so that the first is not late because the turn is long."""
 
+ALONE = 4
+DIRECT = 64
+"""Who is alone gains nothing by waiting: after a few turns with one each, so many go at once before it is tried again."""
+
 _of_loops: "WeakKeyDictionary[asyncio.AbstractEventLoop, Outbox]" = WeakKeyDictionary()
 
 
 class Outbox:
     """Calls back at the end of the turn."""
 
-    __slots__ = ("_loop", "_waiting")
+    __slots__ = ("_alone", "_direct", "_loop", "_waiting")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._waiting: list[Callable[[], None]] = []
+        self._alone = 0
+        self._direct = 0
 
     @staticmethod
     def of(loop: asyncio.AbstractEventLoop) -> "Outbox":
@@ -32,7 +38,11 @@ class Outbox:
         return outbox
 
     def add(self, send: Callable[[], None]) -> None:
-        """Have this called soon; it must not raise."""
+        """Have this called soon, perhaps at once; it must not raise."""
+        if self._direct:
+            self._direct -= 1
+            send()
+            return
         waiting = self._waiting
         if not waiting:
             self._loop.call_soon(self._send)
@@ -42,5 +52,8 @@ class Outbox:
 
     def _send(self) -> None:
         waiting, self._waiting = self._waiting, []
+        self._alone = self._alone + 1 if len(waiting) == 1 else 0
+        if self._alone >= ALONE:
+            self._direct = DIRECT
         for send in waiting:
             send()

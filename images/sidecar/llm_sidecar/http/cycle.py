@@ -200,9 +200,12 @@ class Cycle:
         """Send a whole answer."""
         if self.disconnected:
             return
-        self.link.write(self._head(status, headers, len(body)))
-        if self._left:
+        head = self._head(status, headers, len(body))
+        if self._left > HIGH_WATER:
+            self.link.write(head)
             self.link.write(body)
+        else:
+            self.link.write(head + body if self._left else head)
         self._left = 0
         self._complete()
 
