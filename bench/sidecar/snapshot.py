@@ -42,10 +42,10 @@ def render(example: Path) -> Rendered:
     )
 
 
-def mount(rendered: Rendered, at: Path) -> None:
-    """Write the snapshot as the kubelet does: files behind a link that is swapped as a whole."""
+def mount(files: Mapping[str, str], at: Path) -> None:
+    """Write the files of a ConfigMap or Secret as the kubelet does: behind a link that is swapped as a whole."""
     (at / "..1").mkdir(parents=True)
-    for name, content in rendered.files.items():
+    for name, content in files.items():
         (at / "..1" / name).write_text(content)
     (at / "..data").symlink_to("..1")
 

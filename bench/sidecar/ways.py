@@ -1,5 +1,7 @@
 """The ways to the engine: processes on cores of their own, and what the kernel says of them."""
 
+import hashlib
+import json
 import os
 import signal
 import socket
@@ -14,13 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.sidecar import install
-from bench.sidecar.payload import PACE_US, Payload
+from bench.sidecar.payload import KEY, PACE_US, Payload
 from bench.sidecar.snapshot import Rendered, mount
 from tests.lab.procs import status_field
 from tests.lab.wait import until
 
 _ENVOY_CONFIG = Path(__file__).with_name("envoy.yaml")
 _START_S = 20.0
+_KEY = {"id": "bench", "sha256": hashlib.sha256(KEY.encode()).hexdigest(), "limits": {"requestsPerMinute": 100_000_000}}
+"""Every request shows a key; a sidecar that asks for none does not look at it."""
 
 
 @dataclass(frozen=True)
@@ -87,15 +91,17 @@ def envoy(cores: Cores, engine_port: int, folder: Path) -> Iterator[Running]:
 @contextmanager
 def sidecar(cores: Cores, image: install.Image, rendered: Rendered, engine_port: int, folder: Path) -> Iterator[Running]:
     """Run a sidecar as its pod would; it has started when it is ready for requests."""
-    mounted = folder / "snapshot"
+    mounted, secret = folder / "snapshot", folder / "secret"
     if not mounted.exists():
-        mount(rendered, mounted)
+        mount(rendered.files, mounted)
+        mount({"api-keys.json": json.dumps({"keys": [_KEY]})}, secret)
     port, admin = free_port(), free_port()
     env = {
         **image.env,
         **rendered.env,
         "LLM_ENGINE_URL": f"http://127.0.0.1:{engine_port}",
         "LLM_SNAPSHOT_DIR": str(mounted),
+        "LLM_SECRETS_DIR": str(secret),
         "LLM_DRAIN_MINIMUM_S": "0",
         "LLM_LISTEN_HOST": "127.0.0.1",
         "LLM_PORT": str(port),
