@@ -14,7 +14,8 @@ GPUS = 8
 
 def node(name: str, *, gpus: int = GPUS, labels: dict[str, str] | None = None) -> dict[str, Any]:
     """Return a simulated node; only pods that tolerate its taint land on it."""
-    size = {"cpu": "96", "memory": "1Ti", "pods": "110", "nvidia.com/gpu": str(gpus)}
+    scale = max(gpus, GPUS)
+    size = {"cpu": str(12 * scale), "memory": f"{128 * scale}Gi", "pods": "110", "nvidia.com/gpu": str(gpus)}
     return {
         "apiVersion": "v1",
         "kind": "Node",
