@@ -5,6 +5,7 @@ import logging
 import socket
 
 from llm_sidecar.admission import Admission
+from llm_sidecar.auth.doorman import Doorman
 from llm_sidecar.bundle import Limits
 from llm_sidecar.drain import Drain
 from llm_sidecar.engine.client import UpstreamClient
@@ -31,16 +32,18 @@ class Sidecar:
         own = self._own(settings) if settings.engine else None
         snapshot = Snapshot(settings.snapshot_dir, settings.engine, self._snapshot_changed)
         pool, hold, token = Pool(), Hold(), settings.pod_token.encode()
+        metrics = Metrics(settings.deployment, settings.engine, settings.engine_kind, settings.served_name)
         self._services = Services(
             served_name=settings.served_name,
             token=token,
             snapshot=snapshot,
+            doorman=Doorman(settings.secrets_dir, lambda: snapshot.servers, metrics.keys),
             own=own,
             pool=pool,
             hold=hold,
             reach=Reach(snapshot, pool, hold, settings.engine, token, lambda: own is not None and own.health.ready),
             drain=Drain(self._inflight, settings.drain_minimum_s, settings.drain_max_stream_s),
-            metrics=Metrics(settings.deployment, settings.engine, settings.engine_kind, settings.served_name),
+            metrics=metrics,
         )
         self._public = PublicApp(self._services)
         engine_metrics = EngineMetrics(own.engine) if own is not None else None
@@ -62,7 +65,8 @@ class Sidecar:
     async def run(self) -> None:
         """Run until ``leave`` was called and everything is closed; raises when a part ends on its own."""
         async with asyncio.TaskGroup() as group:
-            watchers = [group.create_task(self._services.snapshot.watch()), group.create_task(self._services.reach.watch())]
+            parts = (self._services.snapshot, self._services.doorman, self._services.reach)
+            watchers = [group.create_task(part.watch()) for part in parts]
             if self._services.own is not None:
                 watchers.append(group.create_task(self._services.own.health.watch()))
             for server, bound in zip(self._servers, self._sockets, strict=True):

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Newest bundle schema this code can run; sidecars report it, and a bundle that needs more is an Engine change."""
 
 FIRST_SCHEMA = 1
@@ -159,6 +159,12 @@ class Pipeline(_Part, frozen=True, kw_only=True):
     response: tuple[Stage, ...] = ()
 
 
+class Auth(_Part, frozen=True, kw_only=True):
+    """Who may send requests. The keys are not here: they are in the Secret that sidecars mount, and come and go without a revision."""
+
+    api_keys: Literal["Required", "Disabled"] = "Disabled"
+
+
 class Bundle(_Part, frozen=True, kw_only=True):
     """Everything of a revision that is not in a pod template. Secrets appear by key name only.
 
@@ -170,6 +176,7 @@ class Bundle(_Part, frozen=True, kw_only=True):
     sampling: Sampling = Sampling()
     limits: Limits = Limits()
     pipeline: Pipeline | None = None
+    auth: Auth | None = None
 
 
 def _uses_second(bundle: Bundle) -> bool:
@@ -178,7 +185,7 @@ def _uses_second(bundle: Bundle) -> bool:
     return bundle.pipeline is not None or any(getattr(bundle.limits, name) != getattr(usual, name) for name in shape)
 
 
-SINCE: tuple[tuple[int, Callable[[Bundle], bool]], ...] = ((2, _uses_second),)
+SINCE: tuple[tuple[int, Callable[[Bundle], bool]], ...] = ((2, _uses_second), (3, lambda bundle: bundle.auth is not None))
 """What each schema after the first brought: its number, and whether a bundle uses it. Extended with every new field."""
 
 

@@ -24,6 +24,7 @@ _TYPES = {
 STAGES = {
     "http": ("headers_too_large", "head_timeout", "invalid_http", "invalid_target", "upgrade_not_supported"),
     "route": ("method_not_allowed", "not_found"),
+    "auth": ("api_key_invalid", "api_key_missing", "key_limit_exceeded", "keys_unavailable"),
     "limits": (
         *("body_timeout", "body_too_large", "deadline_exceeded", "invalid_deadline", "limit_exceeded", "too_deep", "too_many_items"),
         "total_timeout",

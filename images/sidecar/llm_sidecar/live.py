@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from llm_sidecar import table
-from llm_sidecar.bundle import BundleError, Limits, decode
+from llm_sidecar.bundle import Auth, Bundle, BundleError, Limits, decode
 from llm_sidecar.compile import Compiled, compile_bundle
 from llm_sidecar.table import Route, Table
 
@@ -27,7 +27,8 @@ class Live:
 
     ``revision`` is what the own engine is there for, empty where the table gives it nothing; ``name`` is what answers say before one is
     assigned. ``compiled`` holds everything the own engine can serve, ``limits`` those of every revision. ``order`` are the routes a unit
-    may end up at, stable first, then by weight; ``only`` is where there is no choice.
+    may end up at, stable first, then by weight; ``only`` is where there is no choice. ``needs_key`` says that one of them
+    asks for API keys: then all do, since a request may end up at any of them.
     """
 
     table: Table
@@ -39,6 +40,7 @@ class Live:
     only: str
     name: bytes
     sources: Mapping[bytes, Compiled]
+    needs_key: bool = False
 
     @property
     def generation(self) -> int:
@@ -56,8 +58,10 @@ class Live:
 
 class _Tolerant(msgspec.Struct):
     limits: Limits = Limits()
+    auth: Auth | None = None
 
 
+_UNREADABLE = _Tolerant(auth=Auth(api_keys="Required"))
 _tolerant = msgspec.json.Decoder(_Tolerant)
 
 
@@ -76,14 +80,18 @@ def load(directory: Path, engine: str, before: Live | None) -> Live:
     sources: dict[bytes, Compiled] = {}
     compiled: dict[str, Compiled] = {}
     limits: dict[str, Limits] = {}
+    needs_key = False
     for route in found.routes:
         if not engine or route.engine != engine:
-            limits[route.revision] = _limits(directory / route.bundle)
+            other = _other(directory / route.bundle)
+            limits[route.revision] = other.limits
+            needs_key |= _needs_key(other)
             continue
         data = _bundle(directory, route, found.generation)
         known = sources.get(data) or (before.sources.get(data) if before is not None else None)
         sources[data] = compiled[route.revision] = known or _compile(data, route, found.generation)
         limits[route.revision] = compiled[route.revision].limits
+        needs_key |= _needs_key(compiled[route.revision].bundle)
     own = found.for_engine(engine) if engine else None
     return Live(
         table=found,
@@ -95,6 +103,7 @@ def load(directory: Path, engine: str, before: Live | None) -> Live:
         only="" if any(route.slot is not None and route.weight for route in found.routes) else found.stable,
         name=(own.revision if own is not None else found.stable).encode(),
         sources=sources,
+        needs_key=needs_key,
     )
 
 
@@ -114,12 +123,19 @@ def _compile(data: bytes, route: Route, generation: int) -> Compiled:
         raise UnusableError("BundleError", f"{route.bundle}: {type(error).__name__}: {error}", generation) from error
 
 
-def _limits(path: Path) -> Limits:
-    """Return the limits of a bundle that another engine serves; its server checks them again, so the defaults will do for one unread."""
+def _other(path: Path) -> _Tolerant:
+    """Return what the first hop checks of a bundle that another engine serves.
+
+    For one unread the default limits will do, its server checks them again; a key it does not, so one has to be shown.
+    """
     try:
-        return _tolerant.decode(path.read_bytes()).limits
+        return _tolerant.decode(path.read_bytes())
     except (OSError, msgspec.DecodeError):
-        return Limits()
+        return _UNREADABLE
+
+
+def _needs_key(bundle: Bundle | _Tolerant) -> bool:
+    return bundle.auth is not None and bundle.auth.api_keys == "Required"
 
 
 def _order(found: Table) -> tuple[Route, ...]:

@@ -7,6 +7,7 @@ import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, generate_latest
 
 from llm_sidecar.counted import Histogram
+from llm_sidecar.key_metrics import KeyMetrics
 from llm_sidecar.stage_metrics import StageMetrics
 
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # the one untyped function of that package
@@ -115,6 +116,7 @@ class Metrics:
             registry=registry,
         )
         self.stages = StageMetrics(registry)
+        self.keys = KeyMetrics(registry)
         self._place = (deployment, engine)
 
     def bind(self, operation: str, revision: str) -> Bound:

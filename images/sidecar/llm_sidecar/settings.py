@@ -27,6 +27,7 @@ class Settings:
     engine_host: str
     engine_port: int
     snapshot_dir: Path
+    secrets_dir: Path
     drain_minimum_s: float
     drain_max_stream_s: float
     host: str
@@ -48,6 +49,7 @@ def read(environment: Mapping[str, str]) -> Settings:
         engine_host=url.hostname,
         engine_port=url.port or 80,
         snapshot_dir=Path(environment.get("LLM_SNAPSHOT_DIR", "/etc/llm/snapshot")),
+        secrets_dir=Path(environment.get("LLM_SECRETS_DIR", "/etc/llm/secrets")),
         drain_minimum_s=_number(environment, "LLM_DRAIN_MINIMUM_S", 10),
         drain_max_stream_s=_number(environment, "LLM_DRAIN_MAX_STREAM_S", 600),
         host=environment.get("LLM_LISTEN_HOST", "0.0.0.0"),

@@ -35,6 +35,11 @@ class Snapshot:
         return self.live.generation if self.live is not None else None
 
     @property
+    def servers(self) -> int:
+        """Return how many sidecars with an engine are known to take requests; one that is alone is not told of itself."""
+        return max(1, sum(map(len, self.peers.engines.values())))
+
+    @property
     def serves(self) -> bool:
         """Return whether there is a table with a part in it for this sidecar: a revision for its engine, if it has one."""
         return self.live is not None and (bool(self.live.compiled) or not self._engine)

@@ -195,6 +195,14 @@ class Limits(ApiModel):
     """What one pod keeps waiting while no engine can take a request."""
 
 
+class Auth(ApiModel):
+    """Who may send requests."""
+
+    api_keys: Literal["Required", "Disabled"] = "Disabled"
+    """`Required` lets nobody in without a key of the file `api-keys.json` in the Secret `NAME-sidecar`, NAME being the name of this object.
+    Keys come and go with the Secret, without a new revision; without a usable file every request is refused."""
+
+
 class Drain(ApiModel):
     """How a pod leaves: it takes no new requests, and those it has may finish."""
 
@@ -248,6 +256,8 @@ class LLMDeploymentSpec(ApiModel):
     """Stages requests and answers go through; a change of them is served without a restart."""
     limits: Limits = Limits()
     """What one pod accepts at a time."""
+    auth: Auth = Auth()
+    """Who may send requests; a change is served without a restart."""
     drain: Drain = Drain()
     """How a pod leaves."""
     rollout: Rollout = Rollout()

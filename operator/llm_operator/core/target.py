@@ -28,7 +28,7 @@ from llm_operator.core.stored import REQUESTED, Engine, Revision
 from llm_operator.core.validate import read_spec, validate
 from llm_operator.core.verbs import Action
 from llm_operator.core.world import World
-from llm_sidecar.bundle import Bundle, Prompt, Sampling, needed_schema
+from llm_sidecar.bundle import Auth, Bundle, Prompt, Sampling, needed_schema
 from llm_sidecar.prompt_tests import PromptTest
 
 
@@ -123,7 +123,8 @@ def _bundle(spec: LLMDeploymentSpec, live: Obj | None, world: World, references:
     limits = prompts.bundle_limits(spec.limits)
     prompt, sampling, tests, origin = _prompt(spec, live, world, references)
     _fits_the_context(spec, sampling, origin)
-    bundle = Bundle(prompt=prompt, sampling=sampling, limits=limits, pipeline=bundle_pipeline(spec.pipeline))
+    auth = Auth(api_keys="Required") if spec.auth.api_keys == "Required" else None
+    bundle = Bundle(prompt=prompt, sampling=sampling, limits=limits, pipeline=bundle_pipeline(spec.pipeline), auth=auth)
     bundle = msgspec.structs.replace(bundle, schema_version=needed_schema(bundle))
     known = any(each.bundle == bundle for each in world.stored.revisions)
     return bundle if known and not tests else prompts.checked(bundle, tests, origin, check)

@@ -10,6 +10,7 @@ from llm_operator.api.llmprompt import PromptSpec
 from llm_operator.core.engine_args import check_all
 from llm_operator.core.pipelines import bundle_pipeline
 from llm_operator.core.prompts import prompt_tests
+from llm_sidecar.auth.keys import FILE, read
 from llm_sidecar.bundle import Bundle, Message, Prompt
 from llm_sidecar.prompt_tests import check
 from tests.data.apiserver import refusals
@@ -17,6 +18,7 @@ from tests.data.apiserver import refusals
 FOLDER = Path(__file__).resolve().parents[3] / "examples"
 EXAMPLES = sorted(FOLDER.rglob("*.yaml"))
 DOCUMENTS = [(str(path.relative_to(FOLDER)), document) for path in EXAMPLES for document in yaml.safe_load_all(path.read_text())]
+OURS = [(name, each) for name, each in DOCUMENTS if each["apiVersion"].startswith("llmops.dev/")]
 DEPLOYMENTS = [(name, LLMDeploymentSpec.model_validate(each["spec"])) for name, each in DOCUMENTS if each["kind"] == "LLMDeployment"]
 PROMPTS = [
     *((name, PromptSpec.model_validate(each["spec"])) for name, each in DOCUMENTS if each["kind"] == "LLMPrompt"),
@@ -30,7 +32,7 @@ def test_there_are_examples() -> None:
     assert {path.name for path in EXAMPLES} >= {"quickstart.yaml", "prompt-ref.yaml", "pvc.yaml", "large-model.yaml", "replace.yaml"}
 
 
-@pytest.mark.parametrize(("name", "document"), DOCUMENTS, ids=[f"{name}:{each['kind']}" for name, each in DOCUMENTS])
+@pytest.mark.parametrize(("name", "document"), OURS, ids=[f"{name}:{each['kind']}" for name, each in OURS])
 def test_the_server_takes_every_example(name: str, document: dict[str, Any]) -> None:
     assert refusals(document) == [], name
 
@@ -61,6 +63,15 @@ def test_a_sidecar_takes_every_pipeline(name: str, spec: LLMDeploymentSpec) -> N
 
 def test_every_stage_has_an_example() -> None:
     assert {name for name, _ in DEPLOYMENTS} >= {*STAGES, "pipelines/default.yaml"}
+
+
+def test_a_sidecar_takes_the_keys_of_whoever_asks_for_some() -> None:
+    locked = [each for _, each in OURS if each["spec"].get("auth")]
+    secrets = {each["metadata"]["name"]: each for _, each in DOCUMENTS if each["kind"] == "Secret"}
+    assert locked
+    for each in locked:
+        keys = read(secrets[f"{each['metadata']['name']}-sidecar"]["stringData"][FILE].encode())
+        assert {"team-a", "batch"} == set(keys.by_id)
 
 
 def test_a_prompt_that_is_referred_to_is_in_the_same_file() -> None:

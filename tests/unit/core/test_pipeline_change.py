@@ -30,6 +30,19 @@ def test_a_sidecar_that_knows_no_stages_is_replaced_by_one_that_does() -> None:
     assert new != old
 
 
+def test_keys_are_asked_for_and_not_without_a_new_pod() -> None:
+    sim = Sim(schemas={OLD: 3})
+    sim.settle()
+    pods, revision = set(sim.pods), sim.deployment["status"]["stable"]["revision"]
+    sim.edit(auth={"apiKeys": "Required"})
+    sim.settle()
+    assert sim.deployment["status"]["stable"]["revision"] != revision
+    sim.edit(auth={"apiKeys": "Disabled"})
+    sim.settle()
+    assert sim.deployment["status"]["stable"]["revision"] == revision
+    assert set(sim.pods) == pods
+
+
 def test_a_pipeline_that_cannot_work_leaves_what_serves_alone() -> None:
     sim = Sim(schemas={OLD: 2})
     sim.settle()

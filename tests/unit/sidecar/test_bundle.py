@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_sidecar import bundle
-from llm_sidecar.bundle import Bundle, BundleError, Limits, Message, Pipeline, Prompt, Sampling, TrimStage
+from llm_sidecar.bundle import Auth, Bundle, BundleError, Limits, Message, Pipeline, Prompt, Sampling, TrimStage
 
 _texts = st.text(max_size=30)
 _decimals = st.none() | st.decimals(min_value=0, max_value=2, places=3)
@@ -59,7 +59,7 @@ def test_decimals_travel_as_strings() -> None:
     [
         (b"{", "", "not JSON"),
         (b"[]", "", "not JSON"),
-        (b'{"schemaVersion":3,"newThing":1}', "schemaVersion", "3 is newer than 2"),
+        (b'{"schemaVersion":4,"newThing":1}', "schemaVersion", "4 is newer than 3"),
         (b'{"schemaVersion":"1"}', "schemaVersion", "'1' is not"),
         (b'{"prompt":{"messages":[{"role":"robot","content":""}]}}', "prompt.messages[0].role", "robot"),
         (b'{"limits":{"queue":"many"}}', "limits.queue", "Expected `int`"),
@@ -78,6 +78,7 @@ def test_a_bundle_that_cannot_be_read_names_the_field(data: bytes, field: str, w
     [
         (Bundle(limits=Limits(queue=7)), 1),
         (Bundle(pipeline=Pipeline(request=(TrimStage(),))), 2),
+        (Bundle(auth=Auth(api_keys="Required")), 3),
         (Bundle(limits=Limits(max_depth=9)), 2),
         (Bundle(limits=Limits(max_tokens=9)), 2),
     ],

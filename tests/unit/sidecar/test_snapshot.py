@@ -69,7 +69,7 @@ async def test_plain_files_are_watched_too(snapshot: Snapshot, mounted: Snapshot
     ("bundle", "words"),
     [
         (Bundle(prompt=Prompt(template="no")), "prompt.template: the template never uses"),
-        (b'{"schemaVersion": 9}', "schemaVersion: 9 is newer than 2"),
+        (b'{"schemaVersion": 9}', "schemaVersion: 9 is newer than 3"),
         (b"\xff\xfe", "not JSON"),
         (None, "bundle-r2.json is missing in generation 2"),
     ],

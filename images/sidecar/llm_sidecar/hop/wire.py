@@ -20,6 +20,7 @@ LOAD = b"x-llm-load"
 """Header of an answer to a hop: requests for each slot of the pod that gives it."""
 
 _HAND_OFF = b"x-llm-hand-off"
+_KEY = b"x-llm-key"
 _HOP = b"x-llm-hop"
 _REVISION = b"x-llm-revision"
 
@@ -41,6 +42,11 @@ def asked_revision(marks: Mapping[bytes, bytes], token: bytes) -> str:
     return marks.get(_REVISION, b"").decode("ascii", errors="replace") or "none"
 
 
+def key_of(marks: Mapping[bytes, bytes]) -> str:
+    """Return the id of the API key that was shown at the first of a trusted hop; empty where none was asked for."""
+    return marks.get(_KEY, b"").decode("ascii", errors="replace")
+
+
 def is_handed_off(marks: Mapping[bytes, bytes]) -> bool:
     """Return whether a trusted hop only wants a slot that is free: the pod it comes from is full, and has a queue of its own."""
     return marks.get(_HAND_OFF) == b"1"
@@ -55,12 +61,14 @@ def hop_head(
     revision: str,
     generation: int,
     request_id: bytes,
+    key: str,
     headers: tuple[tuple[str, str], ...],
     hand_off: bool = False,
 ) -> bytes:
     """Return the first bytes of a request handed to another sidecar."""
     marks = (
         *(((_HAND_OFF.decode(), "1"),) if hand_off else ()),
+        *(((_KEY.decode(), key),) if key else ()),
         ("x-llm-hop", "1"),
         ("x-llm-pod-token", token.decode()),
         ("x-llm-revision", revision),

@@ -66,6 +66,7 @@ class AdminApp:
         engine = await self._engine_metrics.fetch() if self._engine_metrics is not None else b""
         metrics.engine_scrape_success.set(bool(engine))
         metrics.engine_ready.set(own is not None and own.health.ready)
+        metrics.keys.usable.set(not self._services.doorman.error)
         metrics.config_reload_success.set(snapshot.live is not None and not snapshot.error)
         return 200, _METRICS, metrics.expose() + engine
 

@@ -11,7 +11,7 @@ from llm_sidecar.engine import answers
 from llm_sidecar.engine.client import post_head
 from llm_sidecar.engine.connection import Connection
 from llm_sidecar.engine.errors import EngineError, EngineLostError, EngineUnreachableError
-from llm_sidecar.errors import Refusal
+from llm_sidecar.errors import NOT_BEGUN, Refusal
 from llm_sidecar.http.exchange import Exchange
 from llm_sidecar.http.prepare import Prepared, checked, guarded, prepare
 from llm_sidecar.http.routes import Route
@@ -85,8 +85,25 @@ class Call:
 
     async def serve(self) -> None:
         """Take the request through to the last byte of its answer, or raise Refusal."""
+        check_head(self._exchange, self._route, self._compiled.limits.max_body_bytes)
+        key = self._exchange.key
+        entry = self._services.doorman.enter(key) if key else None
+        if entry is None:
+            await self._admit()
+            return
+        try:
+            await self._admit()
+        except Refusal as refusal:
+            if refusal.code in NOT_BEGUN:
+                entry.undo()
+                entry = None
+            raise
+        finally:
+            if entry is not None:
+                entry.end(*self._tokens())
+
+    async def _admit(self) -> None:
         exchange, limits = self._exchange, self._compiled.limits
-        check_head(exchange, self._route, limits.max_body_bytes)
         total_s, late = limits.total_timeout_ms / 1000, partial(too_late, limits)
         admission = self._own.admission
         began = time.perf_counter()
@@ -123,11 +140,9 @@ class Call:
         duration_s = now - self._exchange.started_at
         metrics, operation, revision = self._services.metrics, self._route.operation, self._revision
         bound = metrics.bind(operation, revision)
-        usage = self._usage if self.stream is None else self.stream.usage
-        tokens = 0
-        if usage is not None:  # a stream that was cut short has cost its tokens all the same
-            tokens = usage.completion_tokens or 0
-            bound.input_tokens.observe(usage.prompt_tokens)
+        prompt_tokens, tokens = self._tokens()
+        if prompt_tokens or tokens:
+            bound.input_tokens.observe(prompt_tokens)
             bound.output_tokens.observe(tokens)
         if self.error:
             metrics.failed(operation, revision, self.error, duration_s)
@@ -138,6 +153,11 @@ class Call:
             bound.time_to_first_token.observe(self._first_at - self._exchange.started_at)
             if tokens > 1:
                 bound.time_per_output_token.observe((now - self._first_at) / (tokens - 1))
+
+    def _tokens(self) -> tuple[int, int]:
+        """Return the tokens of prompt and answer. A stream that was cut short has cost its tokens all the same."""
+        usage = self._usage if self.stream is None else self.stream.usage
+        return (usage.prompt_tokens, usage.completion_tokens or 0) if usage is not None else (0, 0)
 
     async def _forward(self, prepared: Prepared) -> None:
         exchange = self._exchange

@@ -15,7 +15,10 @@ from llm_sidecar.live import Live
 _LAST_WORDS_S = 5.0
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _READ = frozenset(
-    {b"content-length", b"content-type", b"content-encoding", b"x-request-id", b"traceparent", b"tracestate", DEADLINE.encode()}
+    {
+        *(b"authorization", b"content-length", b"content-type", b"content-encoding", b"x-request-id", b"traceparent", b"tracestate"),
+        DEADLINE.encode(),
+    }
 )
 _TIME = re.compile(rb"[0-9]{1,12}(\.[0-9]{1,9})?")
 _UNIT_BYTES = 16
@@ -84,6 +87,7 @@ class Exchange:
         "_ended",
         "_late",
         "_task",
+        "authorization",
         "close",
         "content",
         "content_length",
@@ -96,6 +100,7 @@ class Exchange:
         "hop",
         "is_handed_off",
         "job",
+        "key",
         "live",
         "load",
         "marks",
@@ -130,6 +135,8 @@ class Exchange:
         self.content_length: int | None = None
         self.content_type = b""
         self.encoded = False
+        self.authorization = b""
+        self.key = ""
         self.content: bytes | None = None
         self.held_s = 0.0
         self.hop = ""
@@ -300,6 +307,8 @@ class Exchange:
             self.content_length = int(value)
         elif name == b"content-type":
             self.content_type = value
+        elif name == b"authorization":
+            self.authorization = value
         elif name == b"content-encoding":
             self.encoded = value.lower() != b"identity"
         elif name == b"x-request-id":

@@ -46,6 +46,7 @@ class Forward:
             revision=self.revision,
             generation=self.generation,
             request_id=exchange.request_id,
+            key=exchange.key,
             hand_off=self.hand_off,
             headers=(*content_type, *deadline, *exchange.trace),
         )

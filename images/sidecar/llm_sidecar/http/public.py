@@ -4,7 +4,7 @@ import asyncio
 import logging
 
 from llm_sidecar.errors import BUSY, LOST, NOT_BEGUN, Refusal
-from llm_sidecar.hop.wire import PING, asked_revision, is_handed_off, trusted
+from llm_sidecar.hop.wire import PING, asked_revision, is_handed_off, key_of, trusted
 from llm_sidecar.http.call import Call
 from llm_sidecar.http.cycle import Cycle, Header
 from llm_sidecar.http.exchange import ClientGoneError, Exchange, new_id, revision_of
@@ -52,6 +52,8 @@ class PublicApp:
         try:
             if exchange.marks is not None:
                 exchange.hop = asked_revision(exchange.marks, self._services.token)
+                if exchange.hop:
+                    exchange.key = key_of(exchange.marks)
                 if exchange.hop and self._services.own is not None:
                     exchange.is_handed_off = is_handed_off(exchange.marks)
                     exchange.load = self._services.own.admission.get_load
@@ -62,6 +64,8 @@ class PublicApp:
             if route.kind == "health":
                 await exchange.answer(_OK, b"")
             else:
+                if exchange.live is not None and exchange.live.needs_key and not exchange.hop:
+                    exchange.key = self._services.doorman.authenticate(exchange.authorization)
                 await self._serve(exchange, route)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # whatever it is, the client gets one JSON error
             await self._end_early(exchange, error)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from llm_sidecar.admission import Admission
+from llm_sidecar.auth.doorman import Doorman
 from llm_sidecar.drain import Drain
 from llm_sidecar.engine.client import UpstreamClient
 from llm_sidecar.engine.health import Health
@@ -29,6 +30,7 @@ class Services:
     served_name: str
     token: bytes
     snapshot: Snapshot
+    doorman: Doorman
     own: Own | None
     pool: Pool
     hold: Hold
