@@ -29,7 +29,7 @@ def places(server: Server, spaces: Callable[[], str], operators: Callable[[Opera
             for prompt, spec in wanted.items():
                 manifest = {"apiVersion": "llmops.dev/v1alpha1", "kind": "LLMPrompt", "metadata": {"name": prompt}, "spec": spec}
                 server.create(manifest, name)
-            config = {**case.config, "operatorNamespace": "integration-system", "namespaces": [name]}
+            config = {**case.config, "operatorNamespace": "integration-system", "namespaces": [name], "leaderElection": {"enabled": False}}
             operators(OperatorConfig.model_validate(config))
             made[key] = name
         return made[key]
