@@ -32,7 +32,8 @@ class Sidecar:
         own = self._own(settings) if settings.engine else None
         snapshot = Snapshot(settings.snapshot_dir, settings.engine, self._snapshot_changed)
         pool, hold, token = Pool(), Hold(), settings.pod_token.encode()
-        metrics = Metrics(settings.deployment, settings.engine, settings.engine_kind, settings.served_name)
+        names = settings.deployment, settings.engine, settings.engine_kind, settings.served_name
+        metrics = Metrics(*names, latest_names=settings.latest_names)
         self._services = Services(
             served_name=settings.served_name,
             token=token,

@@ -9,13 +9,14 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollecto
 from llm_sidecar.counted import Histogram
 from llm_sidecar.key_metrics import KeyMetrics
 from llm_sidecar.stage_metrics import StageMetrics
+from llm_sidecar.statistics import Statistics
+from llm_sidecar.token_metrics import TokenMetrics, Tokens
 
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # the one untyped function of that package
 
 _DURATION = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
 _FIRST_TOKEN = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
 _PER_TOKEN = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5)
-_TOKENS = tuple(4**power for power in range(14))
 _OVERHEAD = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5)
 _HOLD = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 900)
 _GEN_AI = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "llm_revision")
@@ -29,14 +30,14 @@ class Bound:
     duration: Histogram
     time_to_first_token: Histogram
     time_per_output_token: Histogram
-    input_tokens: Histogram
-    output_tokens: Histogram
+    input_tokens: Tokens
+    output_tokens: Tokens
 
 
 class Metrics:
     """All figures of one sidecar, in a registry of their own."""
 
-    def __init__(self, deployment: str, engine: str, provider: str, model: str) -> None:
+    def __init__(self, deployment: str, engine: str, provider: str, model: str, *, latest_names: bool = False) -> None:
         registry = CollectorRegistry()
         self._registry = registry
         self._identity = (provider, model)
@@ -64,9 +65,7 @@ class Metrics:
             buckets=_PER_TOKEN,
             registry=registry,
         )
-        self._tokens = Histogram(
-            "gen_ai_client_token_usage", "Tokens per request.", (*_GEN_AI, "gen_ai_token_type"), buckets=_TOKENS, registry=registry
-        )
+        self._tokens = TokenMetrics(_GEN_AI, registry, latest=latest_names)
         self.overhead = Histogram(
             "llm_sidecar_overhead_seconds",
             "Time a request spent in the sidecar: neither queued nor waiting for the engine.",
@@ -117,6 +116,7 @@ class Metrics:
         )
         self.stages = StageMetrics(registry)
         self.keys = KeyMetrics(registry)
+        self.statistics = Statistics(deployment)
         self._place = (deployment, engine)
 
     def bind(self, operation: str, revision: str) -> Bound:
@@ -128,8 +128,8 @@ class Metrics:
                 duration=self._duration.labels(*labels, ""),
                 time_to_first_token=self._first_token.labels(*labels),
                 time_per_output_token=self._per_token.labels(*labels),
-                input_tokens=self._tokens.labels(*labels, "input"),
-                output_tokens=self._tokens.labels(*labels, "output"),
+                input_tokens=self._tokens.bind(labels, "input"),
+                output_tokens=self._tokens.bind(labels, "output"),
             )
             self._bound[operation, revision] = bound
         return bound
@@ -154,6 +154,8 @@ class Metrics:
 
     def _forget(self, revision: str) -> None:
         del self._revisions[revision]
+        self.statistics.forget(revision)
         self._bound = {key: bound for key, bound in self._bound.items() if key[1] != revision}
-        for family in (self._duration, self._first_token, self._per_token, self._tokens, self.unserved, self.fallbacks):
+        times = (self._duration, self._first_token, self._per_token)
+        for family in (*times, *self._tokens.families, self.unserved, self.fallbacks):
             family.remove_by_labels({"llm_revision": revision})

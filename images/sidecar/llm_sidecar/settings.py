@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from llm_sidecar.token_metrics import OPT_IN
+
 _LARGEST = 1e9
 
 
@@ -28,6 +30,7 @@ class Settings:
     engine_port: int
     snapshot_dir: Path
     secrets_dir: Path
+    latest_names: bool
     drain_minimum_s: float
     drain_max_stream_s: float
     host: str
@@ -50,6 +53,7 @@ def read(environment: Mapping[str, str]) -> Settings:
         engine_port=url.port or 80,
         snapshot_dir=Path(environment.get("LLM_SNAPSHOT_DIR", "/etc/llm/snapshot")),
         secrets_dir=Path(environment.get("LLM_SECRETS_DIR", "/etc/llm/secrets")),
+        latest_names=OPT_IN in environment.get("OTEL_SEMCONV_STABILITY_OPT_IN", "").replace(" ", "").split(","),
         drain_minimum_s=_number(environment, "LLM_DRAIN_MINIMUM_S", 10),
         drain_max_stream_s=_number(environment, "LLM_DRAIN_MAX_STREAM_S", 600),
         host=environment.get("LLM_LISTEN_HOST", "0.0.0.0"),

@@ -40,6 +40,26 @@ def test_the_names_of_gen_ai_are_those_of_opentelemetry() -> None:
     ]
 
 
+def test_the_latest_names_count_tokens_in_sums_and_by_request_and_leave_the_times_alone() -> None:
+    metrics = Metrics("chat", "e1", "vllm", "chat", latest_names=True)
+    metrics.programmed("r1", 1, ["r1"])
+    bound = metrics.bind("chat", "r1")
+    for tokens in (7, 5):
+        bound.input_tokens.observe(tokens)
+    bound.output_tokens.observe(3)
+    bound.duration.observe(1)
+    labels = {"gen_ai_operation_name": "chat", "gen_ai_provider_name": "vllm", "gen_ai_request_model": "chat", "llm_revision": "r1"}
+    assert series(metrics, "gen_ai_client_inference_usage_input_tokens_total") == [(labels, 12)]
+    assert series(metrics, "gen_ai_client_inference_usage_output_tokens_total") == [(labels, 3)]
+    assert series(metrics, "gen_ai_client_inference_operation_input_tokens_count") == [(labels, 2)]
+    assert series(metrics, "gen_ai_client_inference_operation_output_tokens_sum") == [(labels, 3)]
+    assert series(metrics, "gen_ai_server_request_duration_seconds_count") == [({**labels, "error_type": ""}, 1)]
+    assert "token_usage" not in metrics.expose().decode()
+    for number in range(2, 9):
+        metrics.programmed(f"r{number}", number, [f"r{number}"])
+    assert series(metrics, "gen_ai_client_inference_usage_input_tokens_total") == []
+
+
 def test_buckets_are_those_of_the_convention() -> None:
     metrics = make()
     metrics.bind("chat", "r1")

@@ -25,6 +25,12 @@ def test_the_rest_has_defaults() -> None:
     assert read.snapshot_dir == Path("/etc/llm/snapshot")
 
 
+def test_the_latest_names_of_opentelemetry_are_asked_for_in_a_list() -> None:
+    name = "OTEL_SEMCONV_STABILITY_OPT_IN"
+    for value, latest in (("", False), ("http", False), ("http, gen_ai_latest_experimental", True), ("gen_ai_latest_experimental", True)):
+        assert settings.read({**ENVIRONMENT, name: value}).latest_names == latest
+
+
 def test_an_engine_must_be_named_or_ruled_out() -> None:
     assert settings.read({**ENVIRONMENT, "LLM_ENGINE": ""}).engine == ""
     with pytest.raises(settings.SettingsError, match="LLM_ENGINE"):

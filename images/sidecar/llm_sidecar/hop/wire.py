@@ -21,6 +21,7 @@ LOAD = b"x-llm-load"
 
 _HAND_OFF = b"x-llm-hand-off"
 _KEY = b"x-llm-key"
+_FORCED = b"x-llm-forced"
 _HOP = b"x-llm-hop"
 _REVISION = b"x-llm-revision"
 
@@ -52,6 +53,11 @@ def is_handed_off(marks: Mapping[bytes, bytes]) -> bool:
     return marks.get(_HAND_OFF) == b"1"
 
 
+def is_forced(marks: Mapping[bytes, bytes]) -> bool:
+    """Return whether a trusted hop brings a request to another revision than it is assigned to: that one is no sample of its units."""
+    return marks.get(_FORCED) == b"1"
+
+
 def hop_head(
     method: str,
     path: bytes,
@@ -64,11 +70,13 @@ def hop_head(
     key: str,
     headers: tuple[tuple[str, str], ...],
     hand_off: bool = False,
+    forced: bool = False,
 ) -> bytes:
     """Return the first bytes of a request handed to another sidecar."""
     marks = (
         *(((_HAND_OFF.decode(), "1"),) if hand_off else ()),
         *(((_KEY.decode(), key),) if key else ()),
+        *(((_FORCED.decode(), "1"),) if forced else ()),
         ("x-llm-hop", "1"),
         ("x-llm-pod-token", token.decode()),
         ("x-llm-revision", revision),

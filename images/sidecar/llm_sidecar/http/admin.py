@@ -40,6 +40,7 @@ class AdminApp:
             b"/readyz": self._ready,
             b"/metrics": self._metrics,
             b"/status": self._status,
+            b"/-/stats": self._stats,
             b"/drain": self._drain,
         }
 
@@ -99,6 +100,9 @@ class AdminApp:
                 }
             ),
         )
+
+    async def _stats(self, _cycle: Cycle) -> _Answer:
+        return 200, _JSON, self._services.metrics.statistics.expose()
 
     async def _drain(self, cycle: Cycle) -> _Answer:
         given = next((value for name, value in cycle.headers if name == b"x-llm-pod-token"), b"")

@@ -25,6 +25,7 @@ from llm_sidecar.stream.scanner import EventTooLargeError
 
 BODY_TIMEOUT_S = 30.0
 _OK = 200
+_SERVER_ERROR = 500
 _STREAM_HEADERS = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 _RETRY_SOON = ((b"retry-after", b"1"),)
 _RETRY_STATUSES = frozenset({429, 503})
@@ -66,6 +67,7 @@ class Call:
         "_usage",
         "_waited_s",
         "error",
+        "failed",
         "stream",
     )
 
@@ -82,6 +84,7 @@ class Call:
         self._waited_s = 0.0
         self.stream: Filter | None = None
         self.error = ""
+        self.failed = False
 
     async def serve(self) -> None:
         """Take the request through to the last byte of its answer, or raise Refusal."""
@@ -144,15 +147,28 @@ class Call:
         if prompt_tokens or tokens:
             bound.input_tokens.observe(prompt_tokens)
             bound.output_tokens.observe(tokens)
+        first_token_s = per_token_s = 0.0
         if self.error:
             metrics.failed(operation, revision, self.error, duration_s)
-            return
-        bound.duration.observe(duration_s)
-        metrics.overhead.observe(max(0.0, duration_s - self._waited_s))
-        if self._first_at:
-            bound.time_to_first_token.observe(self._first_at - self._exchange.started_at)
-            if tokens > 1:
-                bound.time_per_output_token.observe((now - self._first_at) / (tokens - 1))
+        else:
+            bound.duration.observe(duration_s)
+            metrics.overhead.observe(max(0.0, duration_s - self._waited_s))
+            if self._first_at:
+                first_token_s = self._first_at - self._exchange.started_at
+                bound.time_to_first_token.observe(first_token_s)
+                if tokens > 1:
+                    per_token_s = (now - self._first_at) / (tokens - 1)
+                    bound.time_per_output_token.observe(per_token_s)
+        if not self._exchange.is_forced:
+            metrics.statistics.record(
+                revision,
+                self._exchange.unit,
+                failed=self.failed,
+                first_token_s=max(0.0, first_token_s - self._exchange.held_s),
+                per_token_s=per_token_s,
+                prompt_tokens=prompt_tokens,
+                completion_tokens=tokens,
+            )
 
     def _tokens(self) -> tuple[int, int]:
         """Return the tokens of prompt and answer. A stream that was cut short has cost its tokens all the same."""
@@ -193,7 +209,7 @@ class Call:
             if answers.stopping(body):
                 raise answers.stopped()
             status, body = answers.normalise(connection.status, body, self._route.text, prompted=self._compiled.prompt is not None)
-            self.error = str(status)
+            self.error, self.failed = str(status), status >= _SERVER_ERROR
             await self._exchange.answer(status, body, extra=_RETRY_SOON if status in _RETRY_STATUSES else ())
             return
         if aborted(body):
@@ -230,7 +246,7 @@ class Call:
             if out or last:
                 await exchange.write(out, more=not last)
         if stream.error or not stream.done:
-            self.error = "stream_error" if stream.error else "stream_truncated"
+            self.error, self.failed = "stream_error" if stream.error else "stream_truncated", True
             self._services.metrics.stream_errors.labels(self.error).inc()
         else:
             self._own.health.succeeded()

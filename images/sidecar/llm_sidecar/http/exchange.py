@@ -69,6 +69,7 @@ class Job(Protocol):
     """Who works on a request, and what there is to count at its end."""
 
     error: str
+    failed: bool
 
     @property
     def stream(self) -> Failing | None:
@@ -98,6 +99,7 @@ class Exchange:
         "encoded",
         "held_s",
         "hop",
+        "is_forced",
         "is_handed_off",
         "job",
         "key",
@@ -141,6 +143,7 @@ class Exchange:
         self.held_s = 0.0
         self.hop = ""
         self.is_handed_off = False
+        self.is_forced = False
         self.load: Callable[[], float] | None = None
         self.job: Job | None = None
         self.marks: dict[bytes, bytes] | None = None

@@ -48,6 +48,7 @@ class Forward:
             request_id=exchange.request_id,
             key=exchange.key,
             hand_off=self.hand_off,
+            forced=exchange.is_forced,
             headers=(*content_type, *deadline, *exchange.trace),
         )
         peer.inflight += 1

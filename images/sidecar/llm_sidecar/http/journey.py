@@ -24,7 +24,7 @@ class Journey:
     _lost: Refusal | None
     _place: Place | None
 
-    __slots__ = ("_assigned", "_exchange", "_forward", "_live", "_lost", "_lost_at", "_place", "_route", "_services", "error")
+    __slots__ = ("_assigned", "_exchange", "_forward", "_live", "_lost", "_lost_at", "_place", "_route", "_services", "error", "failed")
 
     def __init__(self, services: Services, exchange: Exchange, route: Route, live: Live, assigned: str) -> None:
         self._services = services
@@ -36,6 +36,7 @@ class Journey:
         self._lost, self._lost_at = None, ""
         self._place = None
         self.error = ""
+        self.failed = False
 
     @property
     def stream(self) -> Failing | None:
@@ -80,6 +81,12 @@ class Journey:
         duration_s = time.perf_counter() - self._exchange.started_at - self._exchange.held_s
         if self._route.operation:
             self._services.metrics.failed(self._route.operation, self._assigned, self.error, duration_s)
+            if not self._exchange.is_forced or not self._exchange.started:
+                self._record(failed=self.failed)
+
+    def _record(self, *, failed: bool) -> None:
+        """Add the request to the statistics of the revision it was assigned to: who served it instead, or nobody, does not."""
+        self._services.metrics.statistics.record(self._assigned, self._exchange.unit, failed=failed)
 
     async def _begin(self) -> None:
         """Check and read the request, once."""
@@ -163,6 +170,7 @@ class Journey:
     async def _try(self, target: Assigned, peer: Peer | None) -> Refusal | None:
         """Ask one; return nothing when the request was served, or a refusal after which another may be asked."""
         exchange = self._exchange
+        exchange.is_forced = target.revision != self._assigned
         try:
             if peer is not None:
                 await self._hand_over(target, peer)
@@ -177,6 +185,8 @@ class Journey:
         finally:
             if exchange.started and target.revision != self._assigned:
                 self._services.metrics.fallbacks.labels(self._assigned, target.revision).inc()
+                if self._route.operation:
+                    self._record(failed=True)
         return None
 
     async def _hand_over(self, target: Assigned, peer: Peer, *, hand_off: bool = False) -> None:
@@ -205,7 +215,7 @@ class Journey:
         try:
             await call.serve()
         except Refusal as refusal:
-            if not self._exchange.started and self._may_go_on(refusal):
+            if not self._exchange.started and (self._exchange.is_forced or self._may_go_on(refusal)):
                 self._exchange.job = self
             raise
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 
 from llm_sidecar.errors import BUSY, LOST, NOT_BEGUN, Refusal
-from llm_sidecar.hop.wire import PING, asked_revision, is_handed_off, key_of, trusted
+from llm_sidecar.hop.wire import PING, asked_revision, is_forced, is_handed_off, key_of, trusted
 from llm_sidecar.http.call import Call
 from llm_sidecar.http.cycle import Cycle, Header
 from llm_sidecar.http.exchange import ClientGoneError, Exchange, new_id, revision_of
@@ -15,7 +15,7 @@ from llm_sidecar.http.services import Services
 from llm_sidecar.live import Live
 
 _log = logging.getLogger(__name__)
-_OK, _NO_CONTENT, _UNAVAILABLE = 200, 204, 503
+_OK, _NO_CONTENT, _SERVER_ERROR, _UNAVAILABLE = 200, 204, 500, 503
 _SHED = BUSY | {"hold_full", "hold_timeout", "draining", "no_revision"}
 _ELSEWHERE = (NOT_BEGUN | LOST) - BUSY
 
@@ -53,7 +53,7 @@ class PublicApp:
             if exchange.marks is not None:
                 exchange.hop = asked_revision(exchange.marks, self._services.token)
                 if exchange.hop:
-                    exchange.key = key_of(exchange.marks)
+                    exchange.key, exchange.is_forced = key_of(exchange.marks), is_forced(exchange.marks)
                 if exchange.hop and self._services.own is not None:
                     exchange.is_handed_off = is_handed_off(exchange.marks)
                     exchange.load = self._services.own.admission.get_load
@@ -151,10 +151,10 @@ class PublicApp:
         if not isinstance(error, Refusal):
             _log.error("request failed path=%s id=%s", exchange.path, exchange.request_id.decode(), exc_info=error)
             error = Refusal(500, "internal_error", "the sidecar failed on this request; its log says why")
-        if exchange.hop and error.code in _ELSEWHERE:
+        if exchange.hop and (error.code in _ELSEWHERE or (exchange.is_handed_off and error.code in BUSY)):
             exchange.job = None  # who asked goes on, and counts
         elif job is not None:
-            job.error = error.code
+            job.error, job.failed = error.code, error.status >= _SERVER_ERROR
             self._shed(error)
         stream = job.stream if job is not None else None
         if not exchange.started:
