@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from llm_sidecar.bundle import Bundle, Message, Prompt
+from llm_sidecar.bundle import Auth, Bundle, Message, Prompt
 from tests.unit.sidecar.support.engine import Engine
+from tests.unit.sidecar.support.keys import SecretDir, entry
 from tests.unit.sidecar.support.pod import Pod, pod_running
 from tests.unit.sidecar.support.process import stub_engine
 
@@ -94,6 +95,23 @@ async def test_variables_travel_in_its_extra_body(client: "AsyncOpenAI") -> None
     assert isinstance(default, dict)
     assert isinstance(given, dict)
     assert given["usage"]["prompt_tokens"] > default["usage"]["prompt_tokens"]
+
+
+async def test_its_key_is_asked_for_and_its_own_errors_tell_of_a_bad_one_and_of_a_limit(openai: Any, pod: Pod, tmp_path: Path) -> None:
+    secret = SecretDir(tmp_path / "secrets")
+    secret.keys(entry("team-a", "sk-good", requestsPerMinute=1))
+    locked = Bundle(auth=Auth(api_keys="Required"))
+    async with pod_running(tmp_path / "locked", pod.engine, locked, LLM_SECRETS_DIR=str(secret.path)) as running:
+        client = openai.AsyncOpenAI(base_url=f"http://127.0.0.1:{running.port}/v1", api_key="sk-good", max_retries=0, timeout=20)
+        async with client, client.with_options(api_key="sk-bad") as stranger:
+            assert [model.id for model in (await client.models.list()).data] == ["chat"]
+            assert (await client.completions.create(model="chat", prompt="hello", max_tokens=1)).choices
+            with pytest.raises(openai.RateLimitError) as limited:
+                await client.completions.create(model="chat", prompt="hello", max_tokens=1)
+            assert (limited.value.code, limited.value.param) == ("key_limit_exceeded", "requestsPerMinute")
+            with pytest.raises(openai.AuthenticationError) as refused:
+                await stranger.models.list()
+            assert refused.value.code == "api_key_invalid"
 
 
 async def test_it_raises_the_errors_it_knows(openai: Any, client: "AsyncOpenAI") -> None:

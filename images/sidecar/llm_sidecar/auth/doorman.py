@@ -9,10 +9,11 @@ from pathlib import Path
 from llm_sidecar.auth.keys import FILE, Key, Keys, KeysError, bearer, read
 from llm_sidecar.auth.quota import OverLimitError, Quota
 from llm_sidecar.errors import Refusal
-from llm_sidecar.key_metrics import KeyMetrics
+from llm_sidecar.key_metrics import BoundKey, KeyMetrics
 
 _log = logging.getLogger(__name__)
 _TRIES = 3
+_LINK = "..data"  # the kubelet swaps this link, so everything behind it changes at once
 _RETRY_S = 5
 _NEVER = object()
 _CHALLENGE = ((b"www-authenticate", b"Bearer"),)
@@ -89,15 +90,20 @@ class Doorman:
         except OverLimitError as over:
             self._metrics.limited.labels(key, over.limit).inc()
             raise
-        return Entry(key, quota, began, self._metrics)
+        return Entry(quota, began, self._metrics.bind(key))
+
+    @property
+    def _file(self) -> Path:
+        link = self._directory / _LINK
+        return (link if link.is_symlink() else self._directory) / FILE
 
     def _read(self) -> Keys:
-        return read((self._directory / FILE).read_bytes())
+        return read(self._file.read_bytes())
 
     def _version(self) -> object:
         """Return what changes with the file; None while there is none."""
         with contextlib.suppress(OSError):
-            status = (self._directory / FILE).stat()
+            status = self._file.stat()
             return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
         return None
 
@@ -128,13 +134,12 @@ class Doorman:
 class Entry:
     """A request of a key that was let in. Ended once."""
 
-    __slots__ = ("_began", "_key", "_metrics", "_quota")
+    __slots__ = ("_began", "_bound", "_quota")
 
-    def __init__(self, key: str, quota: Quota, began: float, metrics: KeyMetrics) -> None:
-        self._key = key
+    def __init__(self, quota: Quota, began: float, bound: BoundKey) -> None:
         self._quota = quota
         self._began = began
-        self._metrics = metrics
+        self._bound = bound  # bound now: at its end the key may be gone, and must not come back to the metrics
 
     def undo(self) -> None:
         """Forget a request that no engine has begun."""
@@ -143,7 +148,6 @@ class Entry:
     def end(self, input_tokens: int, output_tokens: int) -> None:
         """Count what a request has cost."""
         self._quota.end(input_tokens + output_tokens)
-        bound = self._metrics.bind(self._key)
-        bound.requests.inc()
-        bound.input_tokens.inc(input_tokens)
-        bound.output_tokens.inc(output_tokens)
+        self._bound.requests.inc()
+        self._bound.input_tokens.inc(input_tokens)
+        self._bound.output_tokens.inc(output_tokens)

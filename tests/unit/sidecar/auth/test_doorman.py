@@ -1,5 +1,6 @@
 """The file is followed while the sidecar runs, and whenever it cannot be used nobody is let in."""
 
+import json
 import logging
 from pathlib import Path
 
@@ -36,6 +37,13 @@ async def test_keys_come_and_go_with_the_file(secret: SecretDir) -> None:
     secret.keys(entry("b", "two"), entry("c", "three"))
     await doorman.look()
     assert (says(doorman, "one"), says(doorman, "two"), says(doorman, "three")) == ("api_key_invalid", "b", "c")
+
+
+async def test_a_plain_directory_will_do(tmp_path: Path) -> None:
+    doorman = make(tmp_path)
+    (tmp_path / "api-keys.json").write_text(json.dumps({"keys": [entry("a", "one")]}))
+    await doorman.look()
+    assert says(doorman, "one") == "a"
 
 
 async def test_a_file_that_breaks_or_goes_revokes_every_key(secret: SecretDir) -> None:
@@ -77,6 +85,19 @@ async def test_what_a_key_has_used_outlives_a_new_file(secret: SecretDir) -> Non
     await doorman.look()
     with pytest.raises(Refusal, match="1 requests a minute"):
         doorman.enter("a")
+
+
+async def test_a_request_that_ends_after_its_key_is_gone_does_not_bring_it_back_to_the_metrics(secret: SecretDir) -> None:
+    metrics = Metrics("chat", "e1", "vllm", "chat")
+    doorman = Doorman(secret.path, lambda: 1, metrics.keys)
+    secret.keys(entry("team-a", "one"))
+    await doorman.look()
+    let_in = doorman.enter("team-a")
+    assert let_in is not None
+    secret.keys()
+    await doorman.look()
+    let_in.end(7, 5)
+    assert b"team-a" not in metrics.expose()
 
 
 async def test_a_key_let_in_elsewhere_that_is_not_known_here_yet_is_served(secret: SecretDir) -> None:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from pathlib import Path
 from typing import Any
 
 from tests.unit.sidecar.support.pod import SnapshotDir
@@ -21,10 +20,6 @@ def bearer(key: str) -> str:
 
 class SecretDir(SnapshotDir):
     """A mounted Secret: like a ConfigMap, a directory that is swapped as a whole."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        (path / "api-keys.json").symlink_to("..data/api-keys.json")
 
     def keys(self, *entries: dict[str, Any]) -> None:
         """Publish a file with these entries."""
