@@ -64,8 +64,8 @@ class Doorman:
                 self._open(keys)
                 return
 
-    def authenticate(self, authorization: bytes) -> str:
-        """Return the id of the key a client has shown, or raise Refusal."""
+    def authenticate(self, authorization: bytes) -> Key:
+        """Return the key a client has shown, or raise Refusal."""
         if self._keys is None:
             message = "nobody can be let in: this deployment asks for API keys and has no usable list of them"
             raise self._refused(Refusal(503, "keys_unavailable", message, retry_after_s=_RETRY_S))
@@ -75,7 +75,7 @@ class Doorman:
         key = self._keys.find(shown)
         if key is None:
             raise self._refused(Refusal(401, "api_key_invalid", "this API key is not one of this deployment", headers=_REFUSED))
-        return key.id
+        return key
 
     def enter(self, key: str) -> "Entry | None":
         """Count a request of a key in, or raise Refusal where it has used up a limit.

@@ -14,6 +14,9 @@ FILE = "api-keys.json"
 MOST_KEYS = 1000
 """Each key has series of its own in the metrics."""
 
+PREVIEW = "preview"
+"""The permission to say which live revision serves a request."""
+
 _ID = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
 _HASH = re.compile(r"[0-9a-f]{64}")
 _MOST = 10**12
@@ -37,11 +40,15 @@ class Limits(_Part, frozen=True, kw_only=True):
 
 
 class Key(_Part, frozen=True, kw_only=True):
-    """One key: the name it has in metrics, and the SHA-256 of the key in hexadecimal."""
+    """One key: the name it has in metrics, and the SHA-256 of the key in hexadecimal.
+
+    A permission that is not known gives nothing, so that a file may name one that only newer sidecars know.
+    """
 
     id: str
     sha256: str
     limits: Limits = Limits()
+    permissions: tuple[str, ...] = ()
 
 
 class _File(_Part, frozen=True, kw_only=True):

@@ -23,6 +23,7 @@ _HAND_OFF = b"x-llm-hand-off"
 _KEY = b"x-llm-key"
 _FORCED = b"x-llm-forced"
 _HOP = b"x-llm-hop"
+_PREVIEW = b"x-llm-preview"
 _REVISION = b"x-llm-revision"
 
 # They describe one connection, or are set anew on each.
@@ -51,6 +52,11 @@ def key_of(marks: Mapping[bytes, bytes]) -> str:
 def is_handed_off(marks: Mapping[bytes, bytes]) -> bool:
     """Return whether a trusted hop only wants a slot that is free: the pod it comes from is full, and has a queue of its own."""
     return marks.get(_HAND_OFF) == b"1"
+
+
+def previewed(marks: Mapping[bytes, bytes]) -> str:
+    """Return the revision a client wants to be served by; to be believed only with a key that permits it."""
+    return marks.get(_PREVIEW, b"").decode("ascii", errors="replace")
 
 
 def is_forced(marks: Mapping[bytes, bytes]) -> bool:

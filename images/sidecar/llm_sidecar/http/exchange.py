@@ -109,6 +109,7 @@ class Exchange:
         "method",
         "own_address",
         "path",
+        "preview",
         "request_id",
         "revision",
         "started",
@@ -144,6 +145,7 @@ class Exchange:
         self.hop = ""
         self.is_handed_off = False
         self.is_forced = False
+        self.preview = ""
         self.load: Callable[[], float] | None = None
         self.job: Job | None = None
         self.marks: dict[bytes, bytes] | None = None

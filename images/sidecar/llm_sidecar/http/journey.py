@@ -86,6 +86,8 @@ class Journey:
 
     def _record(self, *, failed: bool) -> None:
         """Add the request to the statistics of the revision it was assigned to: who served it instead, or nobody, does not."""
+        if self._exchange.preview:
+            return
         self._services.metrics.statistics.record(self._assigned, self._exchange.unit, failed=failed)
 
     async def _begin(self) -> None:
@@ -114,7 +116,7 @@ class Journey:
         finally:
             exchange.held_s = self._place.held_s
         self._live = self._services.snapshot.live or self._live
-        self._assigned = self._live.assign(exchange.unit)
+        self._assigned = exchange.preview or self._live.assign(exchange.unit)
         limits = self._live.limits_of(self._assigned)
         exchange.limit(limits.total_timeout_ms / 1000, partial(too_late, limits))
 
@@ -151,6 +153,8 @@ class Journey:
     @property
     def _targets(self) -> list[Assigned]:
         assigned = self._live.routes.get(self._assigned)
+        if self._exchange.preview:  # another revision is not what was asked for
+            return [assigned] if assigned is not None else []
         return [*([assigned] if assigned is not None else []), *(route for route in self._live.order if route is not assigned)]
 
     def _is_shunned(self, target: Assigned) -> bool:
@@ -170,7 +174,7 @@ class Journey:
     async def _try(self, target: Assigned, peer: Peer | None) -> Refusal | None:
         """Ask one; return nothing when the request was served, or a refusal after which another may be asked."""
         exchange = self._exchange
-        exchange.is_forced = target.revision != self._assigned
+        exchange.is_forced = bool(exchange.preview) or target.revision != self._assigned
         try:
             if peer is not None:
                 await self._hand_over(target, peer)

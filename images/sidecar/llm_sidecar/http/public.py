@@ -3,8 +3,9 @@
 import asyncio
 import logging
 
+from llm_sidecar.auth.keys import PREVIEW
 from llm_sidecar.errors import BUSY, LOST, NOT_BEGUN, Refusal
-from llm_sidecar.hop.wire import PING, asked_revision, is_forced, is_handed_off, key_of, trusted
+from llm_sidecar.hop.wire import PING, asked_revision, is_forced, is_handed_off, key_of, previewed, trusted
 from llm_sidecar.http.call import Call
 from llm_sidecar.http.cycle import Cycle, Header
 from llm_sidecar.http.exchange import ClientGoneError, Exchange, new_id, revision_of
@@ -65,7 +66,7 @@ class PublicApp:
                 await exchange.answer(_OK, b"")
             else:
                 if exchange.live is not None and exchange.live.needs_key and not exchange.hop:
-                    exchange.key = self._services.doorman.authenticate(exchange.authorization)
+                    self._let_in(exchange, exchange.live)
                 await self._serve(exchange, route)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # whatever it is, the client gets one JSON error
             await self._end_early(exchange, error)
@@ -100,12 +101,21 @@ class PublicApp:
             raise self._shed(Refusal(503, "draining", "this server is leaving; try again and another one answers", retry_after_s=1))
         return route
 
+    def _let_in(self, exchange: Exchange, live: Live) -> None:
+        """Ask for the key; one that permits it may say which revision serves, and the request is no sample of that one's units then."""
+        key = self._services.doorman.authenticate(exchange.authorization)
+        exchange.key = key.id
+        wanted = previewed(exchange.marks) if exchange.marks is not None and PREVIEW in key.permissions else ""
+        if wanted and wanted not in live.routes:
+            raise Refusal(404, "revision_not_live", f"there are: {', '.join(live.routes)}", param="x-llm-preview")
+        exchange.preview, exchange.is_forced = wanted, bool(wanted)
+
     async def _serve(self, exchange: Exchange, route: Route) -> None:
         """Serve with the own engine what is assigned to it, and hand on the rest; what another sidecar asks for is never handed on."""
         live, own = exchange.live, self._services.own
         if live is None:
             raise self._shed(Refusal(503, "no_revision", f"nothing to serve yet: {self._services.snapshot.error}", retry_after_s=1))
-        revision = exchange.hop or live.only or live.assign(exchange.unit)
+        revision = exchange.hop or exchange.preview or live.only or live.assign(exchange.unit)
         compiled = live.compiled.get(revision)
         refused: Refusal | None = None
         if compiled is not None and own is not None and (exchange.hop or not self._services.hold.waiting):

@@ -19,7 +19,7 @@ def make(path: Path) -> Doorman:
 def says(doorman: Doorman, key: str) -> str:
     """Return whom a key belongs to, or the code of the refusal."""
     try:
-        return doorman.authenticate(f"Bearer {key}".encode())
+        return doorman.authenticate(f"Bearer {key}".encode()).id
     except Refusal as refusal:
         return refusal.code
 

@@ -1,7 +1,9 @@
 """With ``auth.apiKeys: Required`` nobody gets to the engine without a key, and nobody further than its limits."""
 
 import asyncio
+import json
 import logging
+import time
 from pathlib import Path
 from typing import Any
 
@@ -226,3 +228,41 @@ async def test_a_place_is_free_again_when_the_client_has_gone(make_pod: MakePod,
     pod.engine.script = script
     await pod.until(lambda status: status["inflight"] == 0)
     assert (await pod.post(COMPLETIONS, ASK, bearer("key-c"))).status == 200
+
+
+@pytest.fixture
+async def two_revisions(fleet: Fleet, secret: SecretDir) -> Fleet:
+    """Return pods of a stable revision and of one that gets nothing, and of no engine."""
+    secret.keys(entry("a", "key-a"), entry("p", "key-p", "preview", "one-of-tomorrow"))
+    waiting = [route("r2", "e2", weight=0, slot=0)]
+    await fleet_with(fleet, secret, "e1", "e2", "entry", bundles={"r1": LOCKED, "r2": LOCKED}, others=waiting)
+    return fleet
+
+
+async def test_a_key_that_permits_it_says_which_revision_serves_and_no_other_does(two_revisions: Fleet) -> None:
+    wish = "x-llm-preview: r2"
+    for name in ("e1", "e2", "entry"):
+        answer = await two_revisions[name].post(COMPLETIONS, ASK, bearer("key-p"), wish)
+        assert (text_of(answer), answer.headers["x-llm-revision"]) == ("e2", "r2")
+        assert text_of(await two_revisions[name].post(COMPLETIONS, ASK, bearer("key-a"), wish)) == "e1"
+        assert told(await two_revisions[name].post(COMPLETIONS, ASK, wish)) == (401, "api_key_missing")
+    stats = json.loads((await two_revisions["e2"].admin_get("/-/stats")).body)
+    assert stats["revisions"] == {}, "who chooses a revision is no sample of those it is assigned to"
+
+
+async def test_a_preview_falls_back_to_nothing(two_revisions: Fleet) -> None:
+    answer = await two_revisions["e1"].post(COMPLETIONS, ASK, bearer("key-p"), "x-llm-preview: r9")
+    assert told(answer) == (404, "revision_not_live")
+    assert "r1, r2" in answer.error["message"]
+    await two_revisions["e2"].engine.stop()
+    deadline = f"x-request-deadline: {time.time() + 1:.3f}"
+    answer = await two_revisions["e1"].post(COMPLETIONS, ASK, bearer("key-p"), "x-llm-preview: r2", deadline)
+    assert answer.status in {503, 504}
+    assert not asked(two_revisions["e1"].engine)
+
+
+async def test_without_keys_a_preview_means_nothing(fleet: Fleet) -> None:
+    await fleet.start("e1", "e2")
+    fleet.publish("r1", route("r2", "e2", weight=0, slot=0))
+    await fleet.until_ready()
+    assert text_of(await fleet["e1"].post(COMPLETIONS, ASK, "x-llm-preview: r2")) == "e1"

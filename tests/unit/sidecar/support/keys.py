@@ -7,9 +7,11 @@ from typing import Any
 from tests.unit.sidecar.support.pod import SnapshotDir
 
 
-def entry(id_: str, key: str, **limits: int) -> dict[str, Any]:
+def entry(id_: str, key: str, *permissions: str, **limits: int) -> dict[str, Any]:
     """Return an entry of the file."""
     found: dict[str, Any] = {"id": id_, "sha256": hashlib.sha256(key.encode()).hexdigest()}
+    if permissions:
+        found["permissions"] = permissions
     return {**found, "limits": limits} if limits else found
 
 
