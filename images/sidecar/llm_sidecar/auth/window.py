@@ -16,6 +16,8 @@ class Window:
     def roll(self, now: float) -> None:
         """Forget what is older than a minute; ``used`` is what is left."""
         newest = int(now)
+        if newest == self._newest:
+            return
         if self.used:
             for second in range(max(self._newest + 1, newest - _SLOTS + 1), newest + 1):
                 self.used -= self._slots[second % _SLOTS]
@@ -37,6 +39,8 @@ class Window:
     def wait_s(self, now: float, most: float) -> int:
         """Return in how many seconds at most ``most`` of what counts now is left; 0 when that is so already."""
         self.roll(now)
+        if self.used <= most:
+            return 0
         left, ago = self.used, _SLOTS
         while left > most and ago:
             ago -= 1
