@@ -9,7 +9,6 @@ import hashlib
 import math
 import os
 from array import array
-from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -23,36 +22,25 @@ MEASURES = ("logTimeToFirstToken", "logTimePerOutputToken", "promptTokens", "com
 COLUMNS = ("n", "errors", *(f"{measure}.{part}" for measure in MEASURES for part in ("n", "sum", "squares")))
 """What there is for each bucket. Each measure has a count of its own: not every request has every measure. Times are ln of seconds."""
 
-_ZERO = bytes(8 * BUCKETS)
+_WIDTH = len(COLUMNS)
+_FIRST_TOKEN, _PER_TOKEN, _PROMPT, _COMPLETION = (COLUMNS.index(f"{measure}.n") for measure in MEASURES)
 _SHORTEST_S = 1e-6
 
 
-class _Sums:
-    """A count, a sum and a sum of squares for each bucket."""
-
-    __slots__ = ("n", "squares", "total")
-
-    def __init__(self) -> None:
-        self.n, self.total, self.squares = array("q", _ZERO), array("d", _ZERO), array("d", _ZERO)
-
-    def add(self, bucket: int, value: float) -> None:
-        self.n[bucket] += 1
-        self.total[bucket] += value
-        self.squares[bucket] += value * value
-
-
 class _Revision:
-    __slots__ = ("completion_tokens", "errors", "first_token", "n", "per_token", "prompt_tokens", "seen")
+    """``cells`` has the columns of one bucket after those of another."""
+
+    __slots__ = ("cells", "seen")
 
     def __init__(self) -> None:
-        self.n, self.errors = array("q", _ZERO), array("q", _ZERO)
-        self.first_token, self.per_token, self.prompt_tokens, self.completion_tokens = _Sums(), _Sums(), _Sums(), _Sums()
+        self.cells = array("d", bytes(8 * BUCKETS * _WIDTH))
         self.seen = bytearray(SEEN_BITS // 8)
 
-    @property
-    def columns(self) -> tuple[Sequence[float], ...]:
-        measures = (self.first_token, self.per_token, self.prompt_tokens, self.completion_tokens)
-        return (self.n, self.errors, *(each for sums in measures for each in (sums.n, sums.total, sums.squares)))
+
+def _add(cells: "array[float]", at: int, value: float) -> None:
+    cells[at] += 1
+    cells[at + 1] += value
+    cells[at + 2] += value * value
 
 
 class Statistics:
@@ -81,20 +69,20 @@ class Statistics:
         if sums is None:
             sums = self._revisions[revision] = _Revision()
         digest = hashlib.sha256(self._prefix + unit).digest()
-        bucket = digest[0]
-        sums.n[bucket] += 1
+        cells, at = sums.cells, digest[0] * _WIDTH
+        cells[at] += 1
         if failed:
-            sums.errors[bucket] += 1
+            cells[at + 1] += 1
         bit = (digest[1] << 8 | digest[2]) % SEEN_BITS
         sums.seen[bit >> 3] |= 1 << (bit & 7)
         if first_token_s:
-            sums.first_token.add(bucket, math.log(max(first_token_s, _SHORTEST_S)))
+            _add(cells, at + _FIRST_TOKEN, math.log(max(first_token_s, _SHORTEST_S)))
         if per_token_s:
-            sums.per_token.add(bucket, math.log(max(per_token_s, _SHORTEST_S)))
+            _add(cells, at + _PER_TOKEN, math.log(max(per_token_s, _SHORTEST_S)))
         if prompt_tokens:
-            sums.prompt_tokens.add(bucket, prompt_tokens)
+            _add(cells, at + _PROMPT, prompt_tokens)
         if completion_tokens:
-            sums.completion_tokens.add(bucket, completion_tokens)
+            _add(cells, at + _COMPLETION, completion_tokens)
 
     def forget(self, revision: str) -> None:
         """Drop a revision that is long gone."""
@@ -114,6 +102,6 @@ class Statistics:
 
 
 def _rows(sums: _Revision) -> dict[str, Any]:
-    columns = sums.columns
-    rows = {str(bucket): [column[bucket] for column in columns] for bucket in range(BUCKETS) if sums.n[bucket]}
-    return {"buckets": rows, "seen": base64.b64encode(sums.seen).decode()}
+    rows = (sums.cells[at : at + _WIDTH].tolist() for at in range(0, BUCKETS * _WIDTH, _WIDTH))
+    buckets = {str(bucket): row for bucket, row in enumerate(rows) if row[0]}
+    return {"buckets": buckets, "seen": base64.b64encode(sums.seen).decode()}
