@@ -54,7 +54,15 @@ def _disposable(world: World, roles: Roles, engine: str) -> bool:
     """Return whether an engine nobody asks for may go: it takes no requests, or somebody else does in its place."""
     if not ready_of(world, engine) or not roles.replicas:
         return True
-    return roles.stable is not None and ready_of(world, roles.stable.engine.id) > 0
+    if roles.stable is None:
+        return _in_the_way(world, roles, engine)
+    return ready_of(world, roles.stable.engine.id) > 0
+
+
+def _in_the_way(world: World, roles: Roles, engine: str) -> bool:
+    """Return whether an engine leaves no room for the first one: its revision is lost, so no table names it and nothing scales it down."""
+    missing = roles.target is not None and (DEPLOYMENT, names.child(world.owner.name, roles.target.engine.id)) not in world.owned
+    return missing and engine not in weights_of(world)
 
 
 def _why(world: World, left: list[str], pods: list[str], delivery: Delivery) -> tuple[str, str]:

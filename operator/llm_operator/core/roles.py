@@ -118,12 +118,21 @@ def _stable(world: World, latest: str) -> Version | None:
     if told.get("revision"):
         return version_of(world, told["revision"])
     table = world.table
-    routes = sorted(table.routes, key=lambda route: route.revision != table.stable) if table else ()
-    for route in routes:
-        rebuilt = table is not None and route.revision == table.stable and not world.status
+    if table is None:
+        return _reported(world, latest)
+    for route in sorted(table.routes, key=lambda route: route.revision != table.stable):
+        rebuilt = route.revision == table.stable and not world.status
         if ready_of(world, route.engine) and (rebuilt or route.engine != latest):
             return version_of(world, route.revision)
     return None
+
+
+def _reported(world: World, latest: str) -> Version | None:
+    """Return what most ready pods say they serve, when status and snapshot are lost; of two as strong the one that is not the latest."""
+    pods = [(pod, report) for pod in world.pods if ready(pod) and (report := world.report(pod)) is not None]
+    found = [(pod, version) for pod, report in pods if (version := version_of(world, report.revision)) is not None]
+    serving = [version for pod, version in found if version.engine.id == engine_of(pod)]
+    return max(serving, key=lambda each: (ready_of(world, each.engine.id), each.engine.id != latest), default=None)
 
 
 def version_of(world: World, revision: str | None) -> Version | None:

@@ -137,8 +137,12 @@ class Operator(RuleBasedStateMachine):
         assert (again.applies, again.deletes, again.nudges, again.events, again.next_look_s) == ((), (), (), (), None)
 
     def _serving_is_not_interrupted(self, made: Plan) -> None:
+        """An engine that no table names takes no requests, however ready its pods are."""
         going = {each.name.removeprefix("chat-") for each in made.deletes if each.kind == DEPLOYMENT}
         staying = [engine for engine in self.sim.engines() if engine not in going]
+        live = self.sim.objects.get((CONFIG_MAP, "chat-snapshot"))
+        if live is not None:
+            going &= {route.engine for route in decode(live["data"][TABLE_KEY].encode()).routes}
         if any(self.sim.ready_pods(engine) for engine in going) and self.sim.deployment["spec"]["replicas"]:
             assert any(self.sim.ready_pods(engine) for engine in staying), "the last engine that serves is deleted"
         if made.status["reason"] in {"EngineProfileUnknown", "EngineArgumentInvalid", "PromptMissing", "PromptInvalid"}:
