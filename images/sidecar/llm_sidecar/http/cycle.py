@@ -59,14 +59,17 @@ class Cycle:
     """A request as it comes in, and its answer as it goes out.
 
     ``gone`` is called when the client leaves before the answer is complete. ``refusal`` is set where the connection answers by itself.
+    A client that does not read ``chunks`` gets a body of unknown length up to the end of the connection.
     """
 
     __slots__ = (
         "_chunked",
+        "_chunks",
         "_continued",
         "_held",
         "_left",
         "_pieces",
+        "_until_end",
         "_waiter",
         "body_complete",
         "complete",
@@ -90,6 +93,7 @@ class Cycle:
         headers: list[Header],
         *,
         keep_alive: bool,
+        chunks: bool = True,
         refusal: Refusal | None = None,
     ) -> None:
         self.link = link
@@ -97,6 +101,7 @@ class Cycle:
         self.path = path
         self.headers = headers
         self.keep_alive = keep_alive
+        self._chunks = chunks
         self._continued = False
         self._pieces: list[bytes] = []
         self._held = 0
@@ -108,7 +113,7 @@ class Cycle:
         self.disconnected = False
         self.started = False
         self.complete = False
-        self._chunked = False
+        self._chunked = self._until_end = False
         self._left = 0
 
     # The request's body.
@@ -172,7 +177,7 @@ class Cycle:
     # The answer.
 
     def begin(self, status: int, headers: Headers, length: int | None) -> None:
-        """Send status and headers; a body of unknown length goes in chunks."""
+        """Send status and headers; a body of unknown length goes in chunks, if the client reads them."""
         if not self.disconnected:
             self.link.write(self._head(status, headers, length))
 
@@ -187,7 +192,7 @@ class Cycle:
                 data = b"%x\r\n%b\r\n" % (len(data), data) if more else b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data)
             elif not more:
                 data = b"0\r\n\r\n"
-        else:
+        elif not self._until_end:
             self._left -= len(data)
             if self._left < 0 or (self._left and not more):
                 raise RuntimeError("the body has another length than was announced")
@@ -222,9 +227,11 @@ class Cycle:
             length = 0
         elif length is not None:
             framing = b"%bcontent-length: %d\r\n" % (framing, length)
-        elif self.method != "HEAD":
+        elif self.method != "HEAD" and self._chunks:
             self._chunked = True
             framing += b"transfer-encoding: chunked\r\n"
+        elif self.method != "HEAD":
+            self._until_end = True
         self._left = 0 if self.method == "HEAD" or length is None else length
         return b"%b%b%b%b\r\n" % (_STATUS_LINES[status], self.link.date, text, framing)
 

@@ -71,6 +71,7 @@ class BoundedProtocol(asyncio.Protocol):
         self._in_head = True
         self._begun = False
         self._head_bytes = 0
+        self._framing_bytes = 0
         self._url = b""
         self._headers: list[Header] = []
 
@@ -85,9 +86,10 @@ class BoundedProtocol(asyncio.Protocol):
             self._outbox.add(self._send)
 
     def close(self) -> None:
-        """Send what is to be sent, and close."""
+        """Send what is to be sent, and close; a client that does not read it is cut off."""
         self._send()
         self.transport.close()
+        self._look_after(0)
 
     def pause_reading(self) -> None:
         """Take nothing more from the client for now."""
@@ -113,12 +115,14 @@ class BoundedProtocol(asyncio.Protocol):
             self.close()
         if self.transport.is_closing():
             return
-        if not self._in_head and self._timer is None:
+        if not self._in_head and self._timer is None and self._reading is cycle:
             self._arm(LINGER_S)
         if self._pipeline:
             self._start(self._pipeline.pop())
         elif self._in_head and not self._begun:
-            self._idle.set(self._loop.time() + self._keep_alive_s, self.close)
+            self._rest()
+        elif self._in_head and self._timer is None:
+            self._arm(HEADER_TIMEOUT_S)
         self.resume_reading()
 
     # For the server.
@@ -144,21 +148,25 @@ class BoundedProtocol(asyncio.Protocol):
         """Count what belongs to a head before it is parsed: a header may never end."""
         if self.transport.is_closing():
             return
-        self._idle.clear()
         counted = self._in_head
         if counted:
             self._head_bytes += len(data)
+        else:
+            self._framing_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             pass  # it was refused with its head
         except httptools.HttpParserError:
             self._refuse(400, "invalid_http", "Invalid HTTP request received")
-        if not self._in_head or self.transport.is_closing():
+        if self.transport.is_closing():
             return
-        if counted and self._head_bytes > MAX_HEADER_BYTES:
+        if not self._in_head:
+            if self._framing_bytes > MAX_HEADER_BYTES:
+                self._refuse(431, "headers_too_large", f"the request's trailers are larger than {MAX_HEADER_BYTES} bytes")
+        elif counted and self._head_bytes > MAX_HEADER_BYTES:
             self._refuse(431, "headers_too_large", f"the request's head is larger than {MAX_HEADER_BYTES} bytes")
-        elif self._timer is None and (self._begun or self._head_bytes):
+        elif self._timer is None and not self._reading_paused and (self._begun or self._head_bytes):
             self._arm(HEADER_TIMEOUT_S)
 
     def pause_writing(self) -> None:
@@ -187,6 +195,7 @@ class BoundedProtocol(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         """Begin a head."""
+        self._idle.clear()
         self._url = b""
         self._headers = []
         self._in_head = self._begun = True
@@ -196,22 +205,25 @@ class BoundedProtocol(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep one header."""
-        self._headers.append((name.lower(), value))
+        """Keep one header; what stands behind a body is none, whatever it is called."""
+        if self._in_head:
+            self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """End a head; one that cannot be accepted is answered in the app's place and ends the connection."""
         self._in_head = self._begun = False
         refusal = self._judge()
-        self._head_bytes = 0
+        self._head_bytes = self._framing_bytes = 0
         self._disarm()
         parser = self._parser
+        is_old = parser.get_http_version() == "1.0"
         cycle = Cycle(
             self,
             parser.get_method().decode("ascii"),
             self._url.partition(b"?")[0],
             self._headers,
-            keep_alive=self._loop.time() < self._old_at and parser.should_keep_alive() and parser.get_http_version() != "1.0",
+            keep_alive=self._loop.time() < self._old_at and parser.should_keep_alive() and not is_old,
+            chunks=not is_old,
             refusal=refusal,
         )
         previous, self._reading = self._reading, cycle
@@ -223,6 +235,7 @@ class BoundedProtocol(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         """Hand on a piece of a body, unless it has been answered without."""
+        self._framing_bytes = 0
         cycle = cast("Cycle", self._reading)
         if not cycle.complete:
             cycle.feed(body)
@@ -231,7 +244,10 @@ class BoundedProtocol(asyncio.Protocol):
         """Stop the clock of a body that was read only to be thrown away; the next head may begin."""
         self._disarm()
         self._in_head = True
-        cast("Cycle", self._reading).end_body()
+        cycle = cast("Cycle", self._reading)
+        cycle.end_body()
+        if cycle.complete:
+            self._rest()
 
     @property
     def date(self) -> bytes:
@@ -250,6 +266,8 @@ class BoundedProtocol(asyncio.Protocol):
                 self.transport.write(unsent[0] if len(unsent) == 1 else b"".join(unsent))
 
     def _start(self, cycle: Cycle) -> None:
+        if self.transport.is_closing():
+            return  # what came in one piece with a request that ended the connection
         self._running = cycle
         if cycle.refusal is not None:
             self._answer(cycle, cycle.refusal)
@@ -260,7 +278,8 @@ class BoundedProtocol(asyncio.Protocol):
 
     async def _run(self, cycle: Cycle) -> None:
         try:
-            await self._app(cycle)
+            if not cycle.disconnected:
+                await self._app(cycle)
         except Exception:  # noqa: BLE001  # whatever it is, the client does not wait for it
             _log.exception("request failed path=%s", cycle.path)
         finally:
@@ -303,7 +322,20 @@ class BoundedProtocol(asyncio.Protocol):
             self._answer(unread, Refusal(status, code, message))
         elif not running.started:
             self._answer(running, Refusal(status, code, message))
+            running.disconnect()  # else whoever works on it would wait for the rest of its body for ever
         self.close()
+
+    def _rest(self) -> None:
+        """Wait for the next request, but not for ever."""
+        self._idle.set(self._loop.time() + self._keep_alive_s, self.close)
+
+    def _look_after(self, unread: int) -> None:
+        """Drop the connection if the client has read nothing since the last look, else look again."""
+        left = self.transport.get_write_buffer_size()
+        if left and left == unread:
+            self.transport.abort()
+        elif left:
+            self._loop.call_later(self._keep_alive_s, self._look_after, left)
 
     def _arm(self, seconds: float) -> None:
         self._disarm()

@@ -6,9 +6,11 @@ import pytest
 
 from llm_sidecar.http import protocol
 from tests.unit.sidecar.support.client import Client, ask, connect, get, post
+from tests.unit.sidecar.support.engine import streams, text_events
 from tests.unit.sidecar.support.pod import Pod
 
 HEAD = b"POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n"
 BODY = b'{"prompt": "x"}'
 
 
@@ -61,13 +63,51 @@ async def test_a_chunked_body_arrives_whole_and_travels_with_a_length(pod: Pod) 
     assert "transfer-encoding" not in pod.engine.requests[-1].headers
 
 
-async def test_garbage_instead_of_a_chunk_ends_the_request(pod: Pod) -> None:
+@pytest.mark.parametrize("pieces", [[CHUNKED + b"zz\r\n"], [CHUNKED, b"zz\r\n"]], ids=["at once", "later"])
+async def test_garbage_instead_of_a_chunk_ends_the_request_and_frees_its_slot(pod: Pod, pieces: list[bytes]) -> None:
     async with connect(pod.port) as client:
-        client.send(
-            b"POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n"
-        )
+        for piece in pieces:
+            client.send(piece)
+            await asyncio.sleep(0.05)
         assert (await client.answer()).status == 400
+    await pod.until(lambda status: status["inflight"] == 0)
     assert not pod.engine.requests
+
+
+async def test_what_stands_behind_a_body_is_no_header(pod: Pod) -> None:
+    async with connect(pod.port) as client:
+        client.send(CHUNKED + b"%x\r\n%b\r\n0\r\nx-request-id: mine\r\n\r\n" % (len(BODY), BODY))
+        answer = await client.answer()
+        assert (answer.status, len(answer.headers["x-request-id"])) == (200, 32)
+
+
+async def test_trailers_that_never_end_are_cut_off_at_the_limit(pod: Pod) -> None:
+    async with connect(pod.port) as client:
+        client.send(CHUNKED + b"%x\r\n%b\r\n0\r\nx: " % (len(BODY), BODY))
+        for _ in range(protocol.MAX_HEADER_BYTES // 1024 + 1):
+            await asyncio.sleep(0.001)
+            client.send(b"a" * 1024)
+        answer = await client.answer()
+        assert (answer.status, answer.error["code"]) == (431, "headers_too_large")
+    await pod.until(lambda status: status["inflight"] == 0)
+    assert not pod.engine.requests
+
+
+async def test_a_request_behind_one_that_ends_the_connection_is_not_served(pod: Pod) -> None:
+    async with connect(pod.port) as client:
+        client.send(get("//nowhere") + post("/v1/completions", BODY))
+        assert (await client.closed()).count(b"HTTP/1.1 ") == 1
+    await pod.until(lambda status: status["inflight"] == 0)
+    assert not pod.engine.requests
+
+
+async def test_a_client_of_http_1_0_gets_a_stream_without_chunks(pod: Pod) -> None:
+    pod.engine.script = streams(*text_events("a", "b"))
+    async with connect(pod.port) as client:
+        client.send(post("/v1/completions", {"prompt": "x", "stream": True}).replace(b"HTTP/1.1", b"HTTP/1.0"))
+        head, _, body = (await client.closed()).partition(b"\r\n\r\n")
+    assert b"transfer-encoding" not in head
+    assert body == b"".join(text_events("a", "b", at_end=False, always=False))
 
 
 async def test_bytes_that_are_not_http_are_answered_and_the_connection_closed(pod: Pod) -> None:

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from llm_sidecar.http.cycle import Cycle, lines
+from llm_sidecar.http import protocol, server
+from llm_sidecar.http.cycle import Cycle, Link, lines
 from llm_sidecar.http.protocol import App
 from llm_sidecar.http.server import create, listen
 from llm_sidecar.outbox import AT_ONCE
@@ -18,12 +19,12 @@ LARGE = 8 * 1024 * 1024
 
 @contextlib.asynccontextmanager
 async def serving(app: App) -> AsyncIterator[int]:
-    server, bound = create(app), listen("127.0.0.1", 0)
-    running = asyncio.create_task(server.serve([bound]))
+    served, bound = create(app), listen("127.0.0.1", 0)
+    running = asyncio.create_task(served.serve([bound]))
     try:
         yield int(bound.getsockname()[1])
     finally:
-        server.leave()
+        served.leave()
         async with asyncio.timeout(10):
             await running
 
@@ -42,6 +43,56 @@ async def test_requests_sent_ahead_are_answered_in_their_order() -> None:
         read = await client.reader.readuntil(b"/3")
     assert begun == [b"/1", b"/2", b"/3"]
     assert read.index(b"/1") < read.index(b"/2") < read.index(b"/3")
+
+
+async def echo(cycle: Cycle) -> None:
+    """Answer with the path and the body, a while after all of it has come."""
+    body = b""
+    while not cycle.body_complete:
+        await cycle.more()
+        body += cycle.take()
+    await asyncio.sleep(0.4)
+    cycle.answer(200, lines([]), cycle.path + body + cycle.take())
+
+
+async def test_a_request_sent_ahead_has_its_time_when_its_turn_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "HEADER_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(protocol, "LINGER_S", 0.2)
+    third = get("/3")
+    for last, rest in [(b"POST /3 HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\nbo", b"dy"), (third[:20], third[20:])]:
+        async with serving(echo) as port, connect(port) as client:
+            client.send(get("/1") + get("/2") + last)
+            assert [(await client.answer()).body for _ in range(2)] == [b"/1", b"/2"]
+            client.send(rest)
+            assert (await client.answer()).body in {b"/3body", b"/3"}
+
+
+async def test_a_connection_is_closed_when_nothing_follows_a_body_nobody_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def app(cycle: Cycle) -> None:
+        await asyncio.sleep(0)
+        cycle.answer(200, lines([]), b"")
+
+    monkeypatch.setattr(server, "KEEP_ALIVE_S", 0.2)
+    async with serving(app) as port, connect(port) as client:
+        client.send(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\n")
+        assert (await client.answer()).status == 200
+        client.send(b"body")
+        assert await client.closed() == b""
+
+
+async def test_an_answer_nobody_reads_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    links: list[Link] = []
+
+    async def app(cycle: Cycle) -> None:
+        await asyncio.sleep(0)
+        links.append(cycle.link)
+        cycle.answer(200, lines([]), b"x" * (8 * LARGE))
+
+    monkeypatch.setattr(server, "KEEP_ALIVE_S", 0.2)
+    async with serving(app) as port, connect(port) as client:
+        client.send(get("/"))
+        await eventually(lambda: links and not links[0].transport.get_write_buffer_size(), "the answer to be dropped")
+        assert len(await client.closed()) < LARGE
 
 
 @pytest.mark.parametrize("value", [b"a\r\nset-cookie: b", b"a\nb", b"a\rb", b"a\0b", b"a\x7f"])
