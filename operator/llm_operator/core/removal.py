@@ -54,15 +54,18 @@ def _disposable(world: World, roles: Roles, engine: str) -> bool:
     """Return whether an engine nobody asks for may go: it takes no requests, or somebody else does in its place."""
     if not ready_of(world, engine) or not roles.replicas:
         return True
-    if roles.stable is None:
-        return _in_the_way(world, roles, engine)
-    return ready_of(world, roles.stable.engine.id) > 0
+    if roles.stable is not None and ready_of(world, roles.stable.engine.id):
+        return True
+    return engine not in weights_of(world) and not any(_asked(world, each.id) for each in roles.engines)
 
 
-def _in_the_way(world: World, roles: Roles, engine: str) -> bool:
-    """Return whether an engine leaves no room for the first one: its revision is lost, so no table names it and nothing scales it down."""
-    missing = roles.target is not None and (DEPLOYMENT, names.child(world.owner.name, roles.target.engine.id)) not in world.owned
-    return missing and engine not in weights_of(world)
+def _asked(world: World, engine: str) -> int:
+    """Return how many pods an engine is asked for. When that is none of any role's, what no table names is in their way.
+
+    That happens when its revision is lost: it takes no requests, and nothing would ever scale it down.
+    """
+    live = world.live(DEPLOYMENT, names.child(world.owner.name, engine))
+    return 0 if live is None else int(live["spec"].get("replicas", 1))
 
 
 def _why(world: World, left: list[str], pods: list[str], delivery: Delivery) -> tuple[str, str]:

@@ -101,8 +101,13 @@ def weights_of(world: World) -> dict[str, int]:
 
 
 def _outgoing(world: World, stable: Version | None, target: Version | None) -> Version | None:
-    """Return the challenger of the live table when it has units and nobody asks for its engine any more."""
+    """Return the challenger of the live table when it has units and nobody asks for its engine any more.
+
+    Without a table it is what serves in place of a stable engine that does not.
+    """
     wanted = {each.engine.id for each in (stable, target) if each is not None}
+    if world.table is None and stable is not None and not ready_of(world, stable.engine.id):
+        return next((each for each in _reported(world) if each.engine.id not in wanted), None)
     for route in world.table.routes if world.table and stable else ():
         if route.slot is not None and route.weight and route.engine not in wanted:
             return version_of(world, route.revision)
@@ -112,6 +117,7 @@ def _outgoing(world: World, stable: Version | None, target: Version | None) -> V
 def _stable(world: World, latest: str) -> Version | None:
     """Return the revision that serves: what status says, or without status what the snapshot says and a ready pod bears out.
 
+    Without either it is what most ready pods say they serve: with no route in the next table they would serve nothing any more.
     Where nothing is stable, what has a route and a ready pod on another engine than the ``latest`` is: it is all that could serve now.
     """
     told: dict[str, Any] = world.status.get("stable") or {}
@@ -119,7 +125,7 @@ def _stable(world: World, latest: str) -> Version | None:
         return version_of(world, told["revision"])
     table = world.table
     if table is None:
-        return _reported(world, latest)
+        return next(iter(_reported(world)), None)
     for route in sorted(table.routes, key=lambda route: route.revision != table.stable):
         rebuilt = route.revision == table.stable and not world.status
         if ready_of(world, route.engine) and (rebuilt or route.engine != latest):
@@ -127,12 +133,12 @@ def _stable(world: World, latest: str) -> Version | None:
     return None
 
 
-def _reported(world: World, latest: str) -> Version | None:
-    """Return what most ready pods say they serve, when status and snapshot are lost; of two as strong the one that is not the latest."""
+def _reported(world: World) -> list[Version]:
+    """Return what ready pods say they serve, for when the snapshot is lost; what most of them serve first."""
     pods = [(pod, report) for pod in world.pods if ready(pod) and (report := world.report(pod)) is not None]
     found = [(pod, version) for pod, report in pods if (version := version_of(world, report.revision)) is not None]
     serving = [version for pod, version in found if version.engine.id == engine_of(pod)]
-    return max(serving, key=lambda each: (ready_of(world, each.engine.id), each.engine.id != latest), default=None)
+    return sorted(serving, key=lambda each: -ready_of(world, each.engine.id))
 
 
 def version_of(world: World, revision: str | None) -> Version | None:

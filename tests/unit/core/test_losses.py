@@ -88,3 +88,26 @@ def test_an_engine_whose_revision_is_lost_stays_while_there_is_room_beside_it() 
         assert sim.ready_pods(old) == 1
         run(sim, 1)
     assert sim.ready_pods() == 1
+
+
+@pytest.mark.parametrize("silent", [True, False])
+def test_what_serves_in_place_of_a_stable_engine_gives_way_though_the_snapshot_is_lost(*, silent: bool) -> None:
+    """The first change has all requests already when a second one takes its place; nobody can be asked: then it just makes room."""
+    sim = Sim(deployment=make_deployment(spec=make_spec(rollout={"capacity": {"mode": "Replace"}})))
+    sim.settle()
+    (old,) = sim.engines()
+    sim.edit(engine=FIRST)
+    while not (found := [each for each in sim.engines() if each != old and sim.ready_pods(each)]):
+        run(sim, 1)
+    (between,) = found
+    lose(sim, CONFIG_MAP)
+    if silent:
+        sim.silent = set(sim.pods)
+    sim.edit(engine=SECOND)
+    sim.look()
+    assert sim.deployment["status"]["stable"]["engine"] == old
+    assert {route.engine for route in table(sim).routes if route.weight} == {old if silent else between}
+    sim.silent = set()
+    sim.settle()
+    assert sim.engines() not in ([old], [between])
+    assert sim.deployment["status"]["phase"] == "Ready"
