@@ -163,10 +163,12 @@ class Elector:
 
 
 async def _before(stop: asyncio.Event, what: Awaitable[None]) -> bool:
-    """Return whether something was done before one was told to stop."""
+    """Return whether something was done before one was told to stop; raises what it failed with."""
     doing, stopping = asyncio.ensure_future(what), asyncio.create_task(stop.wait())
     try:
         await asyncio.wait((doing, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if doing.done():
+            doing.result()
         return doing.done()
     finally:
         doing.cancel()

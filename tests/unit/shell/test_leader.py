@@ -299,3 +299,12 @@ async def test_a_standby_says_once_for_whom_it_waits_and_once_why_it_does_not_kn
     stop.set()
     await running
     assert [(each.levelname, each.message) for each in caplog.records] == [("INFO", "other holds the Lease"), ("WARNING", "nobody there")]
+
+
+async def test_a_bug_while_standing_by_ends_the_process_before_any_work(world: World) -> None:
+    one = world.elector("a")
+    world.faulty(RuntimeError("bug"), lambda call: call.verb == "get")
+    work = Work(world, one, for_s=1)
+    with pytest.raises(RuntimeError, match="bug"):
+        await one.run(work, asyncio.Event())
+    assert not work.began.is_set()
