@@ -233,7 +233,7 @@ class Cycle:
         elif self.method != "HEAD":
             self._until_end = True
         self._left = 0 if self.method == "HEAD" or length is None else length
-        return b"%b%b%b%b\r\n" % (_STATUS_LINES[status], self.link.date, text, framing)
+        return b"%b%b%b%b\r\n" % (_STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status, self.link.date, text, framing)
 
     def _complete(self) -> None:
         self.complete = True

@@ -54,10 +54,9 @@ class AnswerSchema:
             return Block(f"the answer is not JSON: {error}", "answer_invalid", 502)
         if self._validator.is_valid(value):
             return ALLOW
-        where, message = _first_error(self._validator, value)
-        return Block(
-            f"the answer does not fit its schema: {join('', where).removeprefix('.') or 'answer'}: {message}", "answer_invalid", 502
-        )
+        # The validator's own words quote the answer, which the stages behind this one have not seen yet.
+        rule = join("", next(iter(self._validator.iter_errors(value))).schema_path).removeprefix(".")
+        return Block(f"the answer does not fit its schema: not what {rule or 'it'} asks for", "answer_invalid", 502)
 
     def stream(self) -> "Collected":
         """Return a filter that lets everything pass and judges at the end."""

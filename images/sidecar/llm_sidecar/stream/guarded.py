@@ -118,9 +118,9 @@ class Guarded:
         return self._inner.feed(out) if out else b""
 
     def _event(self, event: bytes) -> bytes:
-        data = payload(event)
-        if not data.startswith(b"{"):
-            return self._leftover() + event if data == _DONE else event
+        data = payload(event).strip()
+        if not data or data == _DONE:
+            return self._leftover() + event if data else event
         try:
             choices = _event.decode(data).choices
         except msgspec.DecodeError as error:

@@ -150,6 +150,7 @@ async def test_what_the_engine_does_wrong_has_the_one_error_shape(make_pod: Make
         (http(b'{"error":"Unauthorized"}', "401 Unauthorized"), 401, "engine_error"),
         (http(b"Internal Server Error", "500 Internal Server Error", "text/plain"), 500, "engine_error"),
         (http(b"", "503 Service Unavailable"), 503, "engine_error"),
+        (http(b"", "529 Overloaded"), 529, "engine_error"),
         (http(b'{"error":{"message":"cannot schedule new futures after shutdown","code":500}}', "500 x"), 503, "engine_stopping"),
         (http(b"", "302 Found", extra="location: http://elsewhere/\r\n"), 502, "engine_broken"),
         (b"garbage\r\n\r\n", 502, "engine_broken"),

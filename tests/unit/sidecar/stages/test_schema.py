@@ -39,13 +39,20 @@ def test_variables_that_do_not_fit_are_named(body: dict[str, Any], field: str) -
 
 @pytest.mark.parametrize(
     ("answer", "words"),
-    [("{", "not JSON"), ('{"city": 1}', "city: 1 is not of type"), ("{}", '"city" is a required property'), ("[" * 5000, "not JSON")],
+    [("{", "not JSON"), ('{"city": 1}', "properties.city.type"), ("{}", "required"), ("[" * 5000, "not JSON")],
 )
 def test_an_answer_that_does_not_fit_says_where(answer: str, words: str) -> None:
     blocked = compile_answer(SchemaStage(schema=CITY), "here").judge(answer)
     assert isinstance(blocked, Block)
     assert (blocked.code, blocked.status) == ("answer_invalid", 502)
     assert words in blocked.reason
+
+
+@pytest.mark.parametrize("answer", ['{"city": ["secret"]}', '{"city": "x", "secret": 1}', '{"city": "secret'])
+def test_what_is_said_of_an_answer_quotes_nothing_of_it(answer: str) -> None:
+    blocked = compile_answer(SchemaStage(schema=CITY), "here").judge(answer)
+    assert isinstance(blocked, Block)
+    assert "secret" not in blocked.reason
 
 
 def test_an_answer_that_fits_and_one_without_text_are_allowed() -> None:

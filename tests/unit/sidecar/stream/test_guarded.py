@@ -148,10 +148,16 @@ def test_an_answer_that_does_not_fit_its_schema_ends_with_an_error() -> None:
 
 
 def test_an_event_that_cannot_be_read_is_not_passed() -> None:
-    for broken in (b'data: {"choices": 5}\n\n', b'data: {"choices"\n\n'):
+    for broken in (b'data: {"choices": 5}\n\n', b'data: {"choices"\n\n', b'data: [{"choices": []}]\n\n', b"data: jane@example.com\n\n"):
         with pytest.raises(Refusal) as caught:
             guarded(MAIL).feed(broken)
         assert caught.value.code == "engine_broken"
+
+
+def test_white_space_around_the_data_hides_nothing() -> None:
+    out = guarded(MAIL).feed(b'data:  {"choices": [{"index": 0, "text": "jane@example.com ", "finish_reason": "stop"}]} \n\n')
+    assert b"jane" not in out
+    assert b"email" in out
 
 
 def test_half_an_event_at_the_end_is_not_passed_unseen() -> None:
