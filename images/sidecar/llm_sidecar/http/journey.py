@@ -16,6 +16,9 @@ from llm_sidecar.http.services import Services
 from llm_sidecar.live import Live
 from llm_sidecar.table import Route as Assigned
 
+_LONGER_S = 0.5
+"""Who serves a request says that it took too long, and counts that once; the first hop only where nobody says so."""
+
 
 class Journey:
     """Takes one request to its answer. Counts only what nobody else does: its own failures, against the assigned revision."""
@@ -99,7 +102,7 @@ class Journey:
                 self._services.hold.check(exchange.content_length or 0)
             exchange.limit(BODY_TIMEOUT_S, body_too_slow)
             await exchange.body(limits.max_body_bytes)
-        exchange.limit(limits.total_timeout_ms / 1000, partial(too_late, limits))
+        exchange.limit(limits.total_timeout_ms / 1000 + _LONGER_S, partial(too_late, limits))
 
     async def _hold(self, refused: Refusal) -> None:
         """Wait until somebody can be reached; then begin anew with the table that is in force by then."""
@@ -118,7 +121,7 @@ class Journey:
         self._live = self._services.snapshot.live or self._live
         self._assigned = exchange.preview or self._live.assign(exchange.unit)
         limits = self._live.limits_of(self._assigned)
-        exchange.limit(limits.total_timeout_ms / 1000, partial(too_late, limits))
+        exchange.limit(limits.total_timeout_ms / 1000 + _LONGER_S, partial(too_late, limits))
 
     async def _round(self, refused: Refusal | None) -> Refusal | None:
         """Ask everybody who could serve this request once. Return nothing when it was served, else why the first one did not."""

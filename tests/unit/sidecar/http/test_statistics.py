@@ -114,6 +114,20 @@ async def test_a_request_that_is_handed_on_is_counted_by_its_server_alone(fleet:
     assert await counted(fleet["e2"]) == {"r2": (3, 0)}
 
 
+async def test_a_request_that_takes_too_long_at_another_pod_is_counted_there_alone(fleet: Fleet) -> None:
+    async def hang(_request: Request, _writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(60)
+
+    await fleet.start("e1", "e2")
+    fleet.publish("r1", route("r2", "e2", weight=WHOLE, slot=0), bundles={"r2": Bundle(limits=Limits(total_timeout_ms=300))})
+    await fleet.until_ready()
+    fleet["e2"].engine.script = hang
+    assert (await fleet["e1"].post(COMPLETIONS, ASK)).status == 504
+    await fleet["e2"].until(lambda status: status["inflight"] == 0)
+    assert await counted(fleet["e1"]) == {}
+    assert await counted(fleet["e2"]) == {"r2": (1, 1)}
+
+
 async def test_a_fallback_is_an_error_of_the_assigned_revision_and_no_sample_of_the_other(fleet: Fleet) -> None:
     await fleet.start("e1", "e2", "entry")
     fleet.publish("r1", route("r2", "e2", weight=WHOLE, slot=0))
