@@ -1,7 +1,7 @@
 # Every command of the project. `make help` lists them; `make demo` and `make test` are the two that matter first.
 SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit integration e2e soak soak-faults soak-rest soak-redactor soak-ha soak-e2e lab-up lab-down lab-status images lint fmt generate golden verify dockerfiles set-up bench-fleet bench-redactor bench-sidecar clean
+.PHONY: help install demo test unit integration e2e soak soak-faults soak-rights soak-rest soak-redactor soak-ha soak-e2e lab-up lab-down lab-status images lint fmt generate golden verify dockerfiles set-up bench-fleet bench-redactor bench-sidecar clean
 
 CLUSTER ?= lab
 REGISTRY ?=
@@ -49,6 +49,10 @@ soak-faults: .venv/synced ## Every fault plan, the outages of ten minutes as wel
 	@rm -f .cache/faults.jsonl
 	@hack/with-lab control-plane $(PY) -m tests.lab.faults sweep --journal $(CURDIR)/.cache/faults.jsonl
 	@hack/with-lab control-plane $(PY) -m tests.lab.faults sweep --long --lanes 6 --journal $(CURDIR)/.cache/faults.jsonl
+
+soak-rights: .venv/synced ## Each right of the chart taken away alone
+	@$(LAB) build cp kwok helm
+	@RIGHTS=all hack/with-lab control-plane $(PYTEST) tests/integration/rights -p no:randomly -s
 
 soak-rest: .venv/synced ## Five minutes at rest
 	@$(LAB) build cp kwok helm

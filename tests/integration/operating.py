@@ -32,6 +32,11 @@ class RunningOperator:
         """Ask it to stop and wait until it has."""
         self.stop()
 
+    @property
+    def is_alive(self) -> bool:
+        """Return whether it has not ended yet."""
+        return self._thread.is_alive()
+
     def stop(self) -> None:
         """Ask it to stop and wait until it has."""
         if self._loop and self._stop and self._thread.is_alive():

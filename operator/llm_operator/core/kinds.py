@@ -31,17 +31,19 @@ class Kind:
 
 _CHILD = ("get", "list", "create", "patch", "delete")
 _WATCHED_CHILD = ("get", "list", "watch", "create", "patch", "delete")
+_KEPT_CHILD = ("get", "list", "watch", "create", "patch")
+"""Of what each LLMDeployment has exactly one, for as long as it is there; the garbage collector removes it."""
 
 LLM_DEPLOYMENT = Kind("llmops.dev", "v1alpha1", "llmdeployments", "LLMDeployment", ("get", "list", "watch"), ("patch",))
 LLM_PROMPT = Kind("llmops.dev", "v1alpha1", "llmprompts", "LLMPrompt", ("get", "list", "watch"), ("patch",))
 DEPLOYMENT = Kind("apps", "v1", "deployments", "Deployment", _WATCHED_CHILD)
 CONTROLLER_REVISION = Kind("apps", "v1", "controllerrevisions", "ControllerRevision", _WATCHED_CHILD)
 SERVICE = Kind("", "v1", "services", "Service", _WATCHED_CHILD)
-CONFIG_MAP = Kind("", "v1", "configmaps", "ConfigMap", _WATCHED_CHILD)
+CONFIG_MAP = Kind("", "v1", "configmaps", "ConfigMap", _KEPT_CHILD)
 JOB = Kind("batch", "v1", "jobs", "Job", _CHILD)
 POD = Kind("", "v1", "pods", "Pod", ("list", "watch", "patch"))
-POD_DISRUPTION_BUDGET = Kind("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", _WATCHED_CHILD)
-NETWORK_POLICY = Kind("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", _WATCHED_CHILD)
+POD_DISRUPTION_BUDGET = Kind("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", _KEPT_CHILD)
+NETWORK_POLICY = Kind("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", _KEPT_CHILD)
 EVENT = Kind("events.k8s.io", "v1", "events", "Event", ("create", "patch"))
 
 LEASE = Kind("coordination.k8s.io", "v1", "leases", "Lease", ("get", "create", "update"))

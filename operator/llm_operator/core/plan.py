@@ -108,7 +108,7 @@ def _step(observed: Observed, config: OperatorConfig, now: datetime, check: Chec
 def _prunable(target: Target) -> frozenset[Kind]:
     """Return the kinds of which what is not asked for may go. As long as the spec cannot be used nobody knows what that is."""
     if target.version is not None:
-        return frozenset(CHILDREN)
+        return frozenset(kind for kind in CHILDREN if "delete" in kind.verbs)
     return frozenset({JOB}) if target.waiting is not None else frozenset()
 
 

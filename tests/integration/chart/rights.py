@@ -1,10 +1,12 @@
 """What an account did to the API server, from its audit log, in the words of RBAC."""
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
 Right = tuple[str, str, str]
 _CREATED, _FORBIDDEN = 201, 403
+_REFUSED = re.compile(r'cannot (\w+) resource "([^"]+)" in API group "([^"]*)"')
 
 
 def of_account(events: Iterable[dict[str, Any]], account: str) -> list[dict[str, Any]]:
@@ -29,6 +31,12 @@ def forbidden(events: Iterable[dict[str, Any]], account: str) -> list[str]:
     return [
         event["responseStatus"].get("message", "") for event in of_account(events, account) if event["responseStatus"]["code"] == _FORBIDDEN
     ]
+
+
+def refused(events: Iterable[dict[str, Any]], account: str) -> set[Right]:
+    """Return the rights an account asked for and did not have."""
+    found = (_REFUSED.search(message) for message in forbidden(events, account))
+    return {(told[3], told[2], told[1]) for told in found if told}
 
 
 def _resource(event: dict[str, Any]) -> tuple[str, str]:
