@@ -1,6 +1,7 @@
 """Every right of the chart's Roles is used, and each of them taken away alone breaks something a user sees; given back, that heals.
 
-`make test` takes away one right of each kind of break, `make soak-rights` every single one; `RIGHTS=apps/deployments/watch` names some.
+It takes minutes, so it is no part of `make integration`. `make soak-rights` takes away every single one; without `RIGHTS=all` it is one of
+each kind of break, and `RIGHTS=apps/deployments/watch` names some.
 """
 
 import os
