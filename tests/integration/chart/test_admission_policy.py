@@ -228,10 +228,16 @@ def test_what_belongs_to_others_is_neither_changed_nor_deleted(resource: str) ->
     adopt = {"metadata": {"labels": config_map()["metadata"]["labels"], "ownerReferences": [owner()]}}
     reason = f"owned: llm-operator may not touch {resource}s foreign: it is not one of its own"
     assert denial(patch(resource, "foreign", adopt)) == reason
-    assert denial(delete(resource, "foreign")) == reason
+    if resource != "configmap":
+        assert denial(delete(resource, "foreign")) == reason
 
 
-@pytest.mark.parametrize("resource", ["deployment", "job", "service", "configmap"])
+@pytest.mark.parametrize("name", ["foreign", "ours"])
+def test_a_snapshot_goes_with_its_owner_only(name: str) -> None:
+    assert 'cannot delete resource "configmaps"' in delete("configmap", name).err
+
+
+@pytest.mark.parametrize("resource", ["deployment", "job", "service"])
 def test_what_is_its_own_is_deleted(resource: str) -> None:
     assert allowed(delete(resource, "ours"))
 
