@@ -12,6 +12,15 @@ from tests.lab.namespaces import restricted
 Object = dict[str, Any]
 
 NAMESPACE = Kind("", "v1", "namespaces", "Namespace", namespaced=False)
+OWNED = (
+    kinds.DEPLOYMENT,
+    kinds.SERVICE,
+    kinds.CONFIG_MAP,
+    kinds.CONTROLLER_REVISION,
+    kinds.POD_DISRUPTION_BUDGET,
+    kinds.NETWORK_POLICY,
+)
+"""The kinds an LLMDeployment always has something of."""
 
 
 class Server:

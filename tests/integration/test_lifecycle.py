@@ -11,21 +11,13 @@ from llm_operator.core import kinds
 from llm_operator.core.kinds import Kind
 from llm_sidecar import table
 from tests.fakes.objects import llm_deployment, llm_prompt
-from tests.integration.server import Server, condition
+from tests.integration.server import OWNED, Server, condition
 from tests.integration.stage import Stage
 from tests.lab.wait import until
 
 Object = dict[str, Any]
 
 RESTORED_S = 10
-OWNED = (
-    kinds.DEPLOYMENT,
-    kinds.SERVICE,
-    kinds.CONFIG_MAP,
-    kinds.CONTROLLER_REVISION,
-    kinds.POD_DISRUPTION_BUDGET,
-    kinds.NETWORK_POLICY,
-)
 EDITS: dict[Kind, Object] = {
     kinds.DEPLOYMENT: {"spec": {"replicas": 7}},
     kinds.SERVICE: {"spec": {"selector": {"app": "other"}}},

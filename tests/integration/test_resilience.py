@@ -21,9 +21,9 @@ from llm_operator.core.names import ANNOTATION_GENERATION
 from llm_operator.shell.http import PORT
 from tests.fakes.objects import llm_deployment, operator_config
 from tests.integration.operating import RunningOperator
-from tests.integration.server import Server, condition
+from tests.integration.server import OWNED, Server, condition
 from tests.integration.stage import Stage
-from tests.integration.test_lifecycle import OWNED, RESTORED_S, time_passes, wait_settled, writes
+from tests.integration.test_lifecycle import RESTORED_S, time_passes, wait_settled, writes
 from tests.lab.wait import until
 
 Object = dict[str, Any]

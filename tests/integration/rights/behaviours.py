@@ -12,7 +12,7 @@ from llm_operator.core.kinds import Kind
 from tests.fakes.objects import llm_deployment, llm_prompt, resolver_answer
 from tests.integration.chart.rights import Right
 from tests.integration.rights.place import Place
-from tests.integration.server import condition
+from tests.integration.server import OWNED, condition
 from tests.lab.wait import until
 from tests.unit.core.builders import make_deployment
 from tests.unit.core.sim import Sim
@@ -22,14 +22,6 @@ Object = dict[str, Any]
 _QUIET_S = 6.0
 """Time without a word in the status after which there are no looks left over from what came before."""
 _ACT_S = 60.0
-_OWNED = (
-    kinds.DEPLOYMENT,
-    kinds.SERVICE,
-    kinds.CONFIG_MAP,
-    kinds.CONTROLLER_REVISION,
-    kinds.POD_DISRUPTION_BUDGET,
-    kinds.NETWORK_POLICY,
-)
 _SPECS: dict[Kind, Object] = {
     kinds.DEPLOYMENT: {
         "spec": {
@@ -98,7 +90,7 @@ def _serves(place: Place) -> bool:
     events = place.server.raw(f"/apis/events.k8s.io/v1/namespaces/{place.namespace}/events")["items"]
     told = any(each["regarding"]["kind"] == kinds.LLM_DEPLOYMENT.kind for each in events)
     used = place.server.status(place.namespace, "support", kinds.LLM_PROMPT).get("usedBy") == ["chat"]
-    return told and used and _settled(place) and not place.children(kinds.JOB) and all(place.children(kind) for kind in _OWNED)
+    return told and used and _settled(place) and not place.children(kinds.JOB) and all(place.children(kind) for kind in OWNED)
 
 
 SERVES = Behaviour("serves what was created", _create, _serves)
@@ -228,7 +220,7 @@ def _made(sim: Sim) -> Iterator[Apply]:
 
 
 CHANGES = (SERVES, EDITS_PROMPT, EDITS_ENGINE)
-ALL = (*CHANGES, *(repairs(kind) for kind in _OWNED), TELLS_OF_PODS, KEEPS_HISTORY_SHORT)
+ALL = (*CHANGES, *(repairs(kind) for kind in OWNED), TELLS_OF_PODS, KEEPS_HISTORY_SHORT)
 ALONE = tuple(tells_of_conflicts(kind) for kind in kinds.CHILDREN)
 """What has to be looked at before anything serves."""
 

@@ -127,7 +127,7 @@ def _searcher(source: str) -> Callable[[bytes, int], tuple[int, int]]:
     unanchored = re2._re2.RE2.Anchor.UNANCHORED  # noqa: SLF001  # the same
 
     def search(text: bytes, start: int) -> tuple[int, int]:
-        return match(unanchored, text, start, len(text))[0]  # type: ignore[no-any-return]
+        return match(unanchored, text, start, len(text))[0]  # type: ignore[no-any-return]  # compiled code without types
 
     return search
 
