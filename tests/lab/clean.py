@@ -31,7 +31,7 @@ def clean(state: State) -> list[str]:
         removed.append("processes of an interrupted lab")
     if state.leftovers.exists():
         cgroups.remove([Path(group) for group in json.loads(state.leftovers.read_text())])
-        shared.undo_if_last()
+        shared.undo_if_last(patience_s=5 if removed else 0)
         removed.append("control groups")
     _remove_files(state)
     return removed

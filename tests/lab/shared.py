@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tests.lab import cgroups
+from tests.lab.wait import WaitTimeoutError, until
 
 RECORD = Path("/run/llm-lab.jsonl")
 
@@ -48,20 +49,25 @@ def _open_current(record: Path) -> int:
         os.close(descriptor)
 
 
-def undo_if_last(record: Path = RECORD) -> bool:
-    """Undo what all labs changed, unless one still lives."""
+def undo_if_last(record: Path = RECORD, patience_s: float = 0) -> bool:
+    """Undo what all labs changed, unless one still lives after ``patience_s``: a process that was killed holds its files a moment more."""
     try:
         file = record.open()
     except FileNotFoundError:
         return False
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            until(lambda: _lock_alone(file.fileno()), timeout_s=patience_s, what="the end of every other lab")
+        except WaitTimeoutError:
             return False
         for line in reversed(file.read().splitlines()):
             _undo(Change(**json.loads(line)))
         record.unlink(missing_ok=True)
+    return True
+
+
+def _lock_alone(descriptor: int) -> bool:
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     return True
 
 

@@ -1,4 +1,5 @@
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,14 @@ def test_the_lock_lives_in_whoever_inherits_the_file(tmp_path: Path, record: Pat
     assert not undo_if_last(record)
     os.close(inherited)
     assert undo_if_last(record)
+
+
+def test_a_process_that_is_just_ending_is_waited_for(tmp_path: Path, record: Path) -> None:
+    with held(Change(folders=(make(tmp_path, "a"),)), record) as descriptor:
+        ending = subprocess.Popen(["sleep", "0.3"], pass_fds=[descriptor])
+    assert not undo_if_last(record)
+    assert undo_if_last(record, patience_s=30)
+    assert ending.wait(timeout=20) == 0
 
 
 def test_a_folder_that_somebody_uses_by_now_stays(tmp_path: Path, record: Path) -> None:
