@@ -33,32 +33,6 @@ def client(vllm: str) -> Iterator[openai.OpenAI]:
         yield made
 
 
-def test_chat_completions_through_the_official_client(client: openai.OpenAI) -> None:
-    answer = client.chat.completions.create(model="real", messages=[{"role": "user", "content": "hello"}], max_tokens=12, temperature=0)
-    again = client.chat.completions.create(model="real", messages=[{"role": "user", "content": "hello"}], max_tokens=12, temperature=0)
-    assert answer.choices[0].message.content
-    assert answer.choices[0].message.content == again.choices[0].message.content
-    assert answer.usage is not None
-    assert answer.usage.completion_tokens == 12
-
-
-def test_streaming_with_and_without_usage(client: openai.OpenAI) -> None:
-    plain = list(client.chat.completions.create(model="real", messages=[{"role": "user", "content": "hi"}], max_tokens=12, stream=True))
-    assert plain[-1].choices[0].finish_reason in {"length", "stop"}
-    assert all(chunk.choices for chunk in plain), "the usage chunk the sidecar asks the engine for leaked to a client that did not"
-    told = list(
-        client.chat.completions.create(
-            model="real",
-            messages=[{"role": "user", "content": "hi"}],
-            max_tokens=12,
-            stream=True,
-            stream_options={"include_usage": True},
-        ),
-    )
-    assert told[-1].usage is not None
-    assert told[-1].usage.completion_tokens == 12
-
-
 def test_the_classic_generate_request(vllm: str) -> None:
     body = {"prompt": "The quick brown fox", "max_tokens": 100, "temperature": 0.7, "top_p": 0.9, "stop": ["\n"]}
     answer = kit.request(vllm, "POST", "/generate", body)
@@ -66,13 +40,6 @@ def test_the_classic_generate_request(vllm: str) -> None:
     assert list(answer.json()) == ["text"]
     assert len(answer.json()["text"]) == 1
     assert answer.json()["text"][0].startswith("The quick brown fox")
-
-
-def test_a_wrong_model_and_a_prompt_too_long_are_the_engine_s_own_errors(client: openai.OpenAI) -> None:
-    with pytest.raises(openai.NotFoundError):
-        client.chat.completions.create(model="nope", messages=[{"role": "user", "content": "hi"}])
-    with pytest.raises(openai.BadRequestError):
-        client.chat.completions.create(model="real", messages=[{"role": "user", "content": "word " * 4000}])
 
 
 def test_a_prompt_edit_moves_the_real_engine_s_prompt_tokens(client: openai.OpenAI) -> None:

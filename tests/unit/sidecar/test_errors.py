@@ -43,6 +43,12 @@ def test_a_refusal_says_where_it_comes_from_and_a_stage_of_the_pipeline_says_its
             "context_length_exceeded",
             "messages",
         ),
+        (
+            400,
+            {"message": "max_tokens=4000 cannot be greater than max_model_len=512.", "param": "max_tokens", "code": 400},
+            "context_length_exceeded",
+            "max_tokens",
+        ),
         (404, {"message": "The model `nope` does not exist.", "param": "model", "code": 404}, "model_not_found", "model"),
         (400, {"message": "Input should be a valid number", "param": "body.temperature", "code": 400}, "engine_refused", "temperature"),
         (500, {"message": "EngineDeadError", "code": 500}, "engine_error", None),

@@ -8,6 +8,7 @@ from llm_sidecar.errors import Refusal, error_body
 
 _BAD_REQUEST, _NOT_FOUND, _SERVER_ERROR, _UNAVAILABLE = 400, 404, 500, 503
 _TOO_LONG = "input_tokens"  # what vLLM names instead of a field
+_TOO_MANY = "cannot be greater than max_model_len"  # what it says where the answer alone would not fit
 _ERROR_STATUSES = range(400, 600)
 _SHUTTING_DOWN = b"cannot schedule new futures after shutdown"
 
@@ -46,6 +47,8 @@ def _refused(status: int, message: str, param: Any, field: str | None, *, prompt
         more = " The prompt of this revision, which is put around the client's text, takes its part of that." if prompted else ""
         return error_body(status, "context_length_exceeded", message + more, field)
     where = param.removeprefix("body.") if isinstance(param, str) else None
+    if status == _BAD_REQUEST and _TOO_MANY in message:
+        return error_body(status, "context_length_exceeded", message, where)
     if status == _NOT_FOUND and where == "model":
         return error_body(status, "model_not_found", message, where)
     return error_body(status, "engine_refused" if status < _SERVER_ERROR else "engine_error", message, where)
