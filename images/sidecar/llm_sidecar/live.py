@@ -43,6 +43,11 @@ class Live:
     needs_key: bool = False
 
     @property
+    def max_body_bytes(self) -> int:
+        """Return the size of the largest body that some revision takes."""
+        return max((limits.max_body_bytes for limits in self.limits.values()), default=Limits().max_body_bytes)
+
+    @property
     def generation(self) -> int:
         """Return the generation of the table."""
         return self.table.generation

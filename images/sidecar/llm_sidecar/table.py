@@ -46,11 +46,20 @@ class Engine(_Part, frozen=True, kw_only=True):
     port: int = 8080
 
 
+class Subject(_Part, frozen=True, kw_only=True):
+    """One place where a request says whose it is: a header in small letters, a field at the top of its JSON, or the API key it shows."""
+
+    header: str = ""
+    body_field: str = ""
+    api_key: bool = False
+
+
 class Table(_Part, frozen=True, kw_only=True):
     """All live revisions of one deployment. A higher ``generation`` always replaces a lower one.
 
-    ``salt`` and the number of ``slots`` stay the same from the first to the last step of a change: then a unit never moves between
-    challengers, and raising a weight takes units from stable alone.
+    ``salt``, the number of ``slots`` and where to look for the ``subject`` stay the same from the first to the last step of a change: then
+    a unit never moves between challengers, and raising a weight takes units from stable alone. Of the subjects the first that a request
+    has is its unit; one that has none is a unit of its own.
     """
 
     generation: int
@@ -59,6 +68,7 @@ class Table(_Part, frozen=True, kw_only=True):
     engines: dict[str, Engine] = {}
     salt: str = ""
     slots: int = 1
+    subject: tuple[Subject, ...] = ()
     schema_version: int = SCHEMA_VERSION
 
     def for_engine(self, engine: str) -> Route | None:

@@ -13,6 +13,7 @@ from llm_operator.api.llmprompt import PromptSpec
 from llm_operator.api.patterns import DNS_LABEL, DNS_SUBDOMAIN, ENGINE_ARGUMENT, MAX_NAME, MAX_PROFILE_NAME, SERVED_NAME
 from llm_operator.api.pipeline import Pipeline
 from llm_operator.api.quantities import Quantity
+from llm_operator.api.routing import Routing
 
 MAX_ARGS = 64
 
@@ -240,6 +241,11 @@ class LLMDeploymentSpec(ApiModel):
             "!has(self.engine.tensorParallelSize) || self.engine.tensorParallelSize <= self.accelerator.count",
             "engine.tensorParallelSize must not be more than accelerator.count; raise accelerator.count or leave tensorParallelSize out",
         ),
+        rule(
+            "!has(self.routing) || !has(self.routing.subject) || self.auth.apiKeys == 'Required' "
+            "|| !self.routing.subject.exists(each, has(each.apiKey))",
+            "routing.subject apiKey needs auth.apiKeys Required, else no request shows a key",
+        ),
     )
 
     model: Model
@@ -260,5 +266,7 @@ class LLMDeploymentSpec(ApiModel):
     """Who may send requests; a change is served without a restart."""
     drain: Drain = Drain()
     """How a pod leaves."""
+    routing: Routing = Routing()
+    """Which requests belong together; a change of it is no new revision."""
     rollout: Rollout = Rollout()
     """How a change is let in."""

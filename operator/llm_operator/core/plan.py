@@ -66,7 +66,7 @@ def _step(observed: Observed, config: OperatorConfig, now: datetime, check: Chec
     target = target_of(world, observed, config, now, check)
     before = cast(world, target)
     course = chart(world, before)
-    content = snapshot(world, before, course)
+    content = snapshot(world, before, course, target.spec.routing if target.spec is not None else None)
     delivery = deliver(world, content.generation, now, is_live=content.is_live) if content else NO_DELIVERY
     peers_in_s = None
     if content is not None:

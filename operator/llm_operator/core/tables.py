@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from llm_operator.api.routing import Routing
 from llm_operator.core import names
 from llm_operator.core.course import Course
 from llm_operator.core.delivery import behind
@@ -13,7 +14,7 @@ from llm_operator.core.roles import Roles
 from llm_operator.core.target import Version
 from llm_operator.core.world import World
 from llm_sidecar.bundle import encode
-from llm_sidecar.table import PEERS_KEY, TABLE_KEY, WHOLE, Engine, Route, Table, bundle_key
+from llm_sidecar.table import PEERS_KEY, TABLE_KEY, WHOLE, Engine, Route, Subject, Table, bundle_key
 from llm_sidecar.table import encode as encode_table
 
 MAX_ROUTES = 6
@@ -54,8 +55,8 @@ class Snapshot:
         return any(route.revision == revision for route in self.table.routes)
 
 
-def snapshot(world: World, roles: Roles, course: Course | None) -> Snapshot | None:
-    """Return the snapshot for the given roles, or None while there is no revision at all."""
+def snapshot(world: World, roles: Roles, course: Course | None, routing: Routing | None) -> Snapshot | None:
+    """Return the snapshot for the given roles, or None while there is no revision at all; without ``routing`` units are found as before."""
     base, challenger = roles.base, roles.challenger
     if base is None or course is None:
         return None
@@ -72,7 +73,14 @@ def snapshot(world: World, roles: Roles, course: Course | None) -> Snapshot | No
     if len(routes) > MAX_ROUTES and world.table is not None:
         return Snapshot(world.table, dict(live), is_live=True, full=True)
     engines = {route.engine: Engine(service=names.child(world.owner.name, route.engine)) for route in routes}
-    table = Table(generation=0, stable=base.revision.id, routes=tuple(routes), engines=engines, salt=_salt(world, challenger))
+    table = Table(
+        generation=0,
+        stable=base.revision.id,
+        routes=tuple(routes),
+        engines=engines,
+        salt=_salt(world, challenger),
+        subject=_subject(world, challenger, routing),
+    )
     return _numbered(world, table, bundles)
 
 
@@ -85,9 +93,29 @@ def _salt(world: World, challenger: Version | None) -> str:
     """Return what tells the assignment of this change from that of others; it stays as long as the same engine is the challenger."""
     if challenger is None:
         return ""
+    live = _going_on(world, challenger)
+    return live.salt if live is not None else challenger.revision.id
+
+
+def _subject(world: World, challenger: Version | None, routing: Routing | None) -> tuple[Subject, ...]:
+    """Return where sidecars look for the unit of a request. It stays while units move: another unit is another assignment."""
+    live = world.table if routing is None else _going_on(world, challenger)
+    if live is not None or routing is None:
+        return live.subject if live is not None else ()
+    return tuple(
+        Subject(header=each.header or "", body_field=each.body_field or "", api_key=each.api_key is not None) for each in routing.subject
+    )
+
+
+def _going_on(world: World, challenger: Version | None) -> Table | None:
+    """Return the live table if the same engine is the challenger in it."""
     live = world.table
-    goes_on = live is not None and any(route.slot is not None and route.engine == challenger.engine.id for route in live.routes)
-    return live.salt if live is not None and goes_on else challenger.revision.id
+    same = (
+        live is not None
+        and challenger is not None
+        and any(each.slot is not None and each.engine == challenger.engine.id for each in live.routes)
+    )
+    return live if same else None
 
 
 def _lingering(world: World, roles: Roles) -> list[Route]:

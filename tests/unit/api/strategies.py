@@ -36,6 +36,8 @@ def values(schema: Schema, path: str) -> st.SearchStrategy[Any]:
     """Return values of one part of a schema."""
     if path == "spec.model.source":
         return _SOURCES
+    if path == "spec.routing.subject[]":
+        return st.sampled_from(sorted(schema["properties"])).flatmap(lambda name: _one_of(schema, path, name))
     if path in {"spec.pipeline.request[]", "spec.pipeline.response[]"}:
         return st.sampled_from(sorted(_OF_STAGE)).flatmap(lambda stage: _stage(schema, path, stage))
     if schema.get("x-kubernetes-int-or-string"):
@@ -50,6 +52,11 @@ def _stage(schema: Schema, path: str, stage: str) -> st.SearchStrategy[Any]:
     fields = {name: child for name, child in schema["properties"].items() if name in {*_OF_ANY_STAGE, *_OF_STAGE[stage]}}
     required = [name for name in _NEEDED_BY_STAGE.get(stage, ()) if name in fields]
     return _object({"properties": fields, "required": required}, path).map(lambda drawn: {**drawn, "stage": stage})
+
+
+def _one_of(schema: Schema, path: str, name: str) -> st.SearchStrategy[Any]:
+    """Return objects with one field: a rule refuses all others."""
+    return st.fixed_dictionaries({name: values(schema["properties"][name], f"{path}.{name}")})
 
 
 def _object(schema: Schema, path: str) -> st.SearchStrategy[Any]:

@@ -1,5 +1,7 @@
 """What one sidecar says to another: header names, and which of them are believed. From outside they mean nothing."""
 
+import base64
+import binascii
 import hmac
 from collections.abc import Mapping
 
@@ -25,6 +27,7 @@ _FORCED = b"x-llm-forced"
 _HOP = b"x-llm-hop"
 _PREVIEW = b"x-llm-preview"
 _REVISION = b"x-llm-revision"
+_UNIT = b"x-llm-unit"
 
 # They describe one connection, or are set anew on each.
 _NOT_PASSED_ON = frozenset(
@@ -47,6 +50,14 @@ def asked_revision(marks: Mapping[bytes, bytes], token: bytes) -> str:
 def key_of(marks: Mapping[bytes, bytes]) -> str:
     """Return the id of the API key that was shown at the first of a trusted hop; empty where none was asked for."""
     return marks.get(_KEY, b"").decode("ascii", errors="replace")
+
+
+def unit_of(marks: Mapping[bytes, bytes]) -> bytes:
+    """Return the unit that the first of a trusted hop has assigned; nothing from a sidecar of an earlier version."""
+    try:
+        return base64.b64decode(marks.get(_UNIT, b""), validate=True)
+    except binascii.Error:
+        return b""
 
 
 def is_handed_off(marks: Mapping[bytes, bytes]) -> bool:
@@ -74,6 +85,7 @@ def hop_head(
     generation: int,
     request_id: bytes,
     key: str,
+    unit: bytes,
     headers: tuple[tuple[str, str], ...],
     hand_off: bool = False,
     forced: bool = False,
@@ -87,6 +99,7 @@ def hop_head(
         ("x-llm-pod-token", token.decode()),
         ("x-llm-revision", revision),
         ("x-llm-generation", str(generation)),
+        (_UNIT.decode(), base64.b64encode(unit).decode()),
         ("x-request-id", request_id.decode()),
     )
     return request_head(method, path.decode(), (*marks, *headers), length, host="sidecar")

@@ -216,6 +216,11 @@ class Exchange:
         self._task = None
 
     @property
+    def headers(self) -> list[Header]:
+        """Return all headers of the request."""
+        return self._cycle.headers
+
+    @property
     def own_name(self) -> str:
         """Return this pod's address as other pods know it."""
         return f"{self.own_address[0]}:{self.own_address[1]}" if self.own_address is not None else ""

@@ -47,6 +47,7 @@ class Forward:
             generation=self.generation,
             request_id=exchange.request_id,
             key=exchange.key,
+            unit=exchange.unit,
             hand_off=self.hand_off,
             forced=exchange.is_forced,
             headers=(*content_type, *deadline, *exchange.trace),

@@ -3,10 +3,11 @@
 import asyncio
 import logging
 
+from llm_sidecar import subject
 from llm_sidecar.auth.keys import PREVIEW
 from llm_sidecar.errors import BUSY, LOST, NOT_BEGUN, Refusal
-from llm_sidecar.hop.wire import PING, asked_revision, is_forced, is_handed_off, key_of, previewed, trusted
-from llm_sidecar.http.call import Call
+from llm_sidecar.hop.wire import PING, asked_revision, is_forced, is_handed_off, key_of, previewed, trusted, unit_of
+from llm_sidecar.http.call import BODY_TIMEOUT_S, Call, body_too_slow, check_head
 from llm_sidecar.http.cycle import Cycle, Header
 from llm_sidecar.http.exchange import ClientGoneError, Exchange, new_id, revision_of
 from llm_sidecar.http.journey import Journey
@@ -55,6 +56,7 @@ class PublicApp:
                 exchange.hop = asked_revision(exchange.marks, self._services.token)
                 if exchange.hop:
                     exchange.key, exchange.is_forced = key_of(exchange.marks), is_forced(exchange.marks)
+                    exchange.unit = unit_of(exchange.marks) or exchange.unit
                 if exchange.hop and self._services.own is not None:
                     exchange.is_handed_off = is_handed_off(exchange.marks)
                     exchange.load = self._services.own.admission.get_load
@@ -115,7 +117,7 @@ class PublicApp:
         live, own = exchange.live, self._services.own
         if live is None:
             raise self._shed(Refusal(503, "no_revision", f"nothing to serve yet: {self._services.snapshot.error}", retry_after_s=1))
-        revision = exchange.hop or exchange.preview or live.only or live.assign(exchange.unit)
+        revision = exchange.hop or exchange.preview or await self._assigned(exchange, route, live)
         compiled = live.compiled.get(revision)
         refused: Refusal | None = None
         if compiled is not None and own is not None and (exchange.hop or not self._services.hold.waiting):
@@ -138,6 +140,21 @@ class PublicApp:
         if exchange.hop:
             raise Refusal(421, "revision_not_here", f"revision {exchange.hop} is not served by this pod")
         await Journey(self._services, exchange, route, live, revision).travel(refused)
+
+    async def _assigned(self, exchange: Exchange, route: Route, live: Live) -> str:
+        """Return the revision of a request by whose it is. Until that is known its body may be as large as any revision takes."""
+        if not live.table.subject:
+            return live.assign(exchange.unit)
+
+        async def body() -> bytes:
+            if route.method != "POST":
+                return b""
+            check_head(exchange, route, live.max_body_bytes)
+            exchange.limit(BODY_TIMEOUT_S, body_too_slow)
+            return await exchange.body(live.max_body_bytes)
+
+        exchange.unit = await subject.find(live.table.subject, exchange.headers, exchange.key, body) or exchange.unit
+        return live.assign(exchange.unit)
 
     async def _handed_off(self, exchange: Exchange, route: Route, live: Live, revision: str) -> bool:
         """Return whether a pod of the same engine with a free slot has served a request that would have to wait here."""

@@ -43,6 +43,7 @@ class Fleet:
         peers: Iterable[str] = (),
         services: Mapping[str, str] | None = None,
         to: Iterable[str] = (),
+        subject: tuple[table.Subject, ...] = (),
     ) -> int:
         """Write a new generation for all pods or some; revision ``r2`` runs on engine ``e2``. Return its number.
 
@@ -51,7 +52,7 @@ class Fleet:
         self._generation += 1
         routes = (self.stable(stable), *others)
         engines = {each.engine: table.Engine(service="127.0.0.1", port=self._service(each.engine, services or {})) for each in routes}
-        found = table.Table(generation=self._generation, stable=stable, routes=routes, engines=engines, salt="s")
+        found = table.Table(generation=self._generation, stable=stable, routes=routes, engines=engines, salt="s", subject=subject)
         ready: dict[str, list[str]] = {}
         for name in peers:
             ready.setdefault(name.partition("-")[0], []).append(f"127.0.0.1:{self.pods[name].port}")
