@@ -104,8 +104,14 @@ def bundle_key(revision: str) -> str:
 
 
 def encode(table: Table | Peers) -> bytes:
-    """Return the table or the peers as JSON with sorted keys: the same table is always the same bytes."""
-    return msgspec.json.encode(table, order="sorted")
+    """Return the table or the peers as JSON with sorted keys: the same table is always the same bytes.
+
+    A table without subjects is what it was before there were any, so that an upgrade writes none anew.
+    """
+    content = msgspec.to_builtins(table)
+    if not content.get("subject", True):
+        del content["subject"]
+    return msgspec.json.encode(content, order="sorted")
 
 
 def decode(data: bytes) -> Table:
