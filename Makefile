@@ -1,7 +1,7 @@
 # Every command of the project. `make help` lists them; `make demo` and `make test` are the two that matter first.
 SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit integration e2e soak soak-faults soak-rights soak-rest soak-redactor soak-subjects soak-ha soak-e2e lab-up lab-down lab-status images lint fmt generate golden verify dockerfiles set-up bench-fleet bench-redactor bench-sidecar clean
+.PHONY: help install demo test unit integration e2e soak soak-faults soak-rights soak-rest soak-redactor soak-subjects soak-ha soak-sidecar soak-e2e lab-up lab-down lab-status images lint fmt generate golden verify dockerfiles set-up bench-fleet bench-redactor bench-sidecar clean
 
 CLUSTER ?= lab
 REGISTRY ?=
@@ -42,7 +42,7 @@ e2e: set-up ## Tests on a real node with real pods (root)
 	@$(PYTEST) tests/e2e/test_lab.py
 	@hack/with-lab full hack/e2e
 
-soak: soak-faults soak-rights soak-rest soak-redactor soak-subjects soak-ha soak-e2e ## Long tests; each writes its result to bench/results
+soak: soak-faults soak-rights soak-rest soak-redactor soak-subjects soak-ha soak-sidecar soak-e2e ## Long tests; each writes its result to bench/results
 
 soak-faults: .venv/synced ## Every fault plan, the outages of ten minutes as well
 	@$(LAB) build cp kwok helm
@@ -67,6 +67,10 @@ soak-redactor: .venv/synced ## Texts cut anywhere, 20,000 and more: redacted as 
 
 soak-subjects: .venv/synced ## 2,000 subjects over HTTP on a ramp, and 20,000 over twenty ramps of up to four arms
 	@SUBJECTS=2000 RAMPS=20 $(PYTEST) tests/unit/sidecar/test_shares.py tests/unit/sidecar/http/test_subjects.py -q
+
+soak-sidecar: .venv/synced ## The sidecar for ten minutes at 80 % of what it can carry, while everything around it changes
+	@printf '{"commit": "%s", "cores": %d}\n' "$$(git describe --always --dirty --abbrev=12)" "$$(nproc)" >bench/results/soak-sidecar.json
+	@LLM_SOAK=1 LLM_FIGURES=$(CURDIR)/bench/results/soak-sidecar.json $(PYTEST) tests/e2e/test_long_run.py -p no:randomly -s
 
 soak-e2e: set-up ## Delivery, engine changes and an operator upgrade on a real node, with the plan's times
 	@LLM_LAB_DIR=$(CURDIR)/.cache/lab-soak hack/with-lab full hack/soak-e2e

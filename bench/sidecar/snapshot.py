@@ -31,7 +31,11 @@ class Rendered:
 
 def render(example: Path) -> Rendered:
     """Plan the LLMDeployment of an example as the operator does once its model is resolved."""
-    documents = list(yaml.safe_load_all(example.read_text()))
+    return render_objects(list(yaml.safe_load_all(example.read_text())))
+
+
+def render_objects(documents: list[Obj]) -> Rendered:
+    """Do the same for objects: an LLMDeployment, and an LLMPrompt where there is one."""
     made = plan(Observed(_resolved(_only(documents, kinds.LLM_DEPLOYMENT)), prompt=_prompt(documents)), _config(), datetime.now(UTC))
     sidecar = next(
         each for each in _applied(made, kinds.DEPLOYMENT)["spec"]["template"]["spec"]["initContainers"] if each["name"] == "sidecar"

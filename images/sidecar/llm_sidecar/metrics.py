@@ -73,6 +73,9 @@ class Metrics:
             registry=registry,
         )
         self.inflight = Gauge("llm_sidecar_inflight", "Requests accepted and not yet answered to the end.", registry=registry)
+        self.tasks = Gauge(
+            "llm_sidecar_tasks", "Tasks of the event loop: one for each request, and a few that are always there.", registry=registry
+        )
         self.queue_depth = Gauge("llm_sidecar_queue_depth", "Requests waiting for a slot.", registry=registry)
         self.shed = Counter("llm_sidecar_shed", "Requests refused to protect the engine.", ("reason",), registry=registry)
         self.held = Gauge("llm_sidecar_held", "Requests waiting because no engine can be reached.", registry=registry)

@@ -30,6 +30,7 @@ class PublicApp:
         self._open: set[Exchange] = set()
         own = services.own
         services.metrics.inflight.set_function(lambda: len(self._open))
+        services.metrics.tasks.set_function(lambda: len(asyncio.all_tasks()))
         services.metrics.queue_depth.set_function(lambda: own.admission.queued if own is not None else 0)
         services.metrics.held.set_function(lambda: services.hold.waiting)
 
