@@ -76,7 +76,7 @@ def test_every_child_is_there_and_belongs_to_its_llmdeployment(server: Server, n
     found = {kind.kind: server.children(namespace, "chat", kind) for kind in OWNED}
     assert {kind: len(children) for kind, children in found.items()} == {
         "Deployment": 1,
-        "Service": 2,
+        "Service": 1,
         "ConfigMap": 1,
         "ControllerRevision": 2,
         "PodDisruptionBudget": 1,
@@ -245,6 +245,8 @@ def test_an_engine_edit_goes_one_pod_up_and_one_down_and_takes_the_units_along(s
     assert "canary" not in after
     assert server.get(kinds.DEPLOYMENT, namespace, f"ratchet-{old}") is None
     assert server.get(kinds.SERVICE, namespace, f"ratchet-{old}") is None
+    services = {child["metadata"]["name"] for child in server.children(namespace, "ratchet", kinds.SERVICE)}
+    assert services == {"ratchet", f"ratchet-{after['stable']['engine']}"}
 
 
 def test_with_replace_the_only_pod_changes_hands_behind_an_entry(server: Server, namespace: str) -> None:

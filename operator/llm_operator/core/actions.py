@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from llm_operator.core.kinds import BY_KIND, Kind
+from llm_operator.core import names
+from llm_operator.core.kinds import BY_KIND, SERVICE, Kind
 from llm_operator.core.observed import Obj
 
 
@@ -32,6 +33,11 @@ class Apply:
     def first(self) -> bool:
         """Return whether nothing was seen under this name."""
         return not self.force
+
+    @property
+    def relied_on(self) -> bool:
+        """Return whether what is applied after it is wrong without it: a table that names a Service sends requests there."""
+        return self.kind == SERVICE and names.LABEL_ENGINE in self.object["metadata"]["labels"]
 
 
 @dataclass(frozen=True)

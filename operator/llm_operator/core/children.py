@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from llm_operator.api.config import OperatorConfig
 from llm_operator.core import names
+from llm_operator.core.addresses import own_services
 from llm_operator.core.canonical import canonical
 from llm_operator.core.entry import entry_of
 from llm_operator.core.kinds import CONTROLLER_REVISION, DEPLOYMENT
@@ -33,9 +34,9 @@ def children(
         return jobs
     return (
         *_history(world, roles),
+        *(service.engine(owner, each) for each in own_services(world, snapshot.table)),
         snapshot_manifest(owner, snapshot.data),
         service.public(owner),
-        *(service.engine(owner, each.id) for each in roles.engines),
         policy(owner, config.operator_namespace, config.monitoring_namespaces),
         budget(owner),
         *(made for made in (entry_of(world, config, target, roles),) if made is not None),

@@ -1,11 +1,13 @@
 """What nobody asks for any more but has to stay for now, and what it waits for.
 
-Units go first, then the pods, then the route, then the Service: each only when every sidecar that still exists knows of the step before.
+Units go first, then the pods, then the route, then the engine's own Service: each only when every sidecar that still exists knows of
+the step before.
 """
 
 from dataclasses import dataclass
 
 from llm_operator.core import names
+from llm_operator.core.addresses import own_services
 from llm_operator.core.delivery import Delivery
 from llm_operator.core.kinds import DEPLOYMENT, SERVICE, Kind
 from llm_operator.core.reasons import Reason
@@ -31,15 +33,15 @@ def removal(world: World, roles: Roles, content: Snapshot | None, delivery: Deli
     wanted = {each.id for each in roles.engines}
     seen = engines_seen(world) - wanted
     routes = content.table.routes if content else ()
-    reachable = _with_service(world) - wanted
+    named = set(own_services(world, content.table)) if content else set[str]()
+    reachable = _with_service(world)
     weights = weights_of(world)
     serving = {each for each in seen if weights.get(each) or not _disposable(world, roles, each)}
     kept = {(DEPLOYMENT, each) for each in (serving if delivery.everywhere else seen)}
-    used = seen | {route.engine for route in routes}
-    kept |= {(SERVICE, each) for each in (reachable & used if delivery.everywhere else reachable)}
+    kept |= {(SERVICE, each) for each in (reachable & (seen | named) if delivery.everywhere else reachable)}
     live = {each.revision.id for each in (roles.base, roles.challenger) if each is not None}
     revisions = [route.revision for route in routes if route.engine in wanted and route.revision not in live]
-    left = [f"engine {each}" for each in sorted(seen | reachable)] + [f"revision {each}" for each in revisions]
+    left = [f"engine {each}" for each in sorted((seen | reachable) - wanted)] + [f"revision {each}" for each in revisions]
     pods = [pod["metadata"]["name"] for engine in sorted(seen) for pod in world.held_by(engine)]
     return Removal(frozenset((kind, names.child(world.owner.name, each)) for kind, each in kept), *_why(world, left, pods, delivery))
 

@@ -7,6 +7,7 @@ import msgspec
 
 from llm_operator.api.routing import Routing
 from llm_operator.core import names
+from llm_operator.core.addresses import service_of
 from llm_operator.core.course import Course
 from llm_operator.core.delivery import behind
 from llm_operator.core.kinds import DEPLOYMENT
@@ -72,7 +73,7 @@ def snapshot(world: World, roles: Roles, course: Course | None, routing: Routing
             routes.append(msgspec.structs.replace(route, weight=0, slot=None))
     if len(routes) > MAX_ROUTES and world.table is not None:
         return Snapshot(world.table, dict(live), is_live=True, full=True)
-    engines = {route.engine: Engine(service=names.child(world.owner.name, route.engine)) for route in routes}
+    engines = {route.engine: Engine(service=service_of(world, roles, route.engine)) for route in routes}
     table = Table(
         generation=0,
         stable=base.revision.id,

@@ -38,9 +38,9 @@ class Outcome:
 async def execute(cluster: Cluster, plan: Plan, namespace: str, wrote: Wrote) -> Outcome:
     """Apply, delete and nudge.
 
-    A refused object does not keep the others from being applied, but nothing is deleted then: what is there may have to go on
-    in place of what was refused. At a name that is taken the work ends. Any other error ends the pass; the next one starts from what is
-    then there.
+    A refused object does not keep the others from being applied, unless they rely on it, but nothing is deleted then: what is there may
+    have to go on in place of what was refused. At a name that is taken the work ends. Any other error ends the pass; the next one starts
+    from what is then there.
     """
     outcome = Outcome()
     for apply in plan.applies:
@@ -50,6 +50,8 @@ async def execute(cluster: Cluster, plan: Plan, namespace: str, wrote: Wrote) ->
             raise
         except RejectedError as error:
             outcome.refusal = outcome.refusal or Refusal(f"{apply.kind.kind} {apply.name}", error.message)
+            if apply.relied_on:
+                break
             continue
         if live is None:
             outcome.taken = (apply.kind, apply.name)

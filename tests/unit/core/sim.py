@@ -336,8 +336,18 @@ class Sim:
             "engine": engine,
             "revision": route.revision if route else "",
             "revisions": frozenset(route.revision for route in live.routes if route.engine == engine),
-            "reaches": frozenset(each for each in live.engines if each != engine and name not in self.lonely and self.ready_pods(each)),
+            "reaches": frozenset(
+                each for each, at in live.engines.items() if each != engine and name not in self.lonely and self._answers(at.service)
+            ),
         }
+
+    def _answers(self, service: str) -> bool:
+        """Whether there is a ready pod behind a Service, of whatever engine."""
+        live = self.objects.get((SERVICE, service))
+        behind = (
+            [] if live is None else [pod for pod in self.held() if live["spec"]["selector"].items() <= pod["metadata"]["labels"].items()]
+        )
+        return any(self._is_ready(pod) and "deletionTimestamp" not in pod["metadata"] for pod in behind)
 
     def _time(self) -> str:
         return self.now.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -68,7 +68,6 @@ def test_what_others_depend_on_is_applied_first() -> None:
         "ControllerRevision",
         "ConfigMap",
         "Service",
-        "Service",
         "NetworkPolicy",
         "PodDisruptionBudget",
         "Deployment",

@@ -117,6 +117,15 @@ class Change(RuleBasedStateMachine):
         if self.constant and self.asked:
             assert len(self.sim.held()) <= self.asked + self.surge
 
+    @invariant()
+    def a_request_for_another_engine_goes_to_that_engine(self) -> None:
+        engines = {name: pod["metadata"]["labels"].get(names.LABEL_ENGINE, "") for name, pod in self.sim.pods.items()}
+        for name, read in self.sim.tables.items():
+            for engine, reached in read.engines.items() if name in engines else ():
+                if engine != engines[name]:
+                    selector = self.sim.objects[SERVICE, reached.service]["spec"]["selector"]
+                    assert selector[names.LABEL_ENGINE] == engine, f"{name} sends what is for {engine} to {reached.service}"
+
     def teardown(self) -> None:
         """Once the world behaves, the change comes to its end."""
         self.mend_everything()
@@ -130,7 +139,7 @@ class Change(RuleBasedStateMachine):
         assert [route.weight for route in self.table.routes] == [WHOLE]
         assert len(self.sim.held()) == self.sim.ready_pods() == self.asked
         services = {name for kind, name in self.sim.objects if kind == SERVICE}
-        assert services == {"chat", f"chat-{status['stable']['engine']}"}
+        assert services == {"chat"} | {reached.service for reached in self.table.engines.values()}
         template = self.sim.objects[DEPLOYMENT, f"chat-{status['stable']['engine']}"]["spec"]["template"]["spec"]
         assert template["initContainers"][0]["args"][2] == self.sim.deployment["spec"]["model"]["source"]
 

@@ -2,6 +2,8 @@ import pytest
 
 from llm_operator.core import kinds
 from llm_operator.core.actions import Apply, Delete, Nudge, Plan
+from llm_operator.core.render import service
+from llm_operator.core.render.meta import Owner
 from llm_operator.shell import errors
 from llm_operator.shell.execute import Refusal, execute, write_status
 from llm_operator.shell.ports import Manifest
@@ -62,6 +64,21 @@ async def test_after_a_refusal_the_other_objects_are_applied_but_nothing_is_dele
     assert (await execute(cluster, plan, "ns", lambda *_: None)).refusal == Refusal("ConfigMap a", "denied by policy")
     assert cluster.find(kinds.CONFIG_MAP, "b") is not None
     assert cluster.find(kinds.CONFIG_MAP, "old") is not None
+
+
+async def test_a_table_is_not_applied_without_the_services_it_sends_requests_to(cluster: FakeCluster) -> None:
+    cluster.faults.append(refusing("chat-e", NO))
+    owner = Owner("chat", "ns", "u-1")
+    plan = Plan(applies=(Apply(service.engine(owner, "e"), force=False), Apply(config_map("a"), force=False)))
+    assert (await execute(cluster, plan, "ns", lambda *_: None)).refusal == Refusal("Service chat-e", "denied by policy")
+    assert cluster.find(kinds.CONFIG_MAP, "a") is None
+
+
+async def test_nothing_relies_on_the_public_service(cluster: FakeCluster) -> None:
+    cluster.faults.append(refusing("chat", NO))
+    plan = Plan(applies=(Apply(service.public(Owner("chat", "ns", "u-1")), force=False), Apply(config_map("a"), force=False)))
+    assert (await execute(cluster, plan, "ns", lambda *_: None)).refusal == Refusal("Service chat", "denied by policy")
+    assert cluster.find(kinds.CONFIG_MAP, "a") is not None
 
 
 @pytest.mark.parametrize(

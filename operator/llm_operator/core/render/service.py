@@ -1,4 +1,4 @@
-"""Services: one for clients over all pods that serve, one per engine for sidecars that forward."""
+"""Services: one for clients over all pods that serve, and for sidecars that forward one per engine where there is more than one."""
 
 from llm_operator.core import kinds, names
 from llm_operator.core.observed import Obj
