@@ -1,0 +1,191 @@
+"""What gates have seen of a rollout so far: bounded sums, folded minute by minute, that outlive operators and pods."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from llm_operator.core.gates.contrast import Buckets, Cells, Contrast
+from llm_operator.core.gates.likelihood import Likelihood
+from llm_operator.core.gates.sums import BUCKETS, Rows, contradiction
+
+_NOTHING = (0.0,) * BUCKETS
+_MEMORY_MAX = 0.95
+
+
+@dataclass(frozen=True)
+class Sightings:
+    """How many units were seen for the first time, and in which arm; one that both arms bring in the same minute is left out."""
+
+    canary: int = 0
+    stable: int = 0
+
+
+@dataclass(frozen=True)
+class Minute:
+    """What both arms have served until ``end`` since the minute before.
+
+    ``share`` is the canary's of all units by the table, None when it was another one at the beginning or on the way.
+    """
+
+    end: datetime
+    canary: Rows
+    stable: Rows
+    share: float | None = None
+    sightings: Sightings = Sightings()
+
+
+@dataclass(frozen=True)
+class Totals:
+    """A count and a sum by bucket."""
+
+    n: Buckets = _NOTHING
+    total: Buckets = _NOTHING
+
+    def add(self, cells: Cells) -> "Totals":
+        """Return the totals with those of another minute."""
+        counts, sums = list(self.n), list(self.total)
+        for bucket, n, total in cells:
+            counts[bucket] += n
+            sums[bucket] += total
+        return Totals(tuple(counts), tuple(sums))
+
+
+@dataclass(frozen=True)
+class Course:
+    """The means of minutes, one after the other: enough for how uncertain their mean is when neighbours are alike."""
+
+    minutes: int = 0
+    total: float = 0.0
+    squares: float = 0.0
+    products: float = 0.0
+    """Of neighbours."""
+    first: float = 0.0
+    latest: float = 0.0
+
+    def add(self, value: float) -> "Course":
+        """Return the course with another minute."""
+        if not self.minutes:
+            return Course(1, value, value * value, 0.0, value, value)
+        products = self.products + self.latest * value
+        return Course(self.minutes + 1, self.total + value, self.squares + value * value, products, self.first, value)
+
+    def variance(self) -> float:
+        """Return the variance of the mean, if each minute remembers the one before; needs two minutes."""
+        n, mean = self.minutes, self.total / self.minutes
+        squares = max(self.squares - n * mean * mean, 0.0)
+        products = self.products - mean * (2 * self.total - self.first - self.latest) + (n - 1) * mean * mean
+        memory = products / squares if squares else 0.0
+        memory = min(max(memory + (1 + 3 * memory) / n, 0.0), _MEMORY_MAX)  # in few minutes memory looks shorter than it is
+        return squares / (n - 1) / n * (1 + memory) / (1 - memory)
+
+
+@dataclass(frozen=True)
+class Stable:
+    """Stable's ln of times to first token in a span of time, by bucket and by minute."""
+
+    totals: Totals = Totals()
+    course: Course = Course()
+
+    def add(self, cells: Cells) -> "Stable":
+        """Return it with another minute."""
+        count = _count(cells)
+        return Stable(self.totals.add(cells), self.course.add(_total(cells) / count)) if count else self
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything that gates ask, of one canary against one stable. A fault stays: such evidence promotes nothing any more."""
+
+    warm_up: int = 0
+    """Requests of the canary, all its pods together, whose minutes are left out of times: caches were cold."""
+    before: Stable = Stable()
+    """Stable before the canary had any request."""
+    last: datetime | None = None
+    fault: str = ""
+    canary: Totals = Totals()
+    """Requests and errors."""
+    stable: Totals = Totals()
+    errors: Likelihood = Likelihood()
+    units: Likelihood = Likelihood()
+    ttft: Contrast = Contrast()
+    tpot: Contrast = Contrast()
+    prompt: Contrast = Contrast(relative=True)
+    beside: Stable = Stable()
+    """Stable beside a warm canary."""
+
+    def add(self, minute: Minute) -> "Evidence":
+        """Return the evidence with another minute. One that contradicts itself is left out as a whole, and remembered."""
+        wrong = self._contradiction(minute)
+        if wrong:
+            return replace(self, fault=self.fault or f"until {minute.end:%H:%M:%S} {wrong}")
+        canary, stable = minute.canary.items(), minute.stable.items()
+        was_warm = sum(self.canary.n) >= self.warm_up
+        canary_cells: Cells = [(bucket, row.n, row.errors) for bucket, row in canary]
+        stable_cells: Cells = [(bucket, row.n, row.errors) for bucket, row in stable]
+        canary_n, stable_n = _count(canary_cells), _count(stable_cells)
+        seen = self.units
+        if minute.share is not None:
+            seen = seen.add(minute.share, minute.sightings.canary, minute.sightings.stable)
+        grown = replace(
+            self,
+            last=minute.end,
+            canary=self.canary.add(canary_cells),
+            stable=self.stable.add(stable_cells),
+            errors=self.errors.add(canary_n / ((canary_n + stable_n) or 1.0), _total(canary_cells), _total(stable_cells)),
+            units=seen,
+        )
+        if not (canary_n and was_warm):
+            return grown
+        stable_ttft: Cells = [(bucket, row.ttft_n, row.ttft) for bucket, row in stable]
+        return replace(
+            grown,
+            ttft=self.ttft.add([(bucket, row.ttft_n, row.ttft) for bucket, row in canary], stable_ttft),
+            tpot=self.tpot.add(
+                [(bucket, row.tpot_n, row.tpot) for bucket, row in canary],
+                [(bucket, row.tpot_n, row.tpot) for bucket, row in stable],
+            ),
+            prompt=self.prompt.add(
+                [(bucket, row.prompt_n, row.prompt) for bucket, row in canary],
+                [(bucket, row.prompt_n, row.prompt) for bucket, row in stable],
+            ),
+            beside=self.beside.add(stable_ttft),
+        )
+
+    def stale(self, now: datetime, after: timedelta) -> bool:
+        """Return whether the last minute is too long ago, or lies ahead."""
+        return self.last is not None and not timedelta() <= now - self.last <= after
+
+    def _contradiction(self, minute: Minute) -> str:
+        if self.last is not None and minute.end <= self.last:
+            return "time went backwards"
+        for arm, found in (("canary", minute.canary), ("stable", minute.stable)):
+            if wrong := contradiction(found):
+                return f"{wrong} of {arm}"
+        if minute.share is not None and not 0 <= minute.share <= 1:
+            return f"the canary had {minute.share:g} of all units"
+        if min(minute.sightings.canary, minute.sightings.stable) < 0:
+            return "a negative number of units was seen"
+        return ""
+
+
+def baseline(found: Iterable[Rows]) -> Stable:
+    """Return what stable was like in the minutes before a rollout; minutes that cannot be true are left out."""
+    stable = Stable()
+    for each in found:
+        if not contradiction(each):
+            stable = stable.add([(bucket, row.ttft_n, row.ttft) for bucket, row in each.items()])
+    return stable
+
+
+def sightings(seen: bytes, canary: bytes, stable: bytes) -> Sightings:
+    """Return how many units are new in bitmaps of units: in one arm, and not ``seen`` in either before."""
+    known, one, other = (int.from_bytes(each, "little") for each in (seen, canary, stable))
+    return Sightings((one & ~other & ~known).bit_count(), (other & ~one & ~known).bit_count())
+
+
+def _count(cells: Cells) -> float:
+    return sum([n for _, n, _ in cells])
+
+
+def _total(cells: Cells) -> float:
+    return sum([total for _, _, total in cells])
