@@ -1,6 +1,7 @@
 """What others promote by, on the same requests: a test for one look, looked at every minute, and checks of thresholds.
 
-Written anew from what they document: Kayenta's judge is a Mann-Whitney test at 98 %; Flagger and Argo Rollouts count failed checks, here five.
+Written anew from what they document: Kayenta's judge is a Mann-Whitney test at 98 %; Flagger and Argo Rollouts count failed checks.
+Here five of them abort.
 """
 
 from math import erfc, sqrt

@@ -22,8 +22,9 @@ Ints = NDArray[np.int64]
 class Population:
     """Who sends requests. Without ``subjects`` each request is a unit of its own.
 
-    Subjects differ in how much they send (``activity``, σ of its ln), in how slow their requests are (``subject_sigma``) and in whether they
-    meet errors at all (``prone``, the share of those that do). Requests come in bursts of a subject, alike in time and mostly in fate.
+    Subjects differ in how much they send (``activity``, the standard deviation of its ln), in how slow their requests are
+    (``subject_sigma``, the same) and in whether they meet errors at all (``prone``, the share of those that do). Requests come in bursts of
+    a subject, alike in time and mostly in fate.
     """
 
     name: str
@@ -34,7 +35,7 @@ class Population:
     burst: float = 1.0
     burst_sigma: float = 0.0
     shock: float = 0.0
-    """σ of what all requests of a minute have in common, in both arms; with it come two minutes of outage."""
+    """Standard deviation of what all requests of a minute have in common, in both arms; with it come two minutes of outage."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class Rollout:
     canary_errors: float = 0.005
     slower: float = 1.0
     longer: float = 1.0
+    disturbed: float = 1.0
+    """How much slower all requests become, in both arms, once the canary has some."""
     per_minute: float = 120.0
     before: int = 30
     """Minutes of stable alone that are known from before."""
@@ -83,13 +86,13 @@ def simulate(population: Population, rollout: Rollout, rng: np.random.Generator)
     unit = subject if population.subjects else np.arange(n)
     units = population.subjects or n
     canary = rng.random(units)[unit] < share[minute]
-    common = population.shock * _drift(share.size, rng)
+    common = population.shock * _drift(share.size, rng) + log(rollout.disturbed) * (share > 0)
     alike = (population.subject_sigma * rng.standard_normal(subjects))[subject]
     alike = alike + common[minute] + (population.burst_sigma * rng.standard_normal(bursts.sum()))[burst]
     return Requests(
         minute,
         canary,
-        _fate(population, rollout, activity, burst, rng) < _rates(population, rollout, activity, subject, canary, minute, rng),
+        _luck(population, burst, rng) < _rates(population, rollout, activity, subject, canary, minute, rng),
         log(0.4) + alike + 0.6 * rng.standard_normal(n) + log(rollout.slower) * canary,
         log(0.03) + 0.5 * alike + 0.25 * rng.standard_normal(n) + log(rollout.slower) * canary,
         np.rint(np.exp(6 + 0.7 * rng.standard_normal(n) + alike) * np.where(canary, rollout.longer, 1.0)) + 20,
@@ -118,9 +121,7 @@ def minutes(found: Requests) -> Iterator[Minute]:
     first = np.unique(found.bit, return_index=True)[1]
     seen = np.bincount(found.minute[first] * 2 + found.canary[first], minlength=found.share.size * 2).tolist()
     for at, share in enumerate(found.share.tolist()):
-        yield Minute(
-            BEGIN + timedelta(minutes=at + 1), arms[2 * at + 1], arms[2 * at], share, Sightings(seen[2 * at + 1], seen[2 * at])
-        )
+        yield Minute(BEGIN + timedelta(minutes=at + 1), arms[2 * at + 1], arms[2 * at], share, Sightings(seen[2 * at + 1], seen[2 * at]))
 
 
 def _drift(length: int, rng: np.random.Generator) -> Floats:
@@ -131,8 +132,8 @@ def _drift(length: int, rng: np.random.Generator) -> Floats:
     return noise
 
 
-def _fate(population: Population, rollout: Rollout, activity: Floats, burst: Ints, rng: np.random.Generator) -> Floats:
-    """Return for each request how lucky it is, uniformly: four in five of a burst's share the first one's luck."""
+def _luck(population: Population, burst: Ints, rng: np.random.Generator) -> Floats:
+    """Return for each request how lucky it is, uniformly: four in five of a burst share theirs."""
     own = rng.random(burst.size)
     if population.burst == 1:
         return own

@@ -1,1 +1,1 @@
-"""Gates: statistical questions about a canary with three answers. Pure functions of evidence; docs/explanation/gates.md has the formulas."""
+"""Gates: statistical questions about a canary with three answers (docs/explanation/gates.md has the formulas)."""

@@ -108,6 +108,10 @@ class Contrast:
         )
 
 
+OF_LOGARITHMS = Contrast()
+OF_AMOUNTS = Contrast(relative=True)
+
+
 def effective(weights: Buckets) -> float:
     """Return how many buckets of equal weight would carry as much: (Σw)²/Σw²."""
     squares = sum(map(mul, weights, weights))

@@ -40,8 +40,8 @@ class Decision:
 def judge(gates: Sequence[Gate], evidence: Evidence, now: datetime) -> tuple[Result, ...]:
     """Return the answers of all gates and, under them, of the sample ratio.
 
-    The chance of false harm is divided among the gates, since each of them may end the rollout. That of a wrong pass is not: a canary that is
-    beyond the margin of any gate is promoted only if that gate, too, is wrong.
+    The chance of false harm is divided among the gates, since each of them may end the rollout. That of a wrong pass is not: a canary that
+    is beyond the margin of some gate is promoted only if that gate, too, is wrong.
     """
     harm_alpha = FALSE_ABORT / max(1, len(gates))
     answers = [

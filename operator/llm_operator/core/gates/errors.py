@@ -19,7 +19,7 @@ _RATES = (0.0, *(0.02 * 35 ** (step / 6) for step in range(7)))
 
 @dataclass(frozen=True)
 class ErrorsGate:
-    """``limit`` is a rate of errors that would be too much, ``ratio`` how many times stable's rate would be; either may be proven absent."""
+    """``limit`` is a rate that would be too much, ``ratio`` how many times stable's rate would be; it passes when either is ruled out."""
 
     name: str = "errors"
     limit: float = 0.01
@@ -83,8 +83,8 @@ def _step(errors: float, good: float, part: float, limit: float) -> float:
 def _clustering(evidence: Evidence) -> float:
     """Return how many errors come together: a subject that always fails is one piece of bad luck, not a hundred.
 
-    The variance of errors over buckets, in parts of what it would be if they came one by one, in the arm where it is larger; never less than
-    1. Both are taken around stable's rate, so a canary whose errors are spread like its requests is found as fast as buckets fill.
+    The variance of errors over buckets, in parts of what it would be if they came one by one, in the arm where it is larger; at least 1.
+    Both are taken around stable's rate, so a canary that always fails counts as many errors as its units fill buckets.
     """
     rate = sum(evidence.stable.total) / (sum(evidence.stable.n) or 1.0)
     return max(1.0, *(_dispersion(arm.n, arm.total, rate) for arm in (evidence.canary, evidence.stable)))
@@ -94,4 +94,5 @@ def _dispersion(n: Buckets, errors: Buckets, rate: float) -> float:
     found = sum(errors)
     if not found:
         return 1.0
-    return (sum(map(mul, errors, errors)) - 2 * rate * sum(map(mul, errors, n)) + rate * rate * sum(map(mul, n, n))) / found
+    around: float = sum(map(mul, errors, errors)) - 2 * rate * sum(map(mul, errors, n)) + rate * rate * sum(map(mul, n, n))
+    return around / found

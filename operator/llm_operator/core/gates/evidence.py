@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from llm_operator.core.gates.contrast import Buckets, Cells, Contrast
-from llm_operator.core.gates.likelihood import Likelihood
+from llm_operator.core.gates.contrast import OF_AMOUNTS, OF_LOGARITHMS, Buckets, Cells, Contrast
+from llm_operator.core.gates.likelihood import EVEN, Likelihood
 from llm_operator.core.gates.sums import BUCKETS, Rows, contradiction
 
 _NOTHING = (0.0,) * BUCKETS
@@ -105,11 +105,11 @@ class Evidence:
     canary: Totals = Totals()
     """Requests and errors."""
     stable: Totals = Totals()
-    errors: Likelihood = Likelihood()
-    units: Likelihood = Likelihood()
-    ttft: Contrast = Contrast()
-    tpot: Contrast = Contrast()
-    prompt: Contrast = Contrast(relative=True)
+    errors: Likelihood = EVEN
+    units: Likelihood = EVEN
+    ttft: Contrast = OF_LOGARITHMS
+    tpot: Contrast = OF_LOGARITHMS
+    prompt: Contrast = OF_AMOUNTS
     beside: Stable = Stable()
     """Stable beside a warm canary."""
 

@@ -11,6 +11,11 @@ from llm_operator.core.gates.verdict import GateReason, OnHarm, Result, Verdict
 
 _OK = 200
 _MESSAGE_MAX = 512
+_OPINIONS = {
+    Verdict.PASS: GateReason.WEBHOOK_PASSED,
+    Verdict.HARM: GateReason.WEBHOOK_REFUSED,
+    Verdict.UNDECIDED: GateReason.WEBHOOK_UNDECIDED,
+}
 
 
 @dataclass(frozen=True)
@@ -85,24 +90,14 @@ def judge_promql(gate: PromqlGate, answers: tuple[Fetched, ...], now: datetime, 
 
 def judge_webhook(gate: WebhookGate, subject: Subject, answer: Fetched | None, now: datetime, stale_after: timedelta) -> Result:
     """Answer what the webhook answers, if it speaks of this revision."""
+    if answer is None:
+        message = "the webhook has not answered yet"
+        return Result(gate.name, Verdict.UNDECIDED, GateReason.EVIDENCE_MISSING, message, on_harm=gate.on_harm)
     try:
-        if answer is None:
-            raise _UnusableError(GateReason.EVIDENCE_MISSING, "the webhook has not answered yet")
-        body = _object(_current(answer, now, stale_after))
-        if body.get("revision") != subject.revision:
-            raise _UnusableError(GateReason.EVIDENCE_INVALID, f"the webhook did not answer about revision {subject.revision}")
-        verdict = next((each for each in Verdict if each == body.get("verdict")), None)
-        if verdict is None:
-            raise _UnusableError(GateReason.EVIDENCE_INVALID, "the webhook's verdict is none of Pass, Harm and Undecided")
+        verdict, message = _opinion(_object(_current(answer, now, stale_after)), subject)
     except _UnusableError as error:
         return Result(gate.name, Verdict.UNDECIDED, error.reason, str(error), on_harm=gate.on_harm)
-    reasons = {
-        Verdict.PASS: GateReason.WEBHOOK_PASSED,
-        Verdict.HARM: GateReason.WEBHOOK_REFUSED,
-        Verdict.UNDECIDED: GateReason.WEBHOOK_UNDECIDED,
-    }
-    said = str(body.get("message") or f"the webhook says {verdict}")[:_MESSAGE_MAX]
-    return Result(gate.name, verdict, reasons[verdict], said, on_harm=gate.on_harm)
+    return Result(gate.name, verdict, _OPINIONS[verdict], message, on_harm=gate.on_harm)
 
 
 class _UnusableError(Exception):
@@ -130,6 +125,16 @@ def _object(body: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise _UnusableError(GateReason.EVIDENCE_INVALID, "the answer is not a JSON object")
     return found
+
+
+def _opinion(body: dict[str, Any], subject: Subject) -> tuple[Verdict, str]:
+    """Return the verdict of a webhook and its words; one about another revision, or none at all, is no verdict."""
+    if body.get("revision") != subject.revision:
+        raise _UnusableError(GateReason.EVIDENCE_INVALID, f"the webhook did not answer about revision {subject.revision}")
+    verdict = next((each for each in Verdict if each == body.get("verdict")), None)
+    if verdict is None:
+        raise _UnusableError(GateReason.EVIDENCE_INVALID, "the webhook's verdict is none of Pass, Harm and Undecided")
+    return verdict, str(body.get("message") or f"the webhook says {verdict}")[:_MESSAGE_MAX]
 
 
 def _number(body: str) -> float:

@@ -51,6 +51,10 @@ class Likelihood:
         return (GRID[low] if low >= 0 else None, GRID[high] if high < len(GRID) else None)
 
 
+EVEN = Likelihood()
+"""Nothing has happened yet."""
+
+
 def place(ratio: float) -> int:
     """Return the place in GRID of the largest ratio that is not above one."""
     return max((at for at, each in enumerate(GRID) if each <= ratio), default=0)

@@ -10,7 +10,7 @@ EFFECTIVE_MIN = 30.0
 class Verdict(StrEnum):
     """The three answers. Only proof passes, only proof harms; everything else is undecided."""
 
-    PASS = "Pass"
+    PASS = "Pass"  # noqa: S105 - an answer, no password
     HARM = "Harm"
     UNDECIDED = "Undecided"
 
