@@ -137,3 +137,52 @@ def test_whatever_a_sidecar_counts_does_not_contradict_itself(requests: list[tup
         statistics.record("r", bytes([unit]), failed=failed, first_token_s=seconds, prompt_tokens=unit)
     said = json.loads(statistics.expose())
     assert not contradiction(rows(said["columns"], said["revisions"].get("r", {"buckets": {}})["buckets"]))
+
+
+def test_a_share_that_cannot_be_and_time_that_goes_back_are_faults() -> None:
+    minute = Minute(BEGIN, {}, {})
+    assert Evidence().add(replace(minute, share=1.5)).fault
+    assert Evidence().add(replace(minute, sightings=Sightings(-1, 0))).fault
+    assert Evidence().add(minute).add(minute).fault
+    assert contradiction({256: Row()})
+    assert not baseline([{256: Row()}]).course.minutes
+
+
+def test_as_many_errors_as_stable_pass_by_the_ratio() -> None:
+    found = Evidence()
+    for at in range(120):
+        canary, stable = ({bucket: Row(n=4, errors=(bucket + at) % 25 == 0) for bucket in range(256)} for _ in range(2))
+        found = found.add(Minute(BEGIN + timedelta(minutes=at), canary, stable))
+    assert found.last
+    assert judge((ErrorsGate(),), found, found.last)[0].reason is GateReason.ERRORS_NOT_MORE
+
+
+def test_few_units_prove_nothing_about_times() -> None:
+    found = Evidence(before=baseline([arm(0, 200)]))
+    for at in range(10):
+        rows_of = {bucket: Row(n=2, ttft_n=2, ttft=0.0, ttft_squares=1.0, prompt_n=2) for bucket in range(5)}
+        found = found.add(Minute(BEGIN + timedelta(minutes=at), rows_of, rows_of))
+    assert found.last
+    reasons = {each.gate: each.reason for each in judge(GATES, found, found.last)}
+    assert (reasons["ttft"], reasons["prompt"], reasons["self"]) == (
+        GateReason.TOO_FEW_UNITS,
+        GateReason.EVIDENCE_MISSING,
+        GateReason.NO_BASELINE,
+    )
+
+
+def test_a_prompt_without_tokens_cannot_be_compared() -> None:
+    found = Evidence()
+    canary = {bucket: Row(n=2, prompt_n=2) for bucket in range(5)}
+    stable = {bucket: Row(n=2, prompt_n=2, prompt=20, prompt_squares=200) for bucket in range(5)}
+    found = found.add(Minute(BEGIN, canary, stable))
+    assert judge(GATES, found, BEGIN)[3].reason is GateReason.EVIDENCE_MISSING
+
+
+def test_a_gate_says_how_many_requests_it_needs() -> None:
+    found = evidence(2)
+    assert found.last
+    results = {each.gate: each for each in judge(GATES, found, found.last)}
+    assert results["ttft"].reason is GateReason.MORE_REQUESTS_NEEDED
+    assert results["ttft"].needs
+    assert "more requests of the canary" in results["ttft"].message
