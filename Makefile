@@ -1,7 +1,7 @@
 # Every command of the project. `make help` lists them; `make demo` and `make test` are the two that matter first.
 SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit integration e2e soak soak-faults soak-rights soak-rest soak-redactor soak-subjects soak-ha soak-sidecar soak-e2e lab-up lab-down lab-status images lint fmt generate golden verify dockerfiles set-up bench-fleet bench-gates bench-redactor bench-sidecar clean
+.PHONY: help install demo test unit integration e2e soak soak-faults soak-rights soak-rest soak-redactor soak-properties soak-subjects soak-ha soak-sidecar soak-e2e lab-up lab-down lab-status images lint fmt generate golden verify dockerfiles set-up bench-fleet bench-gates bench-redactor bench-sidecar clean
 
 CLUSTER ?= lab
 REGISTRY ?=
@@ -42,7 +42,7 @@ e2e: set-up ## Tests on a real node with real pods (root)
 	@$(PYTEST) tests/e2e/test_lab.py
 	@hack/with-lab full hack/e2e
 
-soak: soak-faults soak-rights soak-rest soak-redactor soak-subjects soak-ha soak-sidecar soak-e2e ## Long tests; each writes its result to bench/results
+soak: soak-faults soak-rights soak-rest soak-redactor soak-properties soak-subjects soak-ha soak-sidecar soak-e2e ## Long tests; each writes its result to bench/results
 
 soak-faults: .venv/synced ## Every fault plan, the outages of ten minutes as well
 	@$(LAB) build cp kwok helm
@@ -64,6 +64,9 @@ soak-ha: .venv/synced ## A leader stopped, killed, paused and cut off, twenty ti
 
 soak-redactor: .venv/synced ## Texts cut anywhere, 20,000 and more: redacted as the whole, and each simpler way found out
 	@REDACTOR_CASES=2500 $(PYTEST) tests/unit/sidecar/redact tests/unit/sidecar/test_json_text.py -q
+
+soak-properties: .venv/synced ## Every property on forty times the examples, and new ones each time
+	@PROPERTIES_TIMES=40 $(PYTEST) tests/unit -m hypothesis -q -n 2 --timeout 3000
 
 soak-subjects: .venv/synced ## 2,000 subjects over HTTP on a ramp, and 20,000 over twenty ramps of up to four arms
 	@SUBJECTS=2000 RAMPS=20 $(PYTEST) tests/unit/sidecar/test_shares.py tests/unit/sidecar/http/test_subjects.py -q

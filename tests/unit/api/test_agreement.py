@@ -4,12 +4,13 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, given
 from hypothesis import strategies as st
 
 from llm_operator.api.base import ApiModel
 from llm_operator.api.crd import RESOURCES, Resource
 from tests.data.apiserver import defaulted, refusals
+from tests.properties import tried
 from tests.unit.api.strategies import specs
 
 SPECS: dict[str, type[ApiModel]] = {resource.kind: resource.spec for resource in RESOURCES}
@@ -31,7 +32,7 @@ def same(stored: Any, read: Any) -> bool:
 
 
 @pytest.mark.parametrize("resource", RESOURCES, ids=lambda each: each.kind)
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@tried(40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(data=st.data())
 def test_what_the_server_stores_the_model_reads_with_the_same_defaults(resource: Resource, data: st.DataObject) -> None:
     written = manifest(resource.kind, data.draw(specs(resource.kind)))
@@ -44,7 +45,7 @@ def test_what_the_server_stores_the_model_reads_with_the_same_defaults(resource:
 
 
 @pytest.mark.parametrize("resource", RESOURCES, ids=lambda each: each.kind)
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@tried(20, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(data=st.data())
 def test_what_a_model_writes_it_reads_back(resource: Resource, data: st.DataObject) -> None:
     written = manifest(resource.kind, data.draw(specs(resource.kind)))

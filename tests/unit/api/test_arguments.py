@@ -2,11 +2,12 @@ import json
 from decimal import Decimal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_operator.api.arguments import Arg, Choice, Flag, Integer, JsonObject, Number, Word
 from llm_operator.api.engine_args import ALLOWED
+from tests.properties import tried
 
 ANY_INTEGER = JsonObject('{"a": 1}', lambda _key, value: isinstance(value, int))
 
@@ -28,7 +29,7 @@ def test_each_kind_takes_its_values_and_no_others(argument: Arg, good: list[str]
 
 
 @pytest.mark.parametrize("name", ALLOWED)
-@settings(max_examples=20)
+@tried(20)
 @given(value=st.text(max_size=30))
 def test_no_text_makes_an_argument_fail(name: str, value: str) -> None:
     assert ALLOWED[name].accepts(value) in {True, False}

@@ -4,6 +4,7 @@ Nothing in it decides anything of the operator's. It breaks as a cluster would w
 """
 
 import json
+import sys
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -365,12 +366,15 @@ class Sim:
         return any(each["type"] == "Ready" and each["status"] == "True" for each in pod["status"].get("conditions", []))
 
 
-_PLANS: dict[bytes, Plan] = {}
+_PLANS: dict[tuple[bytes, bool], Plan] = {}
 
 
 def planned(seen: Observed, config: OperatorConfig, now: datetime) -> Plan:
-    """Plan; a question that was asked before has the answer it had then. Most tests begin with the same questions."""
-    asked = sha256(orjson.dumps((seen, config.model_dump(), now), default=sorted)).digest()
+    """Plan; a question that was asked before has the answer it had then. Most tests begin with the same questions.
+
+    What a test that is not traced has asked is no answer for one that is: its coverage counts, whatever ran before it.
+    """
+    asked = sha256(orjson.dumps((seen, config.model_dump(), now), default=sorted)).digest(), sys.gettrace() is not None
     if asked not in _PLANS:
         _PLANS[asked] = plan(seen, config, now)
     return _PLANS[asked]

@@ -3,13 +3,14 @@
 import json
 from typing import Any
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from llm_operator.core.actions import Plan
 from llm_operator.core.kinds import CONFIG_MAP, DEPLOYMENT, JOB
 from llm_sidecar.table import TABLE_KEY, decode
+from tests.properties import tried
 from tests.unit.core.builders import make_config, make_deployment, make_prompt, make_spec
 from tests.unit.core.sim import Sim
 
@@ -163,4 +164,4 @@ class Operator(RuleBasedStateMachine):
 
 
 TestOperator = Operator.TestCase
-TestOperator.settings = settings(max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck))
+TestOperator.settings = tried(25, stateful_step_count=25, suppress_health_check=list(HealthCheck))

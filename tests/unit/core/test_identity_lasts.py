@@ -2,12 +2,13 @@
 
 import json
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from llm_operator.core.actions import Plan
 from llm_operator.core.kinds import CONFIG_MAP, CONTROLLER_REVISION
+from tests.properties import tried
 from tests.unit.core.builders import SOURCE, digest_of, make_config, make_deployment, make_prompt, make_spec
 from tests.unit.core.sim import Sim
 
@@ -105,4 +106,4 @@ class Identity(RuleBasedStateMachine):
 
 
 TestIdentity = Identity.TestCase
-TestIdentity.settings = settings(max_examples=15, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck))
+TestIdentity.settings = tried(10, stateful_step_count=25, suppress_health_check=list(HealthCheck))

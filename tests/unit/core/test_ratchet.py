@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -10,6 +10,7 @@ from llm_operator.core import names
 from llm_operator.core.actions import Plan
 from llm_operator.core.kinds import CONFIG_MAP, DEPLOYMENT, SERVICE
 from llm_sidecar.table import TABLE_KEY, WHOLE, Table, decode
+from tests.properties import tried
 from tests.unit.core.builders import make_deployment, make_spec
 from tests.unit.core.sim import Sim
 
@@ -223,6 +224,6 @@ class OnlyOne(Replacement):
 TestChange = Change.TestCase
 TestReplacement = Replacement.TestCase
 TestOnlyOne = OnlyOne.TestCase
-TestReplacement.settings = settings(max_examples=8, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck))
+TestReplacement.settings = tried(8, stateful_step_count=20, suppress_health_check=list(HealthCheck))
 TestOnlyOne.settings = TestReplacement.settings
-TestChange.settings = settings(max_examples=10, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck))
+TestChange.settings = tried(10, stateful_step_count=20, suppress_health_check=list(HealthCheck))

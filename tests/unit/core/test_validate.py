@@ -1,7 +1,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_operator.api.llmdeployment import LLMDeploymentSpec
@@ -42,7 +42,6 @@ SPEC = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None)
 @given(SPEC)
 def test_no_spec_whatever_is_in_it_ends_in_anything_but_a_status(spec: dict[str, Any]) -> None:
     deployment = make_deployment(spec={**make_spec(), **spec})
@@ -52,7 +51,6 @@ def test_no_spec_whatever_is_in_it_ends_in_anything_but_a_status(spec: dict[str,
     assert all(each["message"] and each["reason"].isalnum() for each in made.status["conditions"])
 
 
-@settings(max_examples=150, deadline=None)
 @given(PROMPT)
 def test_no_prompt_whatever_is_in_it_ends_in_anything_but_a_verdict(spec: dict[str, Any]) -> None:
     (valid,) = plan_prompt({**make_prompt(), "spec": spec}, [], NOW)["conditions"]

@@ -1,12 +1,13 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.fakes.stub_engine.families import token_bounds
 from tests.fakes.stub_engine.metrics import Metrics
+from tests.properties import tried
 
 REAL = Path(__file__).with_name("data") / "vllm_0_32_0_series.txt"
 """Every series of a real vLLM 0.32.0 with --max-model-len 512, without its LoRA, sleep mode and tool call ones."""
@@ -40,7 +41,7 @@ def test_token_buckets_grow_with_the_context(length: int, last: float) -> None:
 
 
 @given(st.lists(st.floats(0, 10_000), max_size=20))
-@settings(max_examples=20, deadline=None)
+@tried(20)
 def test_histograms_are_cumulative_and_add_up(values: list[float]) -> None:
     metrics = Metrics("tiny", 512)
     for value in values:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_fetcher.download import download
@@ -13,6 +13,7 @@ from llm_fetcher.listing import Entry, Listing
 from llm_fetcher.patience import Patience, StoppedError
 from llm_fetcher.progress import Progress
 from llm_fetcher.workspace import Workspace
+from tests.properties import tried
 
 BODY = bytes(range(256)) * 40
 BROKEN = FetchError(Reason.SOURCE_UNREACHABLE, "broke off", transient=True)
@@ -70,7 +71,7 @@ def test_an_empty_file_needs_no_request(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.integers(0, len(BODY) - 1), max_size=5).map(sorted))
-@settings(max_examples=25, deadline=None)
+@tried(25)
 def test_wherever_runs_break_off_the_file_is_the_same_in_the_end(tmp_path_factory: pytest.TempPathFactory, breaks: list[int]) -> None:
     target = tmp_path_factory.mktemp("model")
     for at in breaks:

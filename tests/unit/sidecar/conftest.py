@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import uvloop
-from hypothesis import settings
 
 from bench.record import record
 from llm_sidecar.bundle import Bundle
@@ -16,10 +15,6 @@ from tests.unit.sidecar.redact import cases
 from tests.unit.sidecar.support.engine import Engine, engine_running
 from tests.unit.sidecar.support.fleet import Fleet, fleet_running
 from tests.unit.sidecar.support.pod import Pod, pod_running
-
-# A shared machine may stop for longer than hypothesis allows one example.
-settings.register_profile("sidecar", deadline=None)
-settings.load_profile("sidecar")
 
 MakePod = Callable[..., Awaitable[Pod]]
 

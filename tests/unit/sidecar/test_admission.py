@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_sidecar.admission import Admission
@@ -101,7 +101,6 @@ async def test_more_slots_let_the_line_in_at_once_and_fewer_interrupt_nobody() -
     await tasks[2]
 
 
-@settings(deadline=None, max_examples=60)
 @given(st.lists(st.sampled_from(["come", "leave", "done", "turn"]), max_size=40), st.integers(1, 3), st.integers(0, 3))
 def test_whatever_happens_the_slots_add_up(steps: list[str], slots: int, queue: int) -> None:
     async def play() -> None:

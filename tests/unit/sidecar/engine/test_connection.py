@@ -6,7 +6,7 @@ from typing import Any
 
 import h11
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_sidecar.engine import connection as connections
@@ -67,7 +67,6 @@ def made_by_h11(status: int, body: bytes, chunks: list[int] | None, *, interim: 
     return out + (server.send(h11.EndOfMessage()) or b"")
 
 
-@settings(deadline=None)
 @given(
     status=st.sampled_from([200, 404, 500]),
     body=st.binary(max_size=80),

@@ -3,13 +3,13 @@
 import asyncio
 
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from llm_sidecar.bundle import Limits
 from llm_sidecar.errors import Refusal
 from llm_sidecar.hop.hold import Hold, Place
+from tests.properties import tried
 
 LIMITS = Limits(hold_requests=4, hold_bytes=100, hold_timeout_ms=60_000, max_concurrency=2)
 
@@ -141,4 +141,4 @@ class HoldMachine(RuleBasedStateMachine):
 
 
 TestHoldMachine = HoldMachine.TestCase
-TestHoldMachine.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestHoldMachine.settings = tried(40, stateful_step_count=30)

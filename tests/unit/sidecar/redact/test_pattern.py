@@ -5,10 +5,11 @@ import re
 
 import pytest
 import re2
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_sidecar.redact.pattern import LONGEST, PatternError, any_of, literal, parse
+from tests.properties import tried
 
 _LETTERS = "ab-"
 _LONGEST_WORD = 4
@@ -36,7 +37,7 @@ def patterns(draw: st.DrawFn, depth: int = 2) -> str:
     return draw(_atoms)
 
 
-@settings(max_examples=40)
+@tried(40)
 @given(patterns())
 def test_the_beginnings_are_exactly_what_some_text_could_complete(source: str) -> None:
     try:

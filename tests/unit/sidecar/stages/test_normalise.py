@@ -3,12 +3,13 @@
 import unicodedata
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_sidecar.bundle import NormaliseStage
 from llm_sidecar.stages import ALLOW, Modify
 from llm_sidecar.stages.normalise import compile as compile_stage
+from tests.properties import tried
 from tests.unit.sidecar.stages.pieces import cuts, in_one, in_pieces
 
 
@@ -49,7 +50,7 @@ def test_the_milder_form_keeps_ligatures_and_joiners() -> None:
 
 
 @given(_tricky | st.text(max_size=30), cuts)
-@settings(max_examples=400)
+@tried(100)
 def test_a_stream_gives_the_same_text_however_it_is_cut(text: str, places: list[int]) -> None:
     assert in_pieces(STAGE, text, places) == in_one(STAGE, text)
 

@@ -5,7 +5,7 @@ from collections import defaultdict
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
@@ -60,7 +60,6 @@ _words = st.lists(st.sampled_from(["mail ", "jane", "@exam", "ple.com", ".uk ", 
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["content", "reasoning", "text"]), _words), max_size=6), st.integers(1, 300))
-@settings(max_examples=150)
 def test_a_stream_says_what_the_whole_answer_would(parts: list[tuple[int, str, list[str]]], size: int) -> None:
     events: list[bytes] = []
     whole: Said = defaultdict(str)
