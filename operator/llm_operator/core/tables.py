@@ -101,22 +101,18 @@ def _salt(world: World, challenger: Version | None) -> str:
 def _subject(world: World, challenger: Version | None, routing: Routing | None) -> tuple[Subject, ...]:
     """Return where sidecars look for the unit of a request. It stays while units move: another unit is another assignment."""
     live = world.table if routing is None else _going_on(world, challenger)
-    if live is not None or routing is None:
-        return live.subject if live is not None else ()
-    return tuple(
-        Subject(header=each.header or "", body_field=each.body_field or "", api_key=each.api_key is not None) for each in routing.subject
-    )
+    if live is not None:
+        return live.subject
+    listed = routing.subject if routing is not None else ()
+    return tuple(Subject(header=each.header or "", body_field=each.body_field or "", api_key=each.api_key is not None) for each in listed)
 
 
 def _going_on(world: World, challenger: Version | None) -> Table | None:
     """Return the live table if the same engine is the challenger in it."""
     live = world.table
-    same = (
-        live is not None
-        and challenger is not None
-        and any(each.slot is not None and each.engine == challenger.engine.id for each in live.routes)
-    )
-    return live if same else None
+    if live is None or challenger is None:
+        return None
+    return live if any(each.slot is not None and each.engine == challenger.engine.id for each in live.routes) else None
 
 
 def _lingering(world: World, roles: Roles) -> list[Route]:

@@ -1,12 +1,13 @@
 """What the canary has more than stable had in the same minutes, bucket by bucket: enough for a mean and for its honest variance."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import log, sqrt
 from operator import mul
 
 from llm_operator.core.gates.sums import BUCKETS
 
-_NOTHING = (0.0,) * BUCKETS
+NOTHING = (0.0,) * BUCKETS
 _BUCKETS_MIN = 2
 
 Buckets = tuple[float, ...]
@@ -38,12 +39,12 @@ class Contrast:
 
     relative: bool = False
     """Whether values are compared by the ratio of their means (tokens), instead of being logarithms already (times)."""
-    base: Buckets = _NOTHING
+    base: Buckets = NOTHING
     """What the canary's excess is divided by: its requests, or what they would have had in stable."""
-    excess: Buckets = _NOTHING
-    spread: Buckets = _NOTHING
+    excess: Buckets = NOTHING
+    spread: Buckets = NOTHING
     """Stable's deviations from its own means, weighted."""
-    weight: Buckets = _NOTHING
+    weight: Buckets = NOTHING
     """Stable's requests, weighted like their deviations."""
     canary: float = 0.0
     stable: float = 0.0
@@ -56,9 +57,8 @@ class Contrast:
         if not canary_n:
             return self
         stable_n = sum([n for _, n, _ in stable])
-        squared = sum([n * n for _, n, _ in stable])
-        effective = stable_n * stable_n / squared if squared else 0.0
-        if effective < _BUCKETS_MIN:
+        carried = effective([n for _, n, _ in stable])
+        if carried < _BUCKETS_MIN:
             return replace(self, unmatched=self.unmatched + canary_n)
         mean = sum([total for _, _, total in stable]) / stable_n
         base, excess = list(self.base), list(self.excess)
@@ -68,7 +68,7 @@ class Contrast:
             excess[bucket] += total - n * mean
         share = canary_n / stable_n
         # Deviations from a mean they are part of are too small; with few buckets in a minute, much too small.
-        factor = share * sqrt(effective / (effective - 1))
+        factor = share * sqrt(carried / (carried - 1))
         spread, weight = list(self.spread), list(self.weight)
         for bucket, n, total in stable:
             spread[bucket] += factor * (total - n * mean)
@@ -112,7 +112,7 @@ OF_LOGARITHMS = Contrast()
 OF_AMOUNTS = Contrast(relative=True)
 
 
-def effective(weights: Buckets) -> float:
+def effective(weights: Sequence[float]) -> float:
     """Return how many buckets of equal weight would carry as much: (Σw)²/Σw²."""
     squares = sum(map(mul, weights, weights))
     return sum(weights) ** 2 / squares if squares else 0.0

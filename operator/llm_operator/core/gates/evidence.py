@@ -4,11 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from llm_operator.core.gates.contrast import OF_AMOUNTS, OF_LOGARITHMS, Buckets, Cells, Contrast
+from llm_operator.core.gates.contrast import NOTHING, OF_AMOUNTS, OF_LOGARITHMS, Buckets, Cells, Contrast
 from llm_operator.core.gates.likelihood import EVEN, Likelihood
-from llm_operator.core.gates.sums import BUCKETS, Rows, contradiction
+from llm_operator.core.gates.sums import Rows, contradiction
 
-_NOTHING = (0.0,) * BUCKETS
 _MEMORY_MAX = 0.95
 
 
@@ -38,8 +37,8 @@ class Minute:
 class Totals:
     """A count and a sum by bucket."""
 
-    n: Buckets = _NOTHING
-    total: Buckets = _NOTHING
+    n: Buckets = NOTHING
+    total: Buckets = NOTHING
 
     def add(self, cells: Cells) -> "Totals":
         """Return the totals with those of another minute."""
@@ -118,10 +117,9 @@ class Evidence:
         wrong = self._contradiction(minute)
         if wrong:
             return replace(self, fault=self.fault or f"until {minute.end:%H:%M:%S} {wrong}")
-        canary, stable = minute.canary.items(), minute.stable.items()
+        canary, stable = minute.canary, minute.stable
         was_warm = sum(self.canary.n) >= self.warm_up
-        canary_cells: Cells = [(bucket, row.n, row.errors) for bucket, row in canary]
-        stable_cells: Cells = [(bucket, row.n, row.errors) for bucket, row in stable]
+        canary_cells, stable_cells = _errors(canary), _errors(stable)
         canary_n, stable_n = _count(canary_cells), _count(stable_cells)
         seen = self.units
         if minute.share is not None:
@@ -136,18 +134,12 @@ class Evidence:
         )
         if not (canary_n and was_warm):
             return grown
-        stable_ttft: Cells = [(bucket, row.ttft_n, row.ttft) for bucket, row in stable]
+        stable_ttft = _ttft(stable)
         return replace(
             grown,
-            ttft=self.ttft.add([(bucket, row.ttft_n, row.ttft) for bucket, row in canary], stable_ttft),
-            tpot=self.tpot.add(
-                [(bucket, row.tpot_n, row.tpot) for bucket, row in canary],
-                [(bucket, row.tpot_n, row.tpot) for bucket, row in stable],
-            ),
-            prompt=self.prompt.add(
-                [(bucket, row.prompt_n, row.prompt) for bucket, row in canary],
-                [(bucket, row.prompt_n, row.prompt) for bucket, row in stable],
-            ),
+            ttft=self.ttft.add(_ttft(canary), stable_ttft),
+            tpot=self.tpot.add(_tpot(canary), _tpot(stable)),
+            prompt=self.prompt.add(_prompt(canary), _prompt(stable)),
             beside=self.beside.add(stable_ttft),
         )
 
@@ -173,7 +165,7 @@ def baseline(found: Iterable[Rows]) -> Stable:
     stable = Stable()
     for each in found:
         if not contradiction(each):
-            stable = stable.add([(bucket, row.ttft_n, row.ttft) for bucket, row in each.items()])
+            stable = stable.add(_ttft(each))
     return stable
 
 
@@ -181,6 +173,22 @@ def sightings(seen: bytes, canary: bytes, stable: bytes) -> Sightings:
     """Return how many units are new in bitmaps of units: in one arm, and not ``seen`` in either before."""
     known, one, other = (int.from_bytes(each, "little") for each in (seen, canary, stable))
     return Sightings((one & ~other & ~known).bit_count(), (other & ~one & ~known).bit_count())
+
+
+def _errors(found: Rows) -> Cells:
+    return [(bucket, row.n, row.errors) for bucket, row in found.items()]
+
+
+def _ttft(found: Rows) -> Cells:
+    return [(bucket, row.ttft_n, row.ttft) for bucket, row in found.items()]
+
+
+def _tpot(found: Rows) -> Cells:
+    return [(bucket, row.tpot_n, row.tpot) for bucket, row in found.items()]
+
+
+def _prompt(found: Rows) -> Cells:
+    return [(bucket, row.prompt_n, row.prompt) for bucket, row in found.items()]
 
 
 def _count(cells: Cells) -> float:
