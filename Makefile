@@ -72,8 +72,7 @@ soak-subjects: .venv/synced ## 2,000 subjects over HTTP on a ramp, and 20,000 ov
 	@SUBJECTS=2000 RAMPS=20 $(PYTEST) tests/unit/sidecar/test_shares.py tests/unit/sidecar/http/test_subjects.py -q
 
 soak-sidecar: .venv/synced ## The sidecar for ten minutes at 80 % of what it can carry, while everything around it changes
-	@printf '{"commit": "%s", "cores": %d}\n' "$$(git describe --always --dirty --abbrev=12)" "$$(nproc)" >bench/results/soak-sidecar.json
-	@LLM_SOAK=1 LLM_FIGURES=$(CURDIR)/bench/results/soak-sidecar.json $(PYTEST) tests/e2e/test_long_run.py -p no:randomly -s
+	@hack/with-figures soak-sidecar $(PYTEST) tests/e2e/test_long_run.py -p no:randomly -s
 
 soak-e2e: set-up ## Delivery, engine changes and an operator upgrade on a real node, with the plan's times
 	@LLM_LAB_DIR=$(CURDIR)/.cache/lab-soak hack/with-lab full hack/soak-e2e

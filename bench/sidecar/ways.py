@@ -18,7 +18,7 @@ from pathlib import Path
 from bench.sidecar import install
 from bench.sidecar.payload import KEY, PACE_US, Payload
 from bench.sidecar.snapshot import Rendered, mount
-from tests.lab.procs import status_field
+from tests.lab.procs import memory_mib
 from tests.lab.wait import until
 
 _ENVOY_CONFIG = Path(__file__).with_name("envoy.yaml")
@@ -63,7 +63,7 @@ class Running:
 
     def memory_mb(self, field: str = "VmRSS") -> float:
         """Return its resident memory, or with VmHWM the most it has had."""
-        return int(status_field(self.pid, field).split()[0]) / 1024
+        return memory_mib(self.pid, field)
 
 
 @contextmanager

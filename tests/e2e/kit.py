@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from tests.lab.wait import WaitTimeoutError, until
+from tests.unit.sidecar.support.figures import total
 
 Object = dict[str, Any]
 
@@ -120,6 +121,11 @@ def request(host: str, method: str, path: str, body: Any = None, *, port: int = 
         return Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
     finally:
         connection.close()
+
+
+def figure(host: str, name: str, *, port: int = 9090) -> float:
+    """Return the sum of a metric over its labels, as a sidecar shows it; the engine's are among them."""
+    return total(request(host, "GET", "/metrics", port=port).body.decode(), name)
 
 
 def chat(host: str, text: str = "hello", **fields: Any) -> Answer:

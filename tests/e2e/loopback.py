@@ -1,6 +1,5 @@
 """A pod without a node: the sidecar, started as its Dockerfile says, and a stub engine, both as processes on loopback."""
 
-import hashlib
 import json
 import os
 import subprocess
@@ -17,6 +16,7 @@ from tests.lab import procs
 from tests.lab.images import dockerfile
 from tests.lab.state import REPOSITORY
 from tests.lab.wait import until
+from tests.unit.sidecar.support.keys import SecretDir, entry
 from tests.unit.sidecar.support.pod import SnapshotDir
 from tests.unit.sidecar.support.process import free_port, stub_flags
 
@@ -39,8 +39,7 @@ class Pod:
     def __post_init__(self) -> None:
         self.port, self.admin, self.engine_port = free_port(), free_port(), free_port()
         self._snapshot = SnapshotDir(self.folder / "snapshot")
-        keys = {"keys": [{"id": "loopback", "sha256": hashlib.sha256(KEY.encode()).hexdigest()}]}
-        SnapshotDir(self.folder / "secrets").publish({"api-keys.json": json.dumps(keys).encode()})
+        SecretDir(self.folder / "secrets").keys(entry("loopback", KEY))
 
     @property
     def model(self) -> str:
@@ -101,8 +100,7 @@ class Pod:
 
     def figure(self, name: str) -> float:
         """Return the sum of a figure over its labels; the engine's are among them."""
-        rows = kit.request("127.0.0.1", "GET", "/metrics", port=self.admin).body.decode().splitlines()
-        return sum(float(row.rpartition(" ")[2]) for row in rows if row.startswith((f"{name} ", f"{name}{{")))
+        return kit.figure("127.0.0.1", name, port=self.admin)
 
     def seen(self) -> list[dict[str, Any]]:
         """Return the last requests the engine was sent."""
@@ -111,7 +109,7 @@ class Pod:
 
     def rss_mb(self) -> float:
         """Return the sidecar's resident memory."""
-        return int(procs.status_field(self.pid, "VmRSS").split()[0]) / 1024
+        return procs.memory_mib(self.pid)
 
     def descriptors(self) -> int:
         """Return how many files and connections the sidecar has open."""

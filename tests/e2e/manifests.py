@@ -1,6 +1,9 @@
 """LLMDeployments the tests apply; each test changes only what it is about."""
 
+import json
 from typing import Any
+
+from tests.unit.sidecar.support.keys import entry
 
 Object = dict[str, Any]
 
@@ -45,3 +48,10 @@ def deployment(name: str = "chat", *, profile: str = "stub", **change: Any) -> O
 def prompt(name: str, **spec: Any) -> Object:
     """Return an LLMPrompt."""
     return {"apiVersion": "llmops.dev/v1alpha1", "kind": "LLMPrompt", "metadata": {"name": name}, "spec": spec}
+
+
+def api_keys(deployment_name: str, **keys: str) -> Object:
+    """Return the Secret that lets keys in, by their ids."""
+    text = json.dumps({"keys": [entry(id_, key) for id_, key in keys.items()]})
+    metadata = {"name": f"{deployment_name}-sidecar"}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"api-keys.json": text}}

@@ -1,13 +1,12 @@
 """Keys on a real node: the kubelet brings them, and takes them away, while the pods run. The engine is the stub."""
 
-import hashlib
 import json
 from collections.abc import Iterator
 
 import pytest
 
 from tests.e2e import figures, kit
-from tests.e2e.manifests import SMALL, deployment
+from tests.e2e.manifests import SMALL, api_keys, deployment
 
 NS = "llm-e2e"
 NAME = "locked"
@@ -26,10 +25,7 @@ def locked(platform: None) -> Iterator[str]:  # noqa: ARG001  # the platform mus
 
 
 def _keys(**keys: str) -> None:
-    entries = [{"id": id_, "sha256": hashlib.sha256(key.encode()).hexdigest()} for id_, key in keys.items()]
-    text = json.dumps({"keys": entries})
-    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": f"{NAME}-sidecar"}, "stringData": {"api-keys.json": text}}
-    kit.apply(secret, namespace=NS)
+    kit.apply(api_keys(NAME, **keys), namespace=NS)
 
 
 def _told(key: str) -> set[int]:

@@ -1,8 +1,6 @@
 """The official client against sidecar and the real vLLM, case by case; the weights are random, what is asked of answers is not."""
 
 import asyncio
-import hashlib
-import json
 import re
 import time
 from collections.abc import Iterator
@@ -14,7 +12,7 @@ import pytest
 
 from tests.e2e import kit
 from tests.e2e import platform as platform_of
-from tests.e2e.manifests import SYSTEM, deployment
+from tests.e2e.manifests import SYSTEM, api_keys, deployment
 from tests.lab.wait import until
 
 NS = "llm-e2e"
@@ -33,10 +31,8 @@ WHOLE: Any = {"ignore_eos": True}
 def address(platform: None) -> Iterator[str]:  # noqa: ARG001  # the platform must be up first
     """One settled LLMDeployment on the real engine that asks for a key; its address."""
     platform_of.load_real_engine()
-    keys = json.dumps({"keys": [{"id": "client", "sha256": hashlib.sha256(KEY.encode()).hexdigest()}]})
-    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": f"{NAME}-sidecar"}, "stringData": {"api-keys.json": keys}}
     locked = deployment(NAME, profile="vllm", auth={"apiKeys": "Required"}, accelerator={"profile": "none"})
-    kit.apply(secret, locked, namespace=NS)
+    kit.apply(api_keys(NAME, client=KEY), locked, namespace=NS)
     kit.wait_settled(NAME, NS, timeout_s=READY_S)
     yield kit.address(NAME, NS)
     kit.kubectl("-n", NS, "delete", "llm", NAME, "--wait=true")
@@ -53,8 +49,7 @@ def client(address: str) -> Iterator[openai.OpenAI]:
 def _running() -> float:
     """Return how many requests the engine says it works on."""
     (pod,) = kit.pods_of(NAME, NS)
-    figures = kit.request(pod["status"]["podIP"], "GET", "/metrics", port=9090).body.decode()
-    return sum(float(line.rpartition(" ")[2]) for line in figures.splitlines() if line.startswith("vllm:num_requests_running{"))
+    return kit.figure(pod["status"]["podIP"], "vllm:num_requests_running")
 
 
 def test_chat(client: openai.OpenAI) -> None:

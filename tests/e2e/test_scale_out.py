@@ -108,12 +108,7 @@ def _watch(old: set[str]) -> tuple[float, Served]:
 def _served(addresses: dict[str, str] | None = None) -> Served:
     """Ask every pod."""
     addresses = addresses or {pod["metadata"]["name"]: pod["status"]["podIP"] for pod in kit.pods_of(NAME, NS)}
-    return {name: _count(kit.request(host, "GET", "/metrics", port=9090).body.decode()) for name, host in addresses.items()}
-
-
-def _count(text: str) -> float:
-    rows = [line for line in text.splitlines() if line.startswith("gen_ai_server_request_duration_seconds_count{")]
-    return sum(float(row.rpartition(" ")[2]) for row in rows)
+    return {name: kit.figure(host, "gen_ai_server_request_duration_seconds_count") for name, host in addresses.items()}
 
 
 def _shares(history: list[tuple[float, Served]]) -> Served:

@@ -153,7 +153,7 @@ class Lab:
         for file in sorted(self.state.running.iterdir()):
             said = json.loads(file.read_text())
             pid = said["pid"] if loopback else numbers.get(said["pid"], 0)
-            found[file.name] = {"pid": pid, "restarts": said["restarts"], "mib": procs.resident_mib(pid) if pid else 0}
+            found[file.name] = {"pid": pid, "restarts": said["restarts"], "mib": int(procs.memory_mib(pid)) if pid else 0}
         return found
 
     @cached_property

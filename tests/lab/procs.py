@@ -106,6 +106,6 @@ def status_field(pid: int, name: str) -> str:
     raise OSError(f"process {pid} has no {name}")
 
 
-def resident_mib(pid: int) -> int:
-    """Return a process' resident memory."""
-    return int(status_field(pid, "VmRSS").split()[0]) // 1024
+def memory_mib(pid: int, field: str = "VmRSS") -> float:
+    """Return a process' resident memory, or with VmHWM the most it has had."""
+    return int(status_field(pid, field).split()[0]) / 1024

@@ -53,7 +53,7 @@ def test_who_asks_is_never_found_nor_are_its_ancestors(state: State) -> None:
 
 
 def test_a_processs_facts_are_read_from_its_status() -> None:
-    assert procs.resident_mib(os.getpid()) > 5
+    assert procs.memory_mib(os.getpid()) > 5
     assert procs.parent(os.getpid()) == os.getppid()
     with pytest.raises(OSError, match="has no Favourite"):
         procs.status_field(os.getpid(), "Favourite")

@@ -15,6 +15,7 @@ from llm_sidecar.app import Sidecar
 from llm_sidecar.bundle import Bundle
 from tests.unit.sidecar.support.client import Answer, ask, get, post
 from tests.unit.sidecar.support.engine import Engine
+from tests.unit.sidecar.support.figures import total
 
 TOKEN = "pod-token"
 ENGINE = "e1"
@@ -120,9 +121,7 @@ class Pod:
 
     async def figure(self, name: str) -> float:
         """Return the sum of a metric over its labels."""
-        text = (await self.admin_get("/metrics")).body.decode()
-        rows = [line for line in text.splitlines() if line.startswith((f"{name} ", f"{name}{{"))]
-        return sum(float(row.rpartition(" ")[2]) for row in rows)
+        return total((await self.admin_get("/metrics")).body.decode(), name)
 
 
 @contextlib.asynccontextmanager
