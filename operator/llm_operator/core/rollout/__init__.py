@@ -1,0 +1,1 @@
+"""Rollouts: how a new revision gets its requests, step by step."""
