@@ -36,7 +36,7 @@ unit: .venv/synced ## Tests without a cluster; core covered by branch
 
 integration: .venv/synced ## Tests against a real API server (no root, no kubelet)
 	@$(LAB) build cp kwok helm
-	@hack/with-lab control-plane $(PYTEST) tests/integration --ignore tests/integration/rights -p no:randomly
+	@hack/integration
 
 e2e: set-up ## Tests on a real node with real pods (root)
 	@$(PYTEST) tests/e2e/test_lab.py

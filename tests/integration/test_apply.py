@@ -21,6 +21,7 @@ from llm_operator.shell.execute import execute
 from llm_operator.shell.news import Seen
 from llm_operator.shell.observe import Eye
 from llm_operator.shell.queue import Key
+from llm_sidecar.table import PEERS_KEY, TABLE_KEY
 from tests.fakes.objects import llm_deployment, llm_prompt, operator_config
 from tests.fakes.telemetry import FakeTelemetry
 from tests.integration.server import Server
@@ -58,6 +59,9 @@ def name(request: pytest.FixtureRequest, server: Server, namespace: str) -> str:
         server.create(llm_prompt("support", namespace), namespace)
     server.create(llm_deployment(request.param, namespace, **spec), namespace)
     wait_settled(server, namespace, request.param)
+    if spec.get("replicas", 1) > 1:  # pods learn of each other a moment after all is settled
+        snapshot = f"{request.param}-snapshot"
+        until(lambda: PEERS_KEY in server.must(kinds.CONFIG_MAP, namespace, snapshot)["data"], timeout_s=60, what="the peers told")
     return str(request.param)
 
 
@@ -117,10 +121,11 @@ def test_a_second_apply_of_any_kind_changes_nothing_and_is_known_to(look: Callab
 
 
 def with_live_table(manifest: Object, found: Object) -> Object:
-    """Return a snapshot under the generation it has: without the live one a plan would number it anew."""
+    """Return a snapshot under the generations it has: without the live one a plan would number table and peers anew."""
     if manifest["kind"] != kinds.CONFIG_MAP.kind:
         return manifest
-    return {**manifest, "data": {**manifest["data"], "table.json": found["data"]["table.json"]}}
+    numbered = {key: text for key, text in found["data"].items() if key in {TABLE_KEY, PEERS_KEY}}
+    return {**manifest, "data": manifest["data"] | numbered}
 
 
 def test_whatever_leaf_is_changed_the_difference_is_seen(look: Callable[[], Observed]) -> None:

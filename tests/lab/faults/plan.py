@@ -15,7 +15,8 @@ Deed = Literal["none", "kill", "status", "reset", "delay", "hang", "stale", "dro
 _IDENTITY = re.compile(r"(?<=-)[a-z2-7]{10}(?=-|$)")
 """Identities in names are hashes of content: they change with the product, so triggers leave them open."""
 
-_HASH = re.compile(r"[a-z0-9]{8,10}")
+_HASH = re.compile(r"[a-z2-7]{10}|[bcdfghjklmnpqrstvwxz2456789]{1,10}")
+"""An identity, or the hash of a ReplicaSet's template: a number of 32 bits, whose digits are such letters, so now and then it is short."""
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,7 @@ def test_plans_that_differ_have_different_ids() -> None:
         ("jobs", "chat-resolve-m557ixrogc", "chat-resolve-*"),
         ("pods", "chat-resolve-m557ixrogc-894n7", "chat-resolve-*"),
         ("pods", "chat-3iwygglgn3-67848f9947-64g5c", "chat-*"),
+        ("pods", "chat-3iwygglgn3-d5cbcc9-64g5c", "chat-*"),
         ("pods", "chat-entry-67848f994-64g5c", "chat-entry-*"),
         ("events", "chat.7o2hm3ylcs", "chat.*"),
         ("configmaps", "chat-snapshot", "chat-snapshot"),
