@@ -9,8 +9,9 @@ from typing import Any
 
 from llm_operator.core.kinds import BY_KIND, LLM_DEPLOYMENT, LLM_PROMPT, Kind
 from llm_operator.core.names import FIELD_MANAGER, STATUS_MANAGER
-from llm_operator.shell.errors import ApiError, ConflictError, NotFoundError
+from llm_operator.shell.errors import ApiError, ConflictError, NotFoundError, StaleError
 from llm_operator.shell.ports import Manifest, Manifests
+from llm_operator.shell.versions import is_before
 from tests.data.wire import copied
 
 Address = tuple[str, str, str]
@@ -55,6 +56,8 @@ class FakeCluster:
     objects: dict[Address, Manifest] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+    lagging: bool = False
+    """Lists are of the time when nothing was there."""
     served: frozenset[Kind] = frozenset({LLM_DEPLOYMENT, LLM_PROMPT})
     _numbers: Iterable[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -95,12 +98,16 @@ class FakeCluster:
         self._called(Call("get", kind.kind, name))
         return copied(self._live(kind, namespace, name))
 
-    async def list(self, kind: Kind, namespace: str | None, *, labels: str = "", metadata_only: bool = False) -> Manifests:
+    async def list(
+        self, kind: Kind, namespace: str | None, *, labels: str = "", metadata_only: bool = False, not_before: str = ""
+    ) -> Manifests:
         """Return the objects of a kind that carry the labels."""
         self._called(Call("list", kind.kind))
+        if self.lagging and is_before("0", not_before):
+            raise StaleError(200, "StaleAnswer", "the list is from the past")
         found = [
             live
-            for (name, where, _), live in self.objects.items()
+            for (name, where, _), live in (() if self.lagging else self.objects.items())
             if name == kind.kind and namespace in {None, where} and _selects(labels, live["metadata"].get("labels", {}))
         ]
         shown = [{key: each[key] for key in ("apiVersion", "kind", "metadata")} for each in found] if metadata_only else found

@@ -22,6 +22,7 @@ from llm_operator.core.names import FIELD_MANAGER, STATUS_MANAGER
 from llm_operator.shell import errors
 from llm_operator.shell.fence import Fence
 from llm_operator.shell.ports import Manifest, Manifests
+from llm_operator.shell.versions import is_before
 
 _TIMEOUT_S, _CONNECT_S = 30, 10
 _TIMEOUT = aiohttp.ClientTimeout(total=_TIMEOUT_S, connect=_CONNECT_S)
@@ -122,26 +123,34 @@ class KubernetesCluster:
         """Return one object or raise NotFoundError."""
         return await self._call("GET", kind.path(namespace, name))
 
-    async def list(self, kind: Kind, namespace: str | None, *, labels: str = "", metadata_only: bool = False) -> Manifests:
+    async def list(
+        self, kind: Kind, namespace: str | None, *, labels: str = "", metadata_only: bool = False, not_before: str = ""
+    ) -> Manifests:
         """Return all objects of a kind page by page; a page token that expired on the way starts the list again, once."""
-        try:
-            return await self._list(kind, namespace, labels, metadata_only=metadata_only)
-        except errors.ExpiredError:
-            return await self._list(kind, namespace, labels, metadata_only=metadata_only)
-
-    async def _list(self, kind: Kind, namespace: str | None, labels: str, *, metadata_only: bool) -> Manifests:
         accept = _METADATA_LIST if metadata_only else _JSON
-        return [each async for page in self._pages(kind, namespace, labels, _PAGE, accept) for each in page]
+        try:
+            return await self._list(kind, namespace, labels, accept, not_before)
+        except errors.ExpiredError:
+            return await self._list(kind, namespace, labels, accept, not_before)
+
+    async def _list(self, kind: Kind, namespace: str | None, labels: str, accept: str, not_before: str) -> Manifests:
+        return [each async for page in self._pages(kind, namespace, labels, _PAGE, accept, not_before) for each in page]
 
     def pages(self, kind: Kind, namespace: str | None, *, size: int) -> AsyncIterator[Manifests]:
         """Return all objects of a kind page by page."""
         return self._pages(kind, namespace, "", size, _JSON)
 
-    async def _pages(self, kind: Kind, namespace: str | None, labels: str, size: int, accept: str) -> AsyncIterator[Manifests]:
+    async def _pages(
+        self, kind: Kind, namespace: str | None, labels: str, size: int, accept: str, not_before: str = ""
+    ) -> AsyncIterator[Manifests]:
         token = ""
         while True:
             query = {"limit": str(size), "labelSelector": labels, "continue": token}
             page = await self._call("GET", kind.path(namespace), query=query, accept=accept)
+            version = page.get("metadata", {}).get("resourceVersion", "")
+            if is_before(version, not_before):
+                message = f"the list is of version {version}, and {not_before} is known"
+                raise errors.StaleError(200, "StaleAnswer", message, f"GET {kind.path(namespace)}")
             # Items of built-in kinds come without them, and metadata-only ones with those of PartialObjectMetadata.
             yield [item | {"apiVersion": kind.api_version, "kind": kind.kind} for item in page.get("items") or []]
             token = page.get("metadata", {}).get("continue") or ""

@@ -48,6 +48,10 @@ class FencedError(TransientError):
     """Nothing was sent: this process does not lead any more."""
 
 
+class StaleError(TransientError):
+    """The server answered with a state from before one that is known: it is asked again."""
+
+
 class ExpiredError(TransientError):
     """A continue token that is too old: the list starts again from its first page."""
 

@@ -28,6 +28,10 @@ class Inbox:
 
     def hear(self, told: Hint) -> None:
         """Take a hint of the watch."""
+        self.seen.hear(told)
+        self._take(told)
+
+    def _take(self, told: Hint) -> None:
         if told.key in self._absent and (told.kind.kind != told.key.kind or told.gone):
             return  # what belonged to it goes with it
         if self._held is not None:
@@ -53,7 +57,7 @@ class Inbox:
     def end(self, key: Key) -> None:
         """End a look: what is still news after it leads to the next one."""
         for told in self._waiting.pop(key, []):
-            self.hear(told)
+            self._take(told)
 
     def doubt(self, key: Key) -> None:
         """Have the next look at a key read everything."""
@@ -71,4 +75,4 @@ class Inbox:
         """Take the hints that were kept."""
         held, self._held = self._held or [], None
         for told in held:
-            self.hear(told)
+            self._take(told)

@@ -3,7 +3,7 @@
 This forgets nothing that matters: an event that is dropped in error is made good by the resync, like one that was lost on the way.
 """
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -11,8 +11,13 @@ from typing import Any, NamedTuple
 from llm_operator.core import kinds, names
 from llm_operator.core.kinds import Kind
 from llm_operator.shell.queue import Key
+from llm_operator.shell.versions import is_before
 
 _REMEMBERED = 100_000
+_GONE = 100
+"""Deployments: one that was made anew under its name is looked at within seconds."""
+_DOUBT_S = 60.0
+"""A server that lags behind has caught up by then."""
 _REVISION_ANNOTATION = "deployment.kubernetes.io/revision"
 _BLANK = "blank"
 """What is to be seen of a pod of which nobody has said anything yet."""
@@ -58,9 +63,15 @@ def content(kind: Kind, body: Mapping[str, Any]) -> Hashable:
 
 @dataclass
 class Seen:
-    """The version of each object that a look has read or a write of ours has left, by uid."""
+    """The version of each object that a look has read or a write of ours has left, by uid, and of each kind how far the watch has come.
+
+    A look at an earlier state may be the last one for long: what it has not seen was told of already, and nothing tells of it again.
+    """
 
     _objects: OrderedDict[str, tuple[str, Hashable]] = field(default_factory=OrderedDict)
+    _heard: dict[Kind, str] = field(default_factory=dict)
+    _gone: deque[str] = field(default_factory=lambda: deque(maxlen=_GONE))
+    _doubted_s: float | None = None
 
     def note(self, kind: Kind, body: Mapping[str, Any]) -> None:
         """Remember an object as a look has read it, or as the server has answered a write of the same look."""
@@ -76,12 +87,37 @@ class Seen:
             self._objects.pop(told.uid, None)
             return told.content != _BLANK
         version, known = self._objects.get(told.uid, ("", _BLANK))
-        return not _is_older(told.version, version) and told.content != known
+        return told.version != version and not is_before(told.version, version) and told.content != known
 
+    def hear(self, told: Hint) -> None:
+        """Remember how far the watch has come, and which deployments are gone: no answer may be from before that."""
+        if not is_before(told.version, self._heard.get(told.kind, "")):
+            self._heard[told.kind] = told.version
+        if told.gone and told.kind == kinds.LLM_DEPLOYMENT:
+            self._gone.append(told.uid)
 
-def _is_older(one: str, other: str) -> bool:
-    """Return whether a version is the other or one before it; versions that cannot be compared are never."""
-    return one == other or (one.isdecimal() and other.isdecimal() and int(one) <= int(other))
+    def not_before(self, kind: Kind) -> str:
+        """Return the version which every list of a kind has reached."""
+        return self._heard.get(kind, "")
+
+    def is_past(self, body: Mapping[str, Any]) -> bool:
+        """Return whether an object was read as it was before it was read or heard of the last time."""
+        metadata = body["metadata"]
+        return metadata["uid"] in self._gone or is_before(metadata["resourceVersion"], self._objects.get(metadata["uid"], ("",))[0])
+
+    def doubt(self, now_s: float) -> None:
+        """Note an answer from the past. If there is no other for long it is the present: a store that was restored has lower versions."""
+        if self._doubted_s is None:
+            self._doubted_s = now_s
+        elif now_s - self._doubted_s > _DOUBT_S:
+            self._objects.clear()
+            self._heard.clear()
+            self._gone.clear()
+            self._doubted_s = None
+
+    def trust(self) -> None:
+        """Note that everything of a look was of the present."""
+        self._doubted_s = None
 
 
 def _deployment(body: Mapping[str, Any]) -> Hashable:

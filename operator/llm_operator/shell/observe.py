@@ -11,7 +11,7 @@ from llm_operator.core.actions import Plan
 from llm_operator.core.clock import seconds_since
 from llm_operator.core.kinds import BY_KIND, Kind
 from llm_operator.core.observed import Children, Observed
-from llm_operator.shell.errors import NotFoundError
+from llm_operator.shell.errors import NotFoundError, StaleError
 from llm_operator.shell.news import Seen
 from llm_operator.shell.ports import Cluster, Manifest, Telemetry
 from llm_operator.shell.queue import Key
@@ -81,13 +81,22 @@ class Eye:
             deployment = await self.cluster.get(kinds.LLM_DEPLOYMENT, key.namespace, key.name)
         except NotFoundError:
             return None
+        if self.seen.is_past(deployment):
+            self.seen.doubt(self.clock())
+            message = f"the answer is of version {deployment['metadata']['resourceVersion']}, and a later one is known"
+            raise StaleError(200, "StaleAnswer", message, str(key))
         if "deletionTimestamp" in deployment["metadata"]:
             return None
         self.seen.note(kinds.LLM_DEPLOYMENT, deployment)
         if heard is not None and earlier is None and self._is_new(deployment):
             earlier = Look(Observed(deployment), {}, frozenset(), self.clock())
         read = EVERYTHING if earlier is None or heard is None else _again(earlier, deployment, heard)
-        found = {**(earlier.objects if earlier else {}), **await self._read(key.namespace, deployment, read)}
+        try:
+            found = {**(earlier.objects if earlier else {}), **await self._read(key.namespace, deployment, read)}
+        except StaleError:
+            self.seen.doubt(self.clock())
+            raise
+        self.seen.trust()
         whole_at = self.clock() if earlier is None or read == EVERYTHING else earlier.whole_at
         return Look(await self.assemble(deployment, found), found, read, whole_at)
 
@@ -128,7 +137,8 @@ class Eye:
     async def _of_kind(self, kind: Kind, namespace: str, deployment: Manifest) -> tuple[Manifest, ...]:
         if kind == kinds.LLM_PROMPT:
             return await self._prompt(namespace, prompt_name(deployment))
-        listed = await self.cluster.list(kind, namespace, labels=selector(deployment["metadata"]["name"]))
+        labels, not_before = selector(deployment["metadata"]["name"]), self.seen.not_before(kind)
+        listed = await self.cluster.list(kind, namespace, labels=labels, not_before=not_before)
         for each in listed:
             self.seen.note(kind, each)
         return tuple(listed)

@@ -20,8 +20,13 @@ class Cluster(Protocol):
         """Return one object or raise NotFoundError."""
         ...
 
-    async def list(self, kind: Kind, namespace: str | None, *, labels: str = "", metadata_only: bool = False) -> Manifests:
-        """Return all objects of a kind, in one namespace or, with None, in all; ``metadata_only`` leaves out everything else."""
+    async def list(
+        self, kind: Kind, namespace: str | None, *, labels: str = "", metadata_only: bool = False, not_before: str = ""
+    ) -> Manifests:
+        """Return all objects of a kind, in one namespace or, with None, in all; ``metadata_only`` leaves out everything else.
+
+        Raises StaleError for an answer that is older than the version ``not_before``.
+        """
         ...
 
     def pages(self, kind: Kind, namespace: str | None, *, size: int) -> AsyncIterator[Manifests]:

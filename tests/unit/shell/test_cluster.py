@@ -4,6 +4,7 @@ import asyncio
 import datetime as dt
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -106,6 +107,15 @@ async def test_a_page_token_that_expired_starts_the_list_again(server: Server, c
     found = await cluster.list(kinds.POD, None)
     assert [each["metadata"]["name"] for each in found] == ["a"]
     assert server.requests[-1]["path"] == "/api/v1/pods"
+
+
+@pytest.mark.parametrize(("version", "is_stale"), [("8", True), ("9", False), ("10", False), ("x", False)])
+async def test_a_list_from_before_a_known_version_is_no_answer(
+    server: Server, cluster: KubernetesCluster, version: str, is_stale: bool
+) -> None:
+    server.answers = [web.json_response({"metadata": {"resourceVersion": version}, "items": []})]
+    with pytest.raises(errors.StaleError, match="of version 8, and 9 is known") if is_stale else nullcontext():
+        await cluster.list(kinds.POD, "ns", not_before="9")
 
 
 async def test_metadata_alone_is_asked_for_by_content_type(server: Server, cluster: KubernetesCluster) -> None:

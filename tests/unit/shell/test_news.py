@@ -235,3 +235,26 @@ def test_hints_can_be_kept_for_later() -> None:
     assert queue.keys == []
     queue.inbox.release()
     assert queue.keys == [CHAT]
+
+
+def test_answers_may_not_be_from_before_what_was_told_whether_it_was_news_or_not() -> None:
+    queue = Queue()
+    assert queue.seen.not_before(kinds.POD) == ""
+    queue.seen.note(kinds.POD, pod("7"))
+    for version in ("7", "5", "x"):
+        queue.hear(kinds.POD, pod(version))
+    assert queue.seen.not_before(kinds.POD) == "x", "what cannot be compared is taken as it comes"
+    queue.hear(kinds.SERVICE, live(kinds.SERVICE, "9"))
+    queue.hear(kinds.SERVICE, live(kinds.SERVICE, "8"))
+    assert queue.seen.not_before(kinds.SERVICE) == "9"
+
+
+def test_doubts_end_with_a_look_that_was_of_the_present() -> None:
+    seen = Seen()
+    seen.hear(told(kinds.POD, pod("7")))
+    seen.doubt(0)
+    seen.trust()
+    seen.doubt(61)
+    assert seen.not_before(kinds.POD) == "7"
+    seen.doubt(122)
+    assert seen.not_before(kinds.POD) == ""

@@ -249,8 +249,10 @@ async def test_whatever_write_fails_the_end_is_the_same(world: World, error: err
     while True:
         disturbed = FakeCluster(faults=[Fault(error, nth_write(writes), after=after)])
         other = dataclasses.replace(world, cluster=disturbed, telemetry=FakeTelemetry())
-        eye = dataclasses.replace(world.reconciler.eye, cluster=disturbed, telemetry=other.telemetry)
-        other.reconciler = dataclasses.replace(world.reconciler, cluster=disturbed, eye=eye)
+        seen = Seen()
+        eye = dataclasses.replace(world.reconciler.eye, cluster=disturbed, telemetry=other.telemetry, seen=seen)
+        inbox = Inbox(lambda key, _: world.added.append(key), seen)
+        other.reconciler = dataclasses.replace(world.reconciler, cluster=disturbed, eye=eye, inbox=inbox)
         disturbed.put(llm_deployment() | {"metadata": {"name": "chat", "namespace": "ns", "uid": "uid-1"}})
         await other.settle(12)
         assert {each for each in disturbed.objects if each[0] != "Event"} == {each for each in undisturbed if each[0] != "Event"}
@@ -612,3 +614,43 @@ async def test_what_a_survey_has_read_is_no_news(world: World) -> None:
     for kind in (kinds.LLM_DEPLOYMENT, kinds.DEPLOYMENT, kinds.SERVICE, kinds.POD):
         for live in world.cluster.all(kind):
             assert not world.reconciler.eye.seen.is_news(hint(CHAT, kind, live, gone=False))
+
+
+async def test_lists_from_before_what_the_watch_told_of_are_not_believed(world: World) -> None:
+    await settled_fleet(world, "chat")
+    before = world.status()
+    (pod, *_) = world.cluster.all(kinds.POD)
+    world.reconciler.inbox.hear(hint(CHAT, kinds.POD, pod, gone=False))
+    world.cluster.lagging = True
+    assert (await world.look()).failed
+    assert world.status() == before
+    world.cluster.lagging = False
+    assert not (await world.look()).failed
+
+
+async def test_a_deployment_as_it_was_before_its_last_look_or_before_it_was_deleted_is_not_believed(world: World) -> None:
+    world.cluster.put(llm_deployment())
+    old = world.cluster.find(kinds.LLM_DEPLOYMENT, "chat")
+    assert old
+    await world.look()
+    address = (kinds.LLM_DEPLOYMENT.kind, "ns", "chat")
+    now, world.cluster.objects[address] = world.cluster.objects[address], old
+    assert (await world.look()).failed
+    world.reconciler.inbox.hear(hint(CHAT, kinds.LLM_DEPLOYMENT, now, gone=True))
+    world.cluster.objects[address] = now
+    assert (await world.look()).failed
+    world.cluster.objects[address] = {**now, "metadata": {**now["metadata"], "uid": "another"}}
+    assert not (await world.look()).failed
+
+
+async def test_a_store_that_was_restored_is_believed_after_a_minute(world: World) -> None:
+    await settled_fleet(world, "chat")
+    (pod, *_) = world.cluster.all(kinds.POD)
+    pod["metadata"]["resourceVersion"] = "1000000"
+    world.reconciler.inbox.hear(hint(CHAT, kinds.POD, pod, gone=False))
+    world.cluster.lagging, now_s = True, 0.0
+    world.reconciler.eye.clock = lambda: now_s
+    assert (await world.look()).failed
+    now_s = 61.0
+    assert (await world.look()).failed
+    assert not (await world.look()).failed
