@@ -15,6 +15,11 @@ Number = int | float | None
 _NO_MARKS = bytes(set(range(256)) - set(b"{[,"))
 
 
+def too_large(limit: int) -> Refusal:
+    """Return the refusal of a body beyond the limit."""
+    return Refusal(413, "body_too_large", f"the body is larger than {limit} bytes, this deployment's limits.maxBodyBytes")
+
+
 def check_nesting(body: bytes, limits: Limits) -> None:
     """Raise Refusal for a body that is nested deeper, or has longer lists, than the limits allow.
 

@@ -2,8 +2,7 @@
 
 import time
 from functools import partial
-
-import msgspec
+from typing import TYPE_CHECKING
 
 from llm_sidecar.bundle import Limits
 from llm_sidecar.compile import Compiled
@@ -12,16 +11,18 @@ from llm_sidecar.engine.client import post_head
 from llm_sidecar.engine.connection import Connection
 from llm_sidecar.engine.errors import EngineError, EngineLostError, EngineUnreachableError
 from llm_sidecar.errors import NOT_BEGUN, Refusal
+from llm_sidecar.http.cycle import Header
 from llm_sidecar.http.exchange import Exchange
-from llm_sidecar.http.prepare import Prepared, checked, guarded, prepare
+from llm_sidecar.http.prepare import Answered, Prepared, answered, guarded, prepare
 from llm_sidecar.http.routes import Route
 from llm_sidecar.http.services import Own, Services
 from llm_sidecar.judging import Judging
-from llm_sidecar.shape import check_nesting
-from llm_sidecar.stream import classic
-from llm_sidecar.stream.answers import Usage, usage_of
-from llm_sidecar.stream.relay import Filter, aborted
+from llm_sidecar.shape import check_nesting, too_large
+from llm_sidecar.stream.relay import Filter
 from llm_sidecar.stream.scanner import EventTooLargeError
+
+if TYPE_CHECKING:
+    from llm_sidecar.stream.answers import Usage
 
 BODY_TIMEOUT_S = 30.0
 _OK = 200
@@ -38,7 +39,7 @@ def check_head(exchange: Exchange, route: Route, max_body_bytes: int) -> None:
     if route.kind != "generate" and not exchange.content_type.lower().startswith(b"application/json"):
         raise Refusal(415, "type_not_supported", "send the body as content-type: application/json")
     if exchange.content_length is not None and exchange.content_length > max_body_bytes:
-        raise exchange.too_large(max_body_bytes)
+        raise too_large(max_body_bytes)
 
 
 def body_too_slow() -> Refusal:
@@ -197,34 +198,22 @@ class Call:
             else:
                 body = await connection.body()
                 self._waited_s += time.perf_counter() - asked
-                await self._answer(connection, body, prepared.echo)
+                told = await answered(self._route, self._compiled, self._judging, prepared.echo, connection.status, body)
+                await exchange.answer(told.status, told.body, extra=self._note(told))
         except (EngineError, EventTooLargeError) as error:
             self._own.health.suspect()
             raise answers.broken(str(error)) from error
         finally:
             self._own.engine.release(connection)
 
-    async def _answer(self, connection: Connection, body: bytes, echo: str | None) -> None:
-        if connection.status != _OK:
-            if answers.stopping(body):
-                raise answers.stopped()
-            status, body = answers.normalise(connection.status, body, self._route.text, prompted=self._compiled.prompt is not None)
-            self.error, self.failed = str(status), status >= _SERVER_ERROR
-            await self._exchange.answer(status, body, extra=_RETRY_SOON if status in _RETRY_STATUSES else ())
-            return
-        if aborted(body):
-            raise Refusal(503, "engine_aborted", "the engine gave this request up before its answer was complete", retry_after_s=1)
-        if self._judging is not None and self._compiled.pipeline is not None:
-            body, self._usage = await checked(self._compiled.pipeline, self._judging, body)
-        elif echo is None:
-            self._usage = usage_of(body)
-        if echo is not None:
-            try:
-                body, self._usage = classic.unary(echo, body)
-            except msgspec.DecodeError as error:
-                raise answers.broken(f"the engine's answer is not a completion: {error}") from error
-        self._own.health.succeeded()
-        await self._exchange.answer(_OK, body)
+    def _note(self, told: Answered) -> tuple[Header, ...]:
+        """Note how the engine has answered, and return the headers to say besides."""
+        self._usage = told.usage
+        if told.status == _OK:
+            self._own.health.succeeded()
+            return ()
+        self.error, self.failed = str(told.status), told.status >= _SERVER_ERROR
+        return _RETRY_SOON if told.status in _RETRY_STATUSES else ()
 
     async def _relay(self, connection: Connection, stream: Filter, *, classic_lines: bool) -> None:
         exchange = self._exchange

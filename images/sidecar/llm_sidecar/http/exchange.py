@@ -11,6 +11,7 @@ from llm_sidecar.errors import LOST, NOT_BEGUN, Refusal
 from llm_sidecar.hop.wire import DEADLINE, LOAD, PREFIX, UNSERVED
 from llm_sidecar.http.cycle import Cycle, Header, Headers, lines
 from llm_sidecar.live import Live
+from llm_sidecar.shape import too_large
 
 _LAST_WORDS_S = 5.0
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
@@ -236,7 +237,7 @@ class Exchange:
         if body is None:
             self.content = body = self._cycle.take() if self._cycle.body_complete else await self._rest(limit)
         if len(body) > limit:
-            raise self.too_large(limit)
+            raise too_large(limit)
         return body
 
     async def _rest(self, limit: int) -> bytes:
@@ -250,7 +251,7 @@ class Exchange:
             parts.append(cycle.take())
             size += len(parts[-1])
             if size > limit:
-                raise self.too_large(limit)
+                raise too_large(limit)
             if is_last:
                 return b"".join(parts)
             await cycle.more()
@@ -293,10 +294,6 @@ class Exchange:
         if self.hop and (refusal.code in NOT_BEGUN or refusal.code in LOST):
             extra = (*extra, (UNSERVED, refusal.code.encode()))
         await self.answer(refusal.status, refusal.body(), extra=extra)
-
-    def too_large(self, limit: int) -> Refusal:
-        """Return the refusal of a body beyond the limit."""
-        return Refusal(413, "body_too_large", f"the body is larger than {limit} bytes, this deployment's limits.maxBodyBytes")
 
     def _expire(self) -> None:
         if self._late is not None:

@@ -1,4 +1,4 @@
-"""From a client's body to the engine's: one call that knows every public route."""
+"""From a client's body to the engine's, and from the engine's answer to the client's: calls that know every public route."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,15 +10,17 @@ import orjson
 
 from llm_sidecar import generate, prompt, request
 from llm_sidecar.compile import Compiled
+from llm_sidecar.engine import answers
 from llm_sidecar.errors import Refusal
 from llm_sidecar.http.routes import Route
 from llm_sidecar.judging import Judging
 from llm_sidecar.pipeline import Pipeline
+from llm_sidecar.stream import classic
 from llm_sidecar.stream.answers import Usage, usage_in, usage_of
-from llm_sidecar.stream.classic import Lines
 from llm_sidecar.stream.guarded import Guarded
-from llm_sidecar.stream.relay import Filter, Relay
+from llm_sidecar.stream.relay import Filter, Relay, aborted
 
+_OK = 200
 _answer = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -43,9 +45,9 @@ def prepare(
     ``fields`` is the body as the stages have left it, where there are some; ``changed`` says whether they changed it.
     """
     if route.kind == "generate":
-        classic = generate.translate(compiled, served_name, prompt.encode(fields) if changed and fields is not None else body)
-        echo = generate.echo_of(body) if changed else classic.echo
-        return Prepared(classic.body, partial(Lines, echo, classic.choices), echo, classic.unknown_keys)
+        old = generate.translate(compiled, served_name, prompt.encode(fields) if changed and fields is not None else body)
+        echo = generate.echo_of(body) if changed else old.echo
+        return Prepared(old.body, partial(classic.Lines, echo, old.choices), echo, old.unknown_keys)
     seen = request.view(body, compiled.limits)
     if route.kind == "chat":
         ours = compiled.changes_requests or seen.prompt is not msgspec.UNSET
@@ -85,13 +87,41 @@ def _guard(stream: Callable[[], Filter], pipeline: Pipeline, judging: Judging) -
     return Guarded(stream(), pipeline.response, judging)
 
 
-async def checked(pipeline: Pipeline, judging: Judging, answer: bytes) -> tuple[bytes, Usage | None]:
-    """Return a whole answer as the stages leave it with its usage, or raise Refusal; the engine's very bytes where they change nothing."""
-    if not pipeline.response:
-        return answer, usage_of(answer)
+@dataclass(slots=True)
+class Answered:
+    """A whole answer as the client gets it, with the usage in it."""
+
+    status: int
+    body: bytes
+    usage: Usage | None = None
+
+
+async def answered(route: Route, compiled: Compiled, judging: Judging | None, echo: str | None, status: int, body: bytes) -> Answered:
+    """Return what a client gets for a whole answer of the engine, or raise Refusal; the engine's very bytes where no stage changes them."""
+    if status != _OK:
+        if answers.stopping(body):
+            raise answers.stopped()
+        return Answered(*answers.normalise(status, body, route.text, prompted=compiled.prompt is not None))
+    if aborted(body):
+        raise Refusal(503, "engine_aborted", "the engine gave this request up before its answer was complete", retry_after_s=1)
+    usage: Usage | None = None
+    if judging is not None and compiled.pipeline is not None and compiled.pipeline.response:
+        fields = _read(body)
+        if await judging.answer(compiled.pipeline, fields, len(body)):
+            body = orjson.dumps(fields)
+        usage = usage_in(fields)
+    elif echo is None:
+        usage = usage_of(body)
+    if echo is None:
+        return Answered(_OK, body, usage)
     try:
-        body = _answer.decode(answer)
+        return Answered(_OK, *classic.unary(echo, body))
+    except msgspec.DecodeError as error:
+        raise answers.broken(f"the engine's answer is not a completion: {error}") from error
+
+
+def _read(answer: bytes) -> dict[str, Any]:
+    try:
+        return _answer.decode(answer)
     except msgspec.DecodeError as error:
         raise Refusal(502, "engine_broken", f"the engine's answer cannot be read, so it cannot be checked: {error}") from error
-    changed = await judging.answer(pipeline, body, len(answer))
-    return orjson.dumps(body) if changed else answer, usage_in(body)
