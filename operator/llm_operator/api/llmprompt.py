@@ -14,6 +14,7 @@ MAX_STOPS = 16
 
 MAX_TESTS = 32
 MAX_PARTS = 16
+MAX_MATCHES = 512
 
 Part = Annotated[str, Field(min_length=1, max_length=1024)]
 Stop = Annotated[str, Field(min_length=1, max_length=256)]
@@ -74,8 +75,36 @@ class Expectation(ApiModel):
     """Whether a request with these variables is refused; by default it is not."""
 
 
+class AnswerExpectation(ApiModel):
+    """What an engine's answer to the rendered prompt has to be. Only `kubectl llm prompt test --url` asks for one, never the operator."""
+
+    rules: ClassVar = (
+        rule(
+            "has(self.contains) || has(self.excludes) || has(self.matches) || has(self.schema)",
+            "a test expects something of the answer: set contains, excludes, matches or schema",
+        ),
+    )
+
+    contains: tuple[Part, ...] | None = Field(default=None, min_length=1, max_length=MAX_PARTS)
+    """Texts that are all in it."""
+    excludes: tuple[Part, ...] | None = Field(default=None, min_length=1, max_length=MAX_PARTS)
+    """Texts none of which is in it."""
+    matches: str | None = Field(default=None, min_length=1, max_length=MAX_MATCHES)
+    """Regular expression in RE2's syntax that is found in it; `^` and `$` are the ends of the answer, `(?i)` in front ignores case."""
+    json_schema: FreeObject | None = Field(default=None, alias="schema")
+    """JSON Schema, draft 2020-12, that the answer as JSON has to fit."""
+
+
 class PromptTest(ApiModel):
-    """A test of the prompt: what a request brings, and what that renders to."""
+    """A test of the prompt: what a request brings, what that renders to, and what an engine answers."""
+
+    rules: ClassVar = (
+        rule("has(self.expect) || has(self.answer)", "a test expects something: set expect, answer or both"),
+        rule(
+            "!has(self.answer) || !has(self.expect) || !has(self.expect.refused) || !self.expect.refused",
+            "a request that is refused has no answer: remove answer or expect.refused",
+        ),
+    )
 
     name: str = Field(min_length=1, max_length=64)
     """Name of the test."""
@@ -83,8 +112,11 @@ class PromptTest(ApiModel):
     """Variables the request brings."""
     prompt: str = Field(default="", max_length=MAX_TEXT)
     """Text the request brings. It comes behind `system` and `messages`, with blank lines between all of them, or in the template."""
-    expect: Expectation
+    expect: Expectation | None = None
     """What the rendered prompt has to be."""
+    answer: AnswerExpectation | None = None
+    """What an engine's answer has to be. Only `kubectl llm prompt test --url` asks one; the operator sees to it that it could be held
+    against this."""
 
 
 class PromptSpec(ApiModel):
@@ -109,4 +141,4 @@ class PromptSpec(ApiModel):
     sampling: Sampling = Sampling()
     """Sampling parameters for requests that do not set them."""
     tests: tuple[PromptTest, ...] = Field(default=(), max_length=MAX_TESTS)
-    """Tests of what the prompt renders to. A prompt that fails one is not valid and is not served; they are no part of its digest."""
+    """Tests of the prompt. One that fails a test of what it renders to is not valid and is not served; tests are no part of its digest."""

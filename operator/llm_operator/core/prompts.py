@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from llm_operator.api.base import problems
 from llm_operator.api.durations import parse_ms
 from llm_operator.api.llmdeployment import Limits as LimitsSpec
-from llm_operator.api.llmprompt import PromptSpec
+from llm_operator.api.llmprompt import AnswerExpectation, PromptSpec
+from llm_operator.api.llmprompt import Expectation as ExpectationSpec
 from llm_operator.api.llmprompt import Sampling as SamplingSpec
 from llm_operator.api.quantities import parse_bytes
 from llm_operator.core.canonical import decimal_text, digest
@@ -18,6 +19,7 @@ from llm_operator.core.depth import MAX_DEPTH, is_too_deep
 from llm_operator.core.errors import UserError
 from llm_operator.core.observed import Obj
 from llm_operator.core.reasons import Reason
+from llm_sidecar.answer_tests import ExpectedAnswer
 from llm_sidecar.bundle import Bundle, BundleError, Limits, Message, Prompt, Sampling, encode
 from llm_sidecar.prompt_tests import Expectation, PromptTest
 
@@ -53,6 +55,11 @@ def reference(name: str) -> str:
     return f"LLMPrompt {name}"
 
 
+def written_in(name: str) -> str:
+    """Return where an LLMPrompt says what it says."""
+    return f"{reference(name)} spec"
+
+
 def bundle_prompt(spec: PromptSpec, name: str = "") -> Prompt:
     """Return the part of a bundle that a prompt makes."""
     return Prompt(
@@ -69,18 +76,22 @@ def prompt_tests(spec: PromptSpec) -> tuple[PromptTest, ...]:
     """Return the tests of a prompt as the code that renders it runs them."""
     return tuple(
         PromptTest(
-            name=each.name,
-            prompt=each.prompt,
-            variables=each.variables or {},
-            expect=Expectation(
-                equals=each.expect.equals,
-                contains=each.expect.contains or (),
-                excludes=each.expect.excludes or (),
-                refused=bool(each.expect.refused),
-            ),
+            name=each.name, prompt=each.prompt, variables=each.variables or {}, expect=_expected(each.expect), answer=_answer(each.answer)
         )
         for each in spec.tests
     )
+
+
+def _expected(spec: ExpectationSpec | None) -> Expectation:
+    if spec is None:
+        return Expectation()
+    return Expectation(equals=spec.equals, contains=spec.contains or (), excludes=spec.excludes or (), refused=bool(spec.refused))
+
+
+def _answer(spec: AnswerExpectation | None) -> ExpectedAnswer | None:
+    if spec is None:
+        return None
+    return ExpectedAnswer(contains=spec.contains or (), excludes=spec.excludes or (), matches=spec.matches, schema=spec.json_schema)
 
 
 def bundle_sampling(spec: SamplingSpec) -> Sampling:

@@ -3,13 +3,11 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-import msgspec
-
 from llm_operator.api.config import OperatorConfig
 from llm_operator.api.llmdeployment import LLMDeploymentSpec, PromptRef
-from llm_operator.api.llmprompt import PromptSpec
 from llm_operator.api.sources import parse_source
 from llm_operator.core import names, profiles, prompts
+from llm_operator.core.bundles import Words, inline, make_bundle, referenced
 from llm_operator.core.differences import differences, listed
 from llm_operator.core.engine_args import vllm_argv
 from llm_operator.core.engines import choose, too_old
@@ -17,7 +15,6 @@ from llm_operator.core.errors import UserError
 from llm_operator.core.identity import engine_inputs, make_revision
 from llm_operator.core.kinds import CONTROLLER_REVISION
 from llm_operator.core.observed import Obj, Observed
-from llm_operator.core.pipelines import bundle_pipeline
 from llm_operator.core.prompts import Check
 from llm_operator.core.reasons import Reason
 from llm_operator.core.references import PROMPT_FIELD, References
@@ -28,8 +25,7 @@ from llm_operator.core.stored import REQUESTED, Engine, Revision
 from llm_operator.core.validate import read_spec, validate
 from llm_operator.core.verbs import Action
 from llm_operator.core.world import World
-from llm_sidecar.bundle import Auth, Bundle, Prompt, Sampling, needed_schema
-from llm_sidecar.prompt_tests import PromptTest
+from llm_sidecar.bundle import Bundle
 
 
 @dataclass(frozen=True)
@@ -120,47 +116,25 @@ def _revision(world: World, engine: str, bundle: Bundle, references: References)
 
 def _bundle(spec: LLMDeploymentSpec, live: Obj | None, world: World, references: References, check: Check) -> Bundle:
     """Return the bundle of a spec; one that is stored was checked when it was made."""
-    limits = prompts.bundle_limits(spec.limits)
-    prompt, sampling, tests, origin = _prompt(spec, live, world, references)
-    _fits_the_context(spec, sampling, origin)
-    auth = Auth(api_keys="Required") if spec.auth.api_keys == "Required" else None
-    bundle = Bundle(prompt=prompt, sampling=sampling, limits=limits, pipeline=bundle_pipeline(spec.pipeline), auth=auth)
-    bundle = msgspec.structs.replace(bundle, schema_version=needed_schema(bundle))
+    words = _prompt(spec, live, world, references)
+    bundle = make_bundle(spec, words)
     known = any(each.bundle == bundle for each in world.stored.revisions)
-    return bundle if known and not tests else prompts.checked(bundle, tests, origin, check)
+    return bundle if known and not words.tests else prompts.checked(bundle, words.tests, words.origin, check)
 
 
-def _fits_the_context(spec: LLMDeploymentSpec, sampling: Sampling, origin: str) -> None:
-    """Raise UserError where no request could be served: the engine refuses one whose answer alone may fill the context."""
-    most, asked = spec.engine.max_model_len, sampling.max_tokens
-    if most is not None and asked is not None and asked >= most:
-        raise UserError(
-            Reason.PROMPT_INVALID,
-            f"{origin}.sampling.maxTokens",
-            f"{asked} leaves no room for a prompt in a context of {most} tokens; lower it, or raise spec.engine.maxModelLen",
-        )
-
-
-def _prompt(
-    spec: LLMDeploymentSpec, live: Obj | None, world: World, references: References
-) -> tuple[Prompt | None, Sampling, tuple[PromptTest, ...], str]:
-    """Return prompt, sampling and tests of a spec, and where they were written; a prompt that was served passed its tests then."""
+def _prompt(spec: LLMDeploymentSpec, live: Obj | None, world: World, references: References) -> Words:
+    """Return what the prompt of a spec says; one that was served passed its tests then."""
     asked = spec.prompt
-    if asked is not None and asked.inline is not None:
-        return (*_parts(asked.inline), prompts.INLINE)
     if asked is None or asked.ref is None:
-        return None, Sampling(), (), "spec.prompt"
-    origin = f"{prompts.reference(asked.ref.name)} spec"
+        return inline(spec)
     frozen = _frozen(asked.ref, world, references) if asked.update_policy != "Rollout" else None
     if frozen is None:
-        return (*_current(asked.ref, live, references), origin)
+        words = referenced(asked.ref.name, live)
+        references.resolve(PROMPT_FIELD, asked.ref.name, words.digest)
+        return words
     if asked.update_policy == "Notify" and live is not None:
         references.newer_prompt = _newer(live, frozen)
-    return frozen.prompt, frozen.sampling, (), origin
-
-
-def _parts(spec: PromptSpec, name: str = "") -> tuple[Prompt, Sampling, tuple[PromptTest, ...]]:
-    return prompts.bundle_prompt(spec, name), prompts.bundle_sampling(spec.sampling), prompts.prompt_tests(spec)
+    return Words(frozen.prompt, frozen.sampling, (), prompts.written_in(asked.ref.name))
 
 
 def _frozen(ref: PromptRef, world: World, references: References) -> Bundle | None:
@@ -172,18 +146,6 @@ def _frozen(ref: PromptRef, world: World, references: References) -> Bundle | No
             references.keep(known)
             return each.bundle
     return None
-
-
-def _current(ref: PromptRef, live: Obj | None, references: References) -> tuple[Prompt, Sampling, tuple[PromptTest, ...]]:
-    if live is None:
-        raise UserError(
-            Reason.PROMPT_MISSING,
-            "spec.prompt.ref.name",
-            f'there is no LLMPrompt "{ref.name}" in this namespace; create it, refer to another one, or use spec.prompt.inline',
-        )
-    parts = _parts(prompts.read_prompt(live), ref.name)
-    references.resolve(PROMPT_FIELD, ref.name, parts[0].digest)
-    return parts
 
 
 def _newer(live: Obj, frozen: Bundle) -> str:

@@ -16,6 +16,7 @@ from llm_operator.core.prompts import (
     read_prompt,
     written_at,
 )
+from llm_sidecar.answer_tests import ExpectedAnswer
 from llm_sidecar.bundle import Bundle, BundleError, Limits, Message, Prompt, Sampling, encode
 from llm_sidecar.prompt_tests import Expectation, PromptTest
 from tests.unit.core.builders import make_prompt
@@ -113,3 +114,10 @@ def test_tests_are_run_with_the_prompt_and_are_no_part_of_its_digest() -> None:
     assert bundle_prompt(tested) == bundle_prompt(SPEC)
     expect = Expectation(contains=("kind",))
     assert prompt_tests(tested) == (PromptTest(name="kind", variables={"tone": "kind"}, prompt="Hi", expect=expect),)
+
+
+def test_what_is_expected_of_an_answer_is_handed_on_and_a_test_may_expect_nothing_else() -> None:
+    answer = {"contains": ["kind"], "matches": "k.nd", "schema": {"type": "string"}}
+    tested = PromptSpec.model_validate({**SPEC.to_yaml_dict(), "tests": [{"name": "kind", "answer": answer}]})
+    expected = ExpectedAnswer(contains=("kind",), matches="k.nd", schema={"type": "string"})
+    assert prompt_tests(tested) == (PromptTest(name="kind", answer=expected),)
