@@ -1,6 +1,5 @@
 """The commands of `kubectl llm`, with the flags kubectl users know."""
 
-import functools
 import json
 import re
 import sys
@@ -10,62 +9,22 @@ from typing import Any
 import click
 
 from llm_operator import __version__
+from llm_operator.cli.command import on_cluster
 from llm_operator.cli.exits import CliError, Exit
 from llm_operator.cli.kube import Kube, NotFoundError
+from llm_operator.cli.offline import pipeline, prompt
 
 _SHORT = re.compile(r"-[a-z]=")
 """kubectl takes -o=json, click would take the sign for a part of the value."""
 
 PROFILES = "llm-operator-profiles"
-_CLUSTER_FLAGS = (
-    ("--kubeconfig", "Kubeconfig file to use."),
-    ("--context", "Context of the kubeconfig to use."),
-    ("--cluster", "Cluster of the kubeconfig to use."),
-    ("--user", "User of the kubeconfig to use."),
-    ("--as", "User to impersonate."),
-)
-
-Command = Callable[..., Exit]
-
-
-def _parameter(flag: str) -> str:
-    return f"kube_{flag.lstrip('-')}"
-
-
-SHARED = (
-    *(click.option(flag, _parameter(flag), help=words) for flag, words in _CLUSTER_FLAGS),
-    click.option("-n", "--namespace", help="Namespace; by default the one of the context."),
-    click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="Form of the output."),
-)
-
-
-def _command(function: Command) -> Callable[..., None]:
-    """Give a command the flags all have, and turn how it ends into output and exit code."""
-
-    @functools.wraps(function)
-    def run(*, output: str, namespace: str | None, **options: Any) -> None:
-        given = {flag: options.pop(_parameter(flag)) for flag, _ in _CLUSTER_FLAGS} | {"--namespace": namespace}
-        flags = [f"{flag}={value}" for flag, value in given.items() if value]
-        try:
-            code = function(Kube(tuple(flags)), is_json=output == "json", **options)
-        except CliError as error:
-            click.echo(f"error: {error}", err=True)
-            if output == "json":
-                click.echo(json.dumps({"error": str(error), "exitCode": error.code}))
-            code = error.code
-        sys.exit(code)
-
-    named: Any = run
-    for option in SHARED:
-        named = option(named)
-    wrapped: Callable[..., None] = named
-    return wrapped
+_command = on_cluster(lambda flags: Kube(flags))  # noqa: PLW0108  # looked up when it is called: tests put another one in its place
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="kubectl-llm")
 def cli() -> None:
-    """Ask for verbs on LLMDeployments, and see where they stand."""
+    """Ask for verbs on LLMDeployments, see where they stand, and try prompts and pipelines out without a cluster."""
 
 
 @cli.command()
@@ -128,6 +87,10 @@ def profiles(kube: Kube, operator_namespace: str, *, is_json: bool) -> Exit:
 
         show.profiles(offered)
     return Exit.REACHED
+
+
+cli.add_command(prompt)
+cli.add_command(pipeline)
 
 
 def _profiles(kube: Kube, namespace: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from llm_operator.api import sources
-from tests.data.apiserver import Schema, schema_of
+from llm_operator.cli.apiserver import Schema, schema_of
 
 _DURATIONS = ("0s", "1s", "30s", "90s", "10m", "600s", "1h30m", "24h", "500ms", "25h")
 _QUANTITIES = (1, 4, 0, "1", "500m", "0.5", "1Gi", "64Mi", "4096k", "1.5Gi", "2Ti", "1Ki", "100M")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from llm_operator.api.base import ApiModel
 from llm_operator.api.crd import RESOURCES, Resource
-from tests.data.apiserver import defaulted, refusals
+from llm_operator.cli.apiserver import defaulted, refusals
 from tests.properties import tried
 from tests.unit.api.strategies import specs
 

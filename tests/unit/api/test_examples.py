@@ -7,13 +7,13 @@ import yaml
 from llm_operator.api.config import load_config
 from llm_operator.api.llmdeployment import LLMDeploymentSpec
 from llm_operator.api.llmprompt import PromptSpec
+from llm_operator.cli.apiserver import refusals
 from llm_operator.core.engine_args import check_all
 from llm_operator.core.pipelines import bundle_pipeline
 from llm_operator.core.prompts import prompt_tests
 from llm_sidecar.auth.keys import FILE, read
 from llm_sidecar.bundle import Bundle, Message, Prompt
 from llm_sidecar.prompt_tests import check
-from tests.data.apiserver import refusals
 
 FOLDER = Path(__file__).resolve().parents[3] / "examples"
 EXAMPLES = sorted(FOLDER.rglob("*.yaml"))

@@ -3,8 +3,8 @@
 import pytest
 
 from llm_operator.api.config import load_config
+from llm_operator.cli.apiserver import refusals
 from llm_operator.core.differences import differences
-from tests.data.apiserver import refusals
 from tests.data.negative import CASES, OPERATOR, SCHEMA, Case, merged
 
 

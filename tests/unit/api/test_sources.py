@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_operator.api.sources import MAX_LENGTH, PATTERN, Source, parse_source
-from tests.data.apiserver import holds, schema_of
+from llm_operator.cli.apiserver import holds, schema_of
 
 RULES = [
     each["rule"]

@@ -7,10 +7,10 @@ import pytest
 import yaml
 
 from llm_operator.api.config import OperatorConfig, load_config
+from llm_operator.cli.apiserver import defaulted
 from llm_operator.core.observed import Observed
 from llm_operator.core.plan import plan
 from llm_operator.core.plan_prompt import plan_prompt
-from tests.data.apiserver import defaulted
 from tests.data.negative import OPERATOR, Case
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -1,8 +1,9 @@
-"""What a real API server does with a custom resource: defaults, and refusals in its words. From the same CRDs that are installed.
+"""What the API server does with a custom resource, without one: defaults, and refusals in its words, from the same schema the CRDs have.
 
-The integration tests send the same manifests to a real one, so this cannot drift from it unnoticed.
+The manifests of the tests that must be refused are sent to a real one too, so this cannot drift from it unnoticed.
 """
 
+import json
 import math
 import re
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from llm_operator.api.quantities import parse
 
 Schema = dict[str, Any]
 
+_SHOWN = 100
 _SCHEMAS: dict[str, Schema] = {resource.kind: resource.schema() for resource in RESOURCES}
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "object": dict,
@@ -82,14 +84,11 @@ def _wrong(value: Any, schema: Schema, path: str) -> Iterator[str]:
         schema = {**schema, "type": "integer" if isinstance(value, int) else "string"}
     if not isinstance(value, _TYPES[schema["type"]]) or (isinstance(value, bool) and schema["type"] != "boolean"):
         kind = schema["format"] if isinstance(value, float) and schema["type"] == "integer" else schema["type"]
-        yield f"{path}: Invalid value: {path} in body must be of type {kind}"
+        yield _invalid(path, value, f"must be of type {kind}")
     elif isinstance(value, dict):
         yield from _wrong_object(value, schema, path)
     elif isinstance(value, list):
-        if len(value) > schema.get("maxItems", len(value)):
-            yield f"{path}: Too many: {len(value)}: must have at most {schema['maxItems']} items"
-        for index, item in enumerate(value):
-            yield from _wrong(item, schema["items"], f"{path}[{index}]")
+        yield from _wrong_list(value, schema, path)
     elif isinstance(value, str):
         yield from _wrong_string(value, schema, path)
     elif isinstance(value, int | float):
@@ -108,13 +107,22 @@ def _wrong_object(value: dict[str, Any], schema: Schema, path: str) -> Iterator[
             yield from _wrong(item, child, f"{path}.{name}".removeprefix("."))
 
 
+def _wrong_list(value: list[Any], schema: Schema, path: str) -> Iterator[str]:
+    if len(value) > schema.get("maxItems", len(value)):
+        yield f"{path}: Too many: {len(value)}: must have at most {schema['maxItems']} items"
+    if len(value) < schema.get("minItems", 0):
+        yield f"{path}: Invalid value: {len(value)}: {path} in body should have at least {schema['minItems']} items"
+    for index, item in enumerate(value):
+        yield from _wrong(item, schema["items"], f"{path}[{index}]")
+
+
 def _wrong_string(value: str, schema: Schema, path: str) -> Iterator[str]:
     if "enum" in schema and value not in schema["enum"]:
         yield f'{path}: Unsupported value: "{value}": supported values: ' + ", ".join(f'"{each}"' for each in schema["enum"])
     if "pattern" in schema and not re.search(schema["pattern"].replace("$", r"\Z"), value, re.ASCII):
-        yield f"{path}: Invalid value: {path} in body should match '{schema['pattern']}'"
+        yield _invalid(path, value, f"should match '{schema['pattern']}'")
     if len(value) < schema.get("minLength", 0):
-        yield f"{path}: Invalid value: {path} in body should be at least {schema['minLength']} chars long"
+        yield _invalid(path, value, f"should be at least {schema['minLength']} chars long")
     if len(value) > schema.get("maxLength", len(value)):
         yield f"{path}: Too long: may not be more than {schema['maxLength']} bytes"
 
@@ -122,11 +130,16 @@ def _wrong_string(value: str, schema: Schema, path: str) -> Iterator[str]:
 def _wrong_number(value: float, schema: Schema, path: str) -> Iterator[str]:
     low, high = schema.get("minimum", value), schema.get("maximum", value)
     if schema.get("exclusiveMinimum") and value <= low:
-        yield f"{path}: Invalid value: {path} in body should be greater than {low}"
+        yield _invalid(path, value, f"should be greater than {low}")
     elif value < low:
-        yield f"{path}: Invalid value: {path} in body should be greater than or equal to {low}"
+        yield _invalid(path, value, f"should be greater than or equal to {low}")
     if value > high:
-        yield f"{path}: Invalid value: {path} in body should be less than or equal to {high}"
+        yield _invalid(path, value, f"should be less than or equal to {high}")
+
+
+def _invalid(path: str, value: Any, words: str) -> str:
+    shown = json.dumps(value, ensure_ascii=False, default=str)
+    return f"{path}: Invalid value: {shown if len(shown) <= _SHOWN else f'{shown[:_SHOWN]}…'}: {path} in body {words}"
 
 
 def _broken_rules(value: Any, schema: Schema, path: str) -> Iterator[str]:
@@ -148,8 +161,8 @@ def holds(expression: str, value: Any) -> bool:
     context = cel.Context()
     context.add_function("quantity", _quantity)
     context.add_function("compareTo", _compared)
-    context.add_variable("self", value)
     try:
+        context.add_variable("self", value)
         return _compiled(expression).execute(context) is True
     except (ValueError, RuntimeError, TypeError):
         return False
