@@ -1,21 +1,38 @@
 """The Telemetry port in memory."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from llm_operator.core.observed import SidecarReport
+from llm_operator.core.telemetry.replies import Heard
 from llm_operator.shell.ports import Manifest
 
 
 @dataclass
 class FakeTelemetry:
-    """Answers with what a test put in; a pod it does not know cannot be asked. ``asked`` is the uids of all it was asked for."""
+    """Answers with what a test put in; a pod it does not know cannot be asked. ``asked`` is the uids of all it was asked for.
+
+    ``followed`` has the revisions of each deployment whose statistics are asked for.
+    """
 
     answers: dict[str, SidecarReport] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    told: dict[str, Heard] = field(default_factory=dict)
+    followed: dict[str, frozenset[str]] = field(default_factory=dict)
 
     async def reports(self, pods: Iterable[Manifest]) -> Mapping[str, SidecarReport | None]:
         """Return a report per pod uid."""
         uids = [pod["metadata"]["uid"] for pod in pods]
         self.asked += uids
         return {uid: self.answers.get(uid) for uid in uids}
+
+    def follow(self, deployment: str, pods: Iterable[Manifest], revisions: Collection[str]) -> None:
+        """Take note of whose statistics are asked for."""
+        self.asked += [pod["metadata"]["uid"] for pod in pods]
+        self.followed.pop(deployment, None)
+        if revisions:
+            self.followed[deployment] = frozenset(revisions)
+
+    def statistics(self, deployment: str) -> Mapping[str, Heard]:
+        """Return what a test put in, of a deployment that is followed."""
+        return dict(self.told) if deployment in self.followed else {}

@@ -98,7 +98,7 @@ class Sidecar:
         self._services.hold.set_limits(live.limits_of(live.table.stable))
         if own is not None and live.revision:
             own.admission.set_limits(live.limits_of(live.revision))
-        self._services.metrics.programmed(live.revision, live.generation, tuple(live.routes))
+        self._services.metrics.programmed(live.revision, live.generation, tuple(live.routes), live.assignment)
 
 
 def _port(bound: socket.socket) -> int:

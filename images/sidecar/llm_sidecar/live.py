@@ -48,6 +48,11 @@ class Live:
         return max((limits.max_body_bytes for limits in self.limits.values()), default=Limits().max_body_bytes)
 
     @property
+    def assignment(self) -> str:
+        """Return the salt by which units are assigned; nothing while all belong to one revision."""
+        return "" if self.only else self.table.salt
+
+    @property
     def generation(self) -> int:
         """Return the generation of the table."""
         return self.table.generation

@@ -141,8 +141,9 @@ class Metrics:
         """Count a request that ended with an error."""
         self._duration.labels(operation, *self._identity, revision, error).observe(duration_s)
 
-    def programmed(self, revision: str, generation: int, live: Sequence[str]) -> None:
-        """Say what runs from now on, and forget the figures of revisions long gone."""
+    def programmed(self, revision: str, generation: int, live: Sequence[str], assignment: str = "") -> None:
+        """Say what runs from now on and how units are assigned, and forget the figures of revisions long gone."""
+        self.statistics.assign(assignment)
         self._config_info.clear()
         self._config_info.labels(*self._place, revision, str(generation)).set(1)
         for each in live:

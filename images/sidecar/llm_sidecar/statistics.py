@@ -28,11 +28,12 @@ _SHORTEST_S = 1e-6
 
 
 class _Revision:
-    """``cells`` has the columns of one bucket after those of another."""
+    """``cells`` has the columns of one bucket after those of another. ``life`` tells it from an earlier one that was forgotten."""
 
-    __slots__ = ("cells", "seen")
+    __slots__ = ("cells", "life", "seen")
 
-    def __init__(self) -> None:
+    def __init__(self, life: int) -> None:
+        self.life = life
         self.cells = array("d", bytes(8 * BUCKETS * _WIDTH))
         self.seen = bytearray(SEEN_BITS // 8)
 
@@ -50,6 +51,8 @@ class Statistics:
         # Not the table's salt: with that a small share of units would be a few whole buckets. It never changes, so neither do buckets.
         self.salt = f"bucket:{deployment}"
         self.epoch = os.urandom(8).hex()
+        self.assignment = ""
+        self._lives = 0
         self._prefix = self.salt.encode() + b":"
         self._revisions: dict[str, _Revision] = {}
 
@@ -67,7 +70,8 @@ class Statistics:
         """Add a request. A measure that is 0 was not taken."""
         sums = self._revisions.get(revision)
         if sums is None:
-            sums = self._revisions[revision] = _Revision()
+            self._lives += 1
+            sums = self._revisions[revision] = _Revision(self._lives)
         digest = hashlib.sha256(self._prefix + unit).digest()
         cells, at = sums.cells, digest[0] * _WIDTH
         cells[at] += 1
@@ -84,6 +88,13 @@ class Statistics:
         if completion_tokens:
             _add(cells, at + _COMPLETION, completion_tokens)
 
+    def assign(self, assignment: str) -> None:
+        """Begin to look for units anew where they are assigned in another way: those of an earlier one have been seen all along."""
+        if assignment != self.assignment:
+            self.assignment = assignment
+            for sums in self._revisions.values():
+                sums.seen = bytearray(SEEN_BITS // 8)
+
     def forget(self, revision: str) -> None:
         """Drop a revision that is long gone."""
         self._revisions.pop(revision, None)
@@ -95,6 +106,7 @@ class Statistics:
                 "schemaVersion": SCHEMA_VERSION,
                 "epoch": self.epoch,
                 "bucketSalt": self.salt,
+                "assignment": self.assignment,
                 "columns": COLUMNS,
                 "revisions": {revision: _rows(sums) for revision, sums in self._revisions.items()},
             }
@@ -104,4 +116,4 @@ class Statistics:
 def _rows(sums: _Revision) -> dict[str, Any]:
     rows = (sums.cells[at : at + _WIDTH].tolist() for at in range(0, BUCKETS * _WIDTH, _WIDTH))
     buckets = {str(bucket): row for bucket, row in enumerate(rows) if row[0]}
-    return {"buckets": buckets, "seen": base64.b64encode(sums.seen).decode()}
+    return {"life": sums.life, "buckets": buckets, "seen": base64.b64encode(sums.seen).decode()}

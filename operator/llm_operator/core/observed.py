@@ -6,6 +6,7 @@ from typing import Any
 
 from llm_operator.core import kinds
 from llm_operator.core.kinds import Kind
+from llm_operator.core.telemetry.replies import Heard
 
 Obj = dict[str, Any]
 """A Kubernetes object as the API server sends it."""
@@ -67,8 +68,9 @@ class Children:
 class Observed:
     """One look at an LLMDeployment and all that belongs to it.
 
-    ``pods`` carry the engine label, ``job_pods`` are those of resolver Jobs, ``reports`` are keyed by pod uid. ``foreign`` holds objects
-    found under a name the last plan wanted to create, because they lack the labels that list children; each must carry its ``kind``.
+    ``pods`` carry the engine label, ``job_pods`` are those of resolver Jobs. ``reports`` are keyed by pod uid, and so are ``statistics``:
+    what pods have counted, those that are gone included, while a rollout with gates lasts. ``foreign`` holds objects found under a name the
+    last plan wanted to create, because they lack the labels that list children; each must carry its ``kind``.
     """
 
     deployment: Obj
@@ -77,4 +79,5 @@ class Observed:
     pods: tuple[Obj, ...] = ()
     job_pods: tuple[Obj, ...] = ()
     reports: Mapping[str, SidecarReport | None] = field(default_factory=dict)
+    statistics: Mapping[str, Heard] = field(default_factory=dict)
     foreign: tuple[Obj, ...] = ()

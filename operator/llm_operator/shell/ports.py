@@ -1,10 +1,11 @@
 """The two doors to the outside: the cluster and the pods' telemetry. Tests put fakes here and nowhere else."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from typing import Any, Protocol
 
 from llm_operator.core.kinds import Kind
 from llm_operator.core.observed import SidecarReport
+from llm_operator.core.telemetry.replies import Heard
 
 Manifest = dict[str, Any]
 """One Kubernetes object as plain data."""
@@ -59,4 +60,12 @@ class Telemetry(Protocol):
 
     async def reports(self, pods: Iterable[Manifest]) -> Mapping[str, SidecarReport | None]:
         """Return a report per pod uid; None for a pod that cannot be asked."""
+        ...
+
+    def follow(self, deployment: str, pods: Iterable[Manifest], revisions: Collection[str]) -> None:
+        """Ask these pods again and again for their statistics of some revisions; of none when there are no revisions."""
+        ...
+
+    def statistics(self, deployment: str) -> Mapping[str, Heard]:
+        """Return what the pods that are followed have told so far, by pod uid."""
         ...

@@ -1,7 +1,9 @@
-"""The Telemetry port over HTTP: asks each sidecar's admin port what it runs."""
+"""The Telemetry port over HTTP: asks each sidecar's admin port what it runs, and in a gated rollout what it has counted."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+import random
+from collections.abc import Collection, Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Annotated, Self
 
 import aiohttp
@@ -9,10 +11,14 @@ import msgspec
 
 from llm_operator.core.names import ADMIN_PORT
 from llm_operator.core.observed import SidecarReport
+from llm_operator.core.telemetry.replies import Heard
 from llm_operator.shell.ports import Manifest
+from llm_operator.shell.scraper import Scraper
 
 _TIMEOUT = aiohttp.ClientTimeout(total=1.0)
-_BODY_CAP = 64 * 1024
+_STATUS_CAP = 64 * 1024
+_STATISTICS_TIMEOUT = aiohttp.ClientTimeout(total=3.0)
+_STATISTICS_CAP = 4 * 1024 * 1024
 _AT_ONCE = 64
 _OK = 200
 
@@ -50,10 +56,10 @@ def read_report(body: bytes) -> SidecarReport | None:
     return SidecarReport(**{**msgspec.structs.asdict(status), "revision": status.revision or ""})
 
 
-def status_url(address: str, port: int) -> str:
-    """Return where a pod's sidecar tells its status."""
+def url(address: str, port: int, path: str) -> str:
+    """Return where a pod's sidecar tells something."""
     host = f"[{address}]" if ":" in address else address
-    return f"http://{host}:{port}/status"
+    return f"http://{host}:{port}{path}"
 
 
 class HttpTelemetry:
@@ -63,6 +69,7 @@ class HttpTelemetry:
         self._port = port
         self._session: aiohttp.ClientSession | None = None
         self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._scraper = Scraper(self._ask_statistics, now=lambda: datetime.now(UTC), random=random.SystemRandom().random)
 
     async def __aenter__(self) -> Self:
         """Open the session."""
@@ -70,7 +77,8 @@ class HttpTelemetry:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Close the session."""
+        """End what is asked again and again, and close the session."""
+        await self._scraper.close()
         if self._session:
             await self._session.close()
 
@@ -80,25 +88,41 @@ class HttpTelemetry:
         answers = await asyncio.gather(*(self._ask(pod) for pod in wanted))
         return {pod["metadata"]["uid"]: answer for pod, answer in zip(wanted, answers, strict=True)}
 
+    def follow(self, deployment: str, pods: Iterable[Manifest], revisions: Collection[str]) -> None:
+        """Ask these pods again and again for their statistics of some revisions; of none when there are no revisions."""
+        self._scraper.follow(deployment, pods, revisions)
+
+    def statistics(self, deployment: str) -> Mapping[str, Heard]:
+        """Return what the pods that are followed have told so far, by pod uid."""
+        return self._scraper.heard(deployment)
+
     async def _ask(self, pod: Manifest) -> SidecarReport | None:
         address = pod.get("status", {}).get("podIP")
-        if not address or self._session is None:
+        if not address:
             return None
         async with self._slots:
-            try:
-                async with self._session.get(status_url(address, self._port), allow_redirects=False) as response:
-                    if response.status != _OK:
-                        return None
-                    return read_report(await _capped(response.content))
-            except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
-                return None
+            body = await self._get(url(address, self._port, "/status"), _TIMEOUT, _STATUS_CAP)
+        return None if body is None else read_report(body)
+
+    async def _ask_statistics(self, address: str) -> bytes | None:
+        return await self._get(url(address, self._port, "/-/stats"), _STATISTICS_TIMEOUT, _STATISTICS_CAP)
+
+    async def _get(self, where: str, limit: aiohttp.ClientTimeout, cap: int) -> bytes | None:
+        """Return a body, or None when there is none in time or one that is longer than any honest answer."""
+        if self._session is None:
+            return None
+        try:
+            async with self._session.get(where, allow_redirects=False, timeout=limit) as response:
+                return await _capped(response.content, cap) if response.status == _OK else None
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
+            return None
 
 
-async def _capped(stream: aiohttp.StreamReader) -> bytes:
-    """Read a body to its end, or raise ValueError when it is longer than any honest status."""
-    body = b""
+async def _capped(stream: aiohttp.StreamReader, cap: int) -> bytes:
+    """Read a body to its end, or raise ValueError when it is too long."""
+    body = bytearray()
     async for chunk in stream.iter_any():
         body += chunk
-        if len(body) > _BODY_CAP:
+        if len(body) > cap:
             raise ValueError("the body is too long")
-    return body
+    return bytes(body)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from llm_operator.core.observed import SidecarReport
 from llm_operator.shell.ports import Manifest
-from llm_operator.shell.telemetry import HttpTelemetry, read_report, status_url
+from llm_operator.shell.telemetry import HttpTelemetry, read_report, url
 
 STATUS: dict[str, Any] = {
     "schemaVersion": 1,
@@ -127,8 +127,8 @@ def test_any_value_in_any_field_gives_a_report_or_none(field: str, value: Any) -
 
 
 def test_addresses_of_ipv6_pods_are_put_in_brackets() -> None:
-    assert status_url("10.0.0.1", 9090) == "http://10.0.0.1:9090/status"
-    assert status_url("fd00::1", 9090) == "http://[fd00::1]:9090/status"
+    assert url("10.0.0.1", 9090, "/status") == "http://10.0.0.1:9090/status"
+    assert url("fd00::1", 9090, "/status") == "http://[fd00::1]:9090/status"
 
 
 async def test_without_a_session_nothing_is_asked() -> None:

@@ -112,3 +112,27 @@ def test_a_revision_long_gone_is_forgotten() -> None:
         metrics.programmed(f"r{number}", number, [f"r{number}"])
         record(metrics.statistics, Served(f"r{number}", b"u"))
     assert exposed(metrics.statistics)["revisions"].keys() == {f"r{number}" for number in range(4, 10)}
+
+
+def test_a_revision_that_comes_back_after_it_was_forgotten_lives_again() -> None:
+    statistics = Statistics("chat")
+    record(statistics, Served("r1", b"u"))
+    before = exposed(statistics)["revisions"]["r1"]["life"]
+    statistics.forget("r1")
+    record(statistics, Served("r1", b"u"))
+    after = exposed(statistics)["revisions"]["r1"]
+    assert after["life"] > before
+    assert sum(row[0] for row in after["buckets"].values()) == 1
+
+
+def test_units_are_seen_for_the_first_time_once_in_each_assignment() -> None:
+    statistics = Statistics("chat")
+    record(statistics, Served("r1", b"u"))
+    statistics.assign("rollout-1")
+    assert exposed(statistics)["assignment"] == "rollout-1"
+    assert not any(base64.b64decode(exposed(statistics)["revisions"]["r1"]["seen"])), "that was before it"
+    record(statistics, Served("r1", b"u"))
+    statistics.assign("rollout-1")
+    found = exposed(statistics)["revisions"]["r1"]
+    assert any(base64.b64decode(found["seen"]))
+    assert sum(row[0] for row in found["buckets"].values()) == 2, "everything else goes on"

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from math import expm1, log
 
 from llm_operator.core.gates.contrast import NOTHING, OF_AMOUNTS, OF_LOGARITHMS, Buckets, Cells, Contrast
 from llm_operator.core.gates.likelihood import EVEN, Likelihood
@@ -132,9 +133,11 @@ class Evidence:
             errors=self.errors.add(canary_n / ((canary_n + stable_n) or 1.0), _total(canary_cells), _total(stable_cells)),
             units=seen,
         )
+        stable_ttft = _ttft(stable)
+        if not sum(grown.canary.n):
+            return replace(grown, before=self.before.add(stable_ttft))
         if not (canary_n and was_warm):
             return grown
-        stable_ttft = _ttft(stable)
         return replace(
             grown,
             ttft=self.ttft.add(_ttft(canary), stable_ttft),
@@ -169,10 +172,22 @@ def baseline(found: Iterable[Rows]) -> Stable:
     return stable
 
 
-def sightings(seen: bytes, canary: bytes, stable: bytes) -> Sightings:
-    """Return how many units are new in bitmaps of units: in one arm, and not ``seen`` in either before."""
+def sightings(seen: bytes, canary: bytes, stable: bytes, share: float | None, bits: int) -> tuple[Sightings, float | None]:
+    """Return how many units are new in bitmaps of units: in one arm, and not ``seen`` in either before; and the share they should have.
+
+    Several units fall on one bit, more of them in the larger arm. With m new units for each bit that was free, Poisson numbers of both
+    arms hit it, so of the bits that one arm alone has the canary's share is not w but (e^wm - 1) of (e^wm - 1) + (e^(1-w)m - 1).
+    """
     known, one, other = (int.from_bytes(each, "little") for each in (seen, canary, stable))
-    return Sightings((one & ~other & ~known).bit_count(), (other & ~one & ~known).bit_count())
+    found = Sightings((one & ~other & ~known).bit_count(), (other & ~one & ~known).bit_count())
+    free, hit = bits - known.bit_count(), ((one | other) & ~known).bit_count()
+    if share is None or not hit:
+        return found, share
+    if hit >= free:
+        return found, None  # full: nobody knows how many there were
+    load = -log(1 - hit / free)
+    alone, others = expm1(share * load), expm1((1 - share) * load)
+    return found, alone / (alone + others)
 
 
 def _errors(found: Rows) -> Cells:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import random
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -121,7 +122,33 @@ def test_units_that_do_not_fit_the_weights_pause() -> None:
 
 
 def test_a_unit_counts_when_it_is_new_and_in_one_arm() -> None:
-    assert sightings(b"\x01", b"\x07", b"\x0a") == Sightings(1, 1)
+    assert sightings(b"\x01", b"\x07", b"\x0a", None, 8) == (Sightings(1, 1), None)
+
+
+@pytest.mark.parametrize("units", [100, 5_000, 40_000])
+def test_units_that_share_a_bit_do_not_make_the_smaller_arm_look_smaller(units: int) -> None:
+    dice, bits, arms = random.Random(1), 1 << 14, [0, 0]  # noqa: S311  # traffic, no secret
+    for _ in range(units):
+        arms[dice.random() >= 0.1] |= 1 << dice.randrange(bits)
+    found, fair = sightings(b"", arms[0].to_bytes(bits // 8, "little"), arms[1].to_bytes(bits // 8, "little"), 0.1, bits)
+    assert fair is not None
+    alone = found.canary + found.stable
+    assert found.canary == pytest.approx(fair * alone, abs=3 * math.sqrt(fair * alone))
+    assert (units < 1_000) == (fair == pytest.approx(0.1, abs=0.001))
+
+
+def test_a_bitmap_that_is_full_says_nothing_about_shares() -> None:
+    assert sightings(b"", b"\x01", b"\xff", 0.1, 8)[1] is None
+    assert sightings(b"\xff", b"\x01", b"\xff", 0.1, 8) == (Sightings(0, 0), 0.1)
+
+
+def test_what_stable_was_like_before_is_what_it_was_until_the_canary_had_a_request() -> None:
+    found = Evidence()
+    for at in range(3):
+        found = found.add(Minute(BEGIN + timedelta(minutes=at), {}, arm(at, 50)))
+    found = found.add(Minute(BEGIN + timedelta(minutes=3), arm(9, 5), arm(3, 50)))
+    assert found.before.course.minutes == 3
+    assert found.beside.course.minutes == 1
 
 
 def test_columns_that_are_missing_cannot_be_read() -> None:
