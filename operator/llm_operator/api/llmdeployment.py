@@ -13,6 +13,7 @@ from llm_operator.api.llmprompt import PromptSpec
 from llm_operator.api.patterns import DNS_LABEL, DNS_SUBDOMAIN, ENGINE_ARGUMENT, MAX_NAME, MAX_PROFILE_NAME, SERVED_NAME
 from llm_operator.api.pipeline import Pipeline
 from llm_operator.api.quantities import Quantity
+from llm_operator.api.rollout import Rollout
 from llm_operator.api.routing import Routing
 
 MAX_ARGS = 64
@@ -211,21 +212,6 @@ class Drain(ApiModel):
     """Time a leaving pod goes on accepting requests, until every client has learned that it leaves."""
     max_stream: Annotated[str, Duration("1s", "24h")] = "10m"
     """Time a request that is being answered may still take in a leaving pod."""
-
-
-class Capacity(ApiModel):
-    """Which accelerators a change of the engine may use."""
-
-    mode: Literal["Surge", "Replace"] = "Surge"
-    """`Surge` starts one more pod than `replicas` and always has `replicas` ready ones. `Replace` never has more pods than `replicas`: it
-    takes one away first. With one replica requests wait meanwhile, up to `limits.hold`, in a pod without an engine that this mode adds."""
-
-
-class Rollout(ApiModel):
-    """How a change is let in."""
-
-    capacity: Capacity = Capacity()
-    """Which accelerators a change of the engine may use."""
 
 
 class LLMDeploymentSpec(ApiModel):

@@ -9,6 +9,7 @@ from llm_operator.api.base import ApiModel
 Text = Annotated[str, Field(max_length=32_768)]
 Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Name = Annotated[str, Field(max_length=253)]
+RolloutState = Literal["Preparing", "Stepping", "Paused", "Finalising", "Promoted", "Aborted", "Superseded"]
 
 
 class Condition(ApiModel):
@@ -101,7 +102,7 @@ class ActionStatus(ApiModel):
     id: str = Field(min_length=1, max_length=64)
     """Id under which it was asked for; the same id is never done twice."""
     verb: str | None = Field(default=None, max_length=64)
-    """What was asked for, such as `refresh`."""
+    """What was asked for, such as `refresh` or `promote`."""
     revision: str | None = Field(default=None, max_length=64)
     """Revision that had to be the latest one for the verb to be meant."""
     outcome: Literal["Running", "Done", "Failed", "Rejected", "Superseded"]
@@ -112,6 +113,63 @@ class ActionStatus(ApiModel):
     """Revision that is asked for since."""
     at: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
     """When this became its outcome."""
+
+
+class RolloutStatus(ApiModel):
+    """The last change that was let in by steps, or is being let in."""
+
+    id: str = Field(max_length=64)
+    """Id of the rollout, which no other one has; the requests a step gives to a revision are drawn by it."""
+    revision: str = Field(max_length=64)
+    """Revision on its way."""
+    replaces: str = Field(max_length=64)
+    """Revision that was stable when it began."""
+    state: RolloutState
+    """What it is doing; `Promoted`, `Aborted` and `Superseded` are ends."""
+    step: int = Field(ge=1, le=1_000)
+    """Step it is at, counted from 1."""
+    weight: int = Field(ge=0, le=100)
+    """Share of all requests the revision is meant to have, in percent."""
+    rollback: bool | None = None
+    """Whether it goes back to a revision that was stable before, without steps."""
+    since: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    """When it came into this state or step, or began to wait for what `reason` says."""
+    reason: str = Field(max_length=1024)
+    """Why it is there, as one word for machines."""
+    message: Text
+    """Why it is there, as a sentence for people."""
+
+
+class AbortedRevision(ApiModel):
+    """A revision that was aborted or rolled back; it is not served until the verb `retry` asks for it."""
+
+    revision: str = Field(max_length=64)
+    """The revision."""
+    reason: str = Field(max_length=1024)
+    """Why, as one word for machines."""
+    message: Text
+    """Why, as a sentence for people."""
+    at: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    """When."""
+
+
+class HistoryLine(ApiModel):
+    """One change of state, step or weight."""
+
+    at: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    """When."""
+    revision: str = Field(max_length=64)
+    """Revision on its way."""
+    state: RolloutState
+    """What the rollout does since."""
+    step: int = Field(ge=1, le=1_000)
+    """Step it is at, counted from 1."""
+    weight: int = Field(ge=0, le=100)
+    """Share of all requests the revision is meant to have since, in percent."""
+    reason: str = Field(max_length=1024)
+    """Why, as one word for machines."""
+    message: Text
+    """Why, as a sentence for people."""
 
 
 class LLMDeploymentStatus(ApiModel):
@@ -148,6 +206,15 @@ class LLMDeploymentStatus(ApiModel):
     """The newest table of live revisions, and which pods run it."""
     actions: Annotated[tuple[ActionStatus, ...], Field(max_length=10, json_schema_extra={"x-kubernetes-list-type": "atomic"})] = ()
     """Answers to the last verbs, newest last."""
+    rollout: RolloutStatus | None = None
+    """The last change that was let in by steps, or is being let in."""
+    aborted_revisions: Annotated[
+        tuple[AbortedRevision, ...],
+        Field(max_length=10, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["revision"]}),
+    ] = ()
+    """Revisions that were aborted or rolled back, newest last; the spec may ask for one, but it is not served."""
+    history: Annotated[tuple[HistoryLine, ...], Field(max_length=20, json_schema_extra={"x-kubernetes-list-type": "atomic"})] = ()
+    """What rollouts did, newest last."""
     conditions: Conditions = ()
     """Aspects of the state: Stalled, Reconciling and Ready first."""
 

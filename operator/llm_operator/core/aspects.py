@@ -3,7 +3,7 @@
 from llm_operator.core.conditions import Condition, condition
 from llm_operator.core.engines import too_old
 from llm_operator.core.errors import UNRESOLVED
-from llm_operator.core.reasons import Reason
+from llm_operator.core.reasons import Phase, Reason
 from llm_operator.core.removal import listed
 from llm_operator.core.resolver import Waiting
 from llm_operator.core.roles import ready_of
@@ -22,7 +22,7 @@ def conditions_of(found: Findings, summary: Summary) -> list[Condition]:
         condition(
             "Reconciling",
             *_when(not summary.settled, summary, Reason.SETTLED, "what is asked for is there"),
-            holds=not (summary.stalled or summary.settled),
+            holds=not (summary.stalled or summary.settled or summary.waits),
         ),
         _ready(found, summary),
         _progressing(found, summary),
@@ -31,6 +31,7 @@ def conditions_of(found: Findings, summary: Summary) -> list[Condition]:
         _programmed(found),
         _refresh(found),
         _update(found),
+        *_rollout(found),
     ]
 
 
@@ -56,7 +57,7 @@ def _progressing(found: Findings, summary: Summary) -> Condition:
         return condition("Progressing", Reason.COMPLETE, f"revision {found.roles.stable.revision.id} is stable", holds=True)
     if behind := _behind(found):
         return condition("Progressing", Reason.SIDECAR_TOO_OLD, f"{behind}: {summary.message}", holds=True)
-    return condition("Progressing", summary.reason, summary.message, holds=True)
+    return condition("Progressing", summary.reason, summary.message, holds=None if summary.phase == Phase.PAUSED else True)
 
 
 def _behind(found: Findings) -> str:
@@ -119,3 +120,17 @@ def _update(found: Findings) -> Condition:
     if known.unchecked:
         return condition("UpdateAvailable", *known.unchecked, holds=None)
     return condition("UpdateAvailable", Reason.UP_TO_DATE, "no newer model or prompt is waiting", holds=False)
+
+
+def _rollout(found: Findings) -> list[Condition]:
+    """Return what users of rollouts ask for; nothing before the first one."""
+    progress, barred = found.rollout.progress, found.rollout.barred
+    if progress is None:
+        return []
+    approval = progress.is_active and progress.reason == Reason.APPROVAL_REQUIRED
+    words = progress.message if approval else "no step waits for an approval"
+    needed = condition("ApprovalRequired", Reason.APPROVAL_REQUIRED if approval else Reason.NO_APPROVAL_REQUIRED, words, holds=approval)
+    if barred is None:
+        return [needed, condition("SpecDiverged", Reason.AS_ASKED, "nothing else is served than what is asked for", holds=False)]
+    words = f"the spec asks for revision {barred.revision}, which was aborted: {barred.message}"
+    return [needed, condition("SpecDiverged", barred.reason, words, holds=True)]

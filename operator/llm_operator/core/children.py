@@ -58,7 +58,7 @@ def _deployment(world: World, roles: Roles, engine: Engine, replicas: int) -> Ob
 
 def _history(world: World, roles: Roles) -> list[Obj]:
     """Return the ControllerRevisions to have: those in use, and the newest of the rest with the engines they run on."""
-    revisions = {each.revision.id: each.revision for each in (roles.stable, roles.target) if each is not None}
+    revisions = {each.revision.id: each.revision for each in (roles.stable, roles.target, roles.latest) if each is not None}
     routed = {route.revision for route in world.table.routes} if world.table else set()
     revisions |= {each.id: each for each in world.stored.revisions if each.id in routed - revisions.keys()}
     rest = [each for each in world.stored.revisions if each.id not in revisions]

@@ -18,6 +18,8 @@ ORDER = (
     "TableProgrammed",
     "RefreshAvailable",
     "UpdateAvailable",
+    "ApprovalRequired",
+    "SpecDiverged",
 )
 """kstatus first: tools that read conditions one after the other find what decides at the top."""
 

@@ -26,6 +26,7 @@ from llm_operator.core.reasons import Reason
 from llm_operator.core.refresh import target_of
 from llm_operator.core.removal import removal
 from llm_operator.core.roles import cast
+from llm_operator.core.rollout.follow import follow
 from llm_operator.core.status import status_of
 from llm_operator.core.summary import Findings, Summary, summarize
 from llm_operator.core.tables import snapshot
@@ -64,7 +65,7 @@ def _step(observed: Observed, config: OperatorConfig, now: datetime, check: Chec
     """Return what follows from a look, and whether a revision becomes stable by it."""
     world = sort(observed)
     target = target_of(world, observed, config, now, check)
-    before = cast(world, target)
+    target, before, rollout = follow(world, target, cast(world, target), now)
     course = chart(world, before)
     content = snapshot(world, before, course, target.spec.routing if target.spec is not None else None)
     delivery = deliver(world, content.generation, now, is_live=content.is_live) if content else NO_DELIVERY
@@ -80,8 +81,9 @@ def _step(observed: Observed, config: OperatorConfig, now: datetime, check: Chec
         diagnosis = diagnose(world, course.growing, max(numbers[course.growing], min(before.replicas, 1)))
     found = changes(world, children(world, config, target, before, content, numbers), prune=_prunable(target), retained=leaves.kept)
     taken = takes_over(world, before, course, content, delivery, now) if course and content and not found.conflicts else None
+    taken = before.target if rollout.move.promotes else taken
     roles = before.promoted(taken) if taken else before
-    findings = Findings(world, target, roles, found, delivery, diagnosis, now, course, content, leaves, promotes=taken is not None)
+    findings = Findings(world, target, roles, found, delivery, diagnosis, now, course, content, leaves, taken is not None, rollout)
     summary = summarize(findings)
     conditions = conditions_of(findings, summary)
     promoted = _promotion(findings)
@@ -94,6 +96,7 @@ def _step(observed: Observed, config: OperatorConfig, now: datetime, check: Chec
             dict.fromkeys(
                 (
                     *(EventDraft("Normal", each.reason, each.message) for each in promoted),
+                    *rollout.events(),
                     *verbs.events(target.actions, verbs.read(world.status)),
                     *transitions(conditions, world.previous),
                 )
@@ -123,7 +126,7 @@ def _next_look_s(found: Findings, summary: Summary) -> float | None:
     """Return when to look again although nothing may have been heard; None when only a change can change anything."""
     if found.promotes:
         return _PROMOTED_S
-    looks = []
+    looks = [each for each in (found.rollout.move.look_s,) if each is not None]
     if found.changes.leaving or found.changes.going:
         looks.append(_COLLECTING_S)
     if found.target.look_s is not None:
@@ -134,7 +137,7 @@ def _next_look_s(found: Findings, summary: Summary) -> float | None:
         looks.append(_while_delivering(found.world, found.delivery, found.now))
     if found.unreached:
         looks.append(_REACHING_S)
-    if found.target.version is not None and not summary.settled:
+    if found.target.version is not None and not (summary.settled or summary.rests):
         looks.append(_STALLED_S if summary.stalled else _while_coming_up(found.world, found.now))
     return min(looks, default=None)
 

@@ -30,13 +30,13 @@ def _left(world: World, roles: Roles) -> Version | None:
 
 
 def _target(world: World, roles: Roles, content: Snapshot, delivery: Delivery) -> Version | None:
-    """Return the target when it needs no other engine to give way.
+    """Return the target when it needs no other engine to give way, and no steps.
 
     Without replicas there is nobody to wait for, the first revision waits for its first ready pod, and a Config change until every ready
     sidecar runs it.
     """
     target = roles.canary
-    if target is None or not content.has(target.revision.id):
+    if target is None or roles.trial is not None or not content.has(target.revision.id):
         return None
     if roles.stable is None or not roles.replicas:
         through = not roles.replicas or ready_of(world, target.engine.id) > 0

@@ -27,7 +27,7 @@ def target_of(world: World, observed: Observed, config: OperatorConfig, now: dat
     text = (observed.deployment["metadata"].get("annotations") or {}).get(names.ANNOTATION_ACTION)
     log = verbs.take(verbs.read(world.status), text, world.latest, now)
     action = verbs.running(log)
-    if action is None:
+    if action is None or action.verb != verbs.REFRESH:
         return replace(target, actions=log)
     anew = find_target(world, observed, config, now, check, anew=action.id)
     outcome = anew.outcome

@@ -39,7 +39,8 @@ def removal(world: World, roles: Roles, content: Snapshot | None, delivery: Deli
     serving = {each for each in seen if weights.get(each) or not _disposable(world, roles, each)}
     kept = {(DEPLOYMENT, each) for each in (serving if delivery.everywhere else seen)}
     kept |= {(SERVICE, each) for each in (reachable & (seen | named) if delivery.everywhere else reachable)}
-    live = {each.revision.id for each in (roles.base, roles.challenger) if each is not None}
+    tried = roles.trial.version if roles.trial else None
+    live = {each.revision.id for each in (roles.base, roles.challenger, tried) if each is not None}
     revisions = [route.revision for route in routes if route.engine in wanted and route.revision not in live]
     left = [f"engine {each}" for each in sorted((seen | reachable) - wanted)] + [f"revision {each}" for each in revisions]
     pods = [pod["metadata"]["name"] for engine in sorted(seen) for pod in world.held_by(engine)]

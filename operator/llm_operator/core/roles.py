@@ -13,9 +13,19 @@ from llm_operator.core.world import World, engine_of, finished, ready
 
 
 @dataclass(frozen=True)
+class Trial:
+    """A version on the engine of stable that gets its requests by steps: its weight in the table, and the salt of its assignment."""
+
+    version: Version
+    weight: int
+    salt: str
+
+
+@dataclass(frozen=True)
 class Roles:
     """``stable`` is None until a first revision has served; ``target`` is None until a first spec could be used.
 
+    ``latest`` is what the spec asks for. That is not the target when it was aborted, or while a rollback is on its way.
     ``outgoing`` still has units, from a change that another one has replaced. While the spec is not ``readable`` nobody knows how many
     replicas are asked for, and nothing is scaled.
     """
@@ -28,6 +38,8 @@ class Roles:
     readable: bool = True
     replaces: bool = False
     """Whether a change may not use more pods than are asked for."""
+    latest: Version | None = None
+    trial: Trial | None = None
 
     @property
     def canary(self) -> Version | None:
@@ -42,12 +54,13 @@ class Roles:
     @property
     def base(self) -> Version | None:
         """Return the version that gets every unit no challenger gets: stable, or what replaces it on the same engine."""
-        return self.stable if self.stable is not None and (self.target is None or self.diff_class == "Engine") else self.target
+        stays = self.target is None or self.diff_class == "Engine" or self.trial is not None
+        return self.stable if self.stable is not None and stays else self.target
 
     @property
     def challenger(self) -> Version | None:
         """Return the version on another engine that takes units from the base; one that is going comes before one that is coming."""
-        return self.outgoing or (self.target if self.target is not self.base else None)
+        return self.outgoing or (self.target if self.target is not self.base and self.trial is None else None)
 
     @property
     def engines(self) -> tuple[Engine, ...]:
@@ -57,7 +70,7 @@ class Roles:
 
     def promoted(self, version: Version) -> "Roles":
         """Return the roles once a version has taken over."""
-        return replace(self, stable=version, outgoing=None if same(version, self.outgoing) else self.outgoing)
+        return replace(self, stable=version, outgoing=None if same(version, self.outgoing) else self.outgoing, trial=None)
 
 
 def cast(world: World, target: Target) -> Roles:
@@ -69,10 +82,10 @@ def cast(world: World, target: Target) -> Roles:
     asked = target.spec
     if asked is not None:
         replaces = asked.rollout.capacity.mode == "Replace"
-        return Roles(stable, wanted, asked.replicas, parse_s(asked.engine.startup.timeout), outgoing, replaces=replaces)
+        return Roles(stable, wanted, asked.replicas, parse_s(asked.engine.startup.timeout), outgoing, replaces=replaces, latest=wanted)
     engines = (each for name, each in world.of_kind(DEPLOYMENT).items() if name != names.entry(world.owner.name))
     running = max((each["spec"].get("replicas", 1) for each in engines), default=1)
-    return Roles(stable, wanted, running, parse_s(Startup().timeout), outgoing, readable=False, replaces=world.has_entry)
+    return Roles(stable, wanted, running, parse_s(Startup().timeout), outgoing, readable=False, replaces=world.has_entry, latest=wanted)
 
 
 def same(one: Version | None, other: Version | None) -> bool:

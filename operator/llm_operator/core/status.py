@@ -25,11 +25,12 @@ def status_of(found: Findings, summary: Summary, conditions: Sequence[Condition]
         "selector": ",".join((*(f"{label}={value}" for label, value in world.owner.serving_labels.items()), names.LABEL_ENGINE)),
         "resolutions": references.entries() if found.target.version else references.all_entries(),
         "actions": [each.entry() for each in found.target.actions],
+        **found.rollout.status(world.status, found.now),
         "conditions": merge(conditions, world.previous, world.generation, found.now),
     }
-    if roles.target is not None:
-        status["latestRevision"] = roles.target.revision.id
-        status["inputs"] = _inputs(found, roles.target)
+    if roles.latest is not None:
+        status["latestRevision"] = roles.latest.revision.id
+        status["inputs"] = _inputs(found, roles.latest)
     if roles.stable is not None:
         status["stable"] = _role(found, roles.stable)
     if roles.canary is not None:

@@ -12,6 +12,8 @@ from llm_operator.core.kinds import CONFIG_MAP, JOB
 from llm_operator.core.reasons import Phase, Reason
 from llm_operator.core.removal import Removal, listed
 from llm_operator.core.roles import Roles, ready_of
+from llm_operator.core.rollout.follow import Rollout
+from llm_operator.core.rollout.progress import State
 from llm_operator.core.tables import Snapshot
 from llm_operator.core.target import Target
 from llm_operator.core.world import Key, World, engine_of, finished, terminating
@@ -32,6 +34,7 @@ class Findings:
     content: Snapshot | None
     leaves: Removal
     promotes: bool
+    rollout: Rollout
 
     @property
     def writes(self) -> bool:
@@ -51,26 +54,27 @@ class Findings:
 
 @dataclass(frozen=True)
 class Summary:
-    """The state in one word, with why."""
+    """The state in one word, with why. It ``rests`` when only the time of a rollout, or somebody's decision, can change anything."""
 
     phase: Phase
     reason: str
     message: str
     stalled: bool = False
     settled: bool = False
+    rests: bool = False
+
+    @property
+    def waits(self) -> bool:
+        """Return whether only somebody's decision can change anything."""
+        return self.rests and self.phase == Phase.PAUSED
 
 
 def summarize(found: Findings) -> Summary:
     """Return the state in one word, with why; the first that applies is what a user has to know first."""
-    target, roles, diagnosis = found.target, found.roles, found.growing
-    summary = _obstacle(found)
+    roles, diagnosis = found.roles, found.growing
+    summary = _obstacle(found) or _waiting(found) or _by_steps(found)
     if summary is not None:
         return summary
-    if found.changes.leaving:
-        words = f"waiting until {_listed(found.changes.leaving)} of an earlier LLMDeployment of this name is deleted"
-        return Summary(Phase.PENDING, Reason.NAME_IN_USE, words)
-    if target.waiting is not None:
-        return Summary(Phase.UPDATING if _serves(found) else Phase.RESOLVING, target.waiting.reason, target.waiting.message)
     coming = roles.canary or (roles.stable if roles.outgoing else None)
     if coming is not None and (_serves(found) or _waits_in_entry(found)):
         reason, words = _progress(found)
@@ -97,6 +101,34 @@ def _obstacle(found: Findings) -> Summary | None:
         words = f"not ready within spec.engine.startup.timeout: {diagnosis.message}"
         return Summary(diagnosis.phase, "ProgressDeadlineExceeded", words, stalled=True)
     return None
+
+
+def _waiting(found: Findings) -> Summary | None:
+    """Return what has to be there before anything else can be said, or None."""
+    if found.changes.leaving:
+        words = f"waiting until {_listed(found.changes.leaving)} of an earlier LLMDeployment of this name is deleted"
+        return Summary(Phase.PENDING, Reason.NAME_IN_USE, words)
+    waiting = found.target.waiting
+    if waiting is not None:
+        return Summary(Phase.UPDATING if _serves(found) else Phase.RESOLVING, waiting.reason, waiting.message)
+    return None
+
+
+def _by_steps(found: Findings) -> Summary | None:
+    """Return where the rollout stands while stable serves, or that what is asked for was aborted; else None."""
+    roles, rollout = found.roles, found.rollout
+    rests = _at_rest(found) and not found.leaves.words
+    if rollout.barred is not None and roles.stable is not None:
+        words = f"revision {rollout.barred.revision} was aborted: {rollout.barred.message}; revision {roles.stable.revision.id} stays"
+        return Summary(Phase.STALLED, Reason.ABORTED, words, stalled=True, rests=rests)
+    progress = rollout.progress
+    if roles.trial is None or progress is None or not _serves(found):
+        return None
+    words = f"revision {progress.revision} is on its way: {progress.message}"
+    if progress.state == State.PAUSED or progress.reason == Reason.APPROVAL_REQUIRED:
+        return Summary(Phase.PAUSED, progress.reason, words, rests=rests)
+    stalled = progress.reason == Reason.PROGRESS_DEADLINE_EXCEEDED
+    return Summary(Phase.UPDATING, progress.reason, words, stalled=stalled, rests=rests)
 
 
 def _listed(keys: tuple[Key, ...]) -> str:

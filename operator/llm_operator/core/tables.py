@@ -11,7 +11,7 @@ from llm_operator.core.addresses import service_of
 from llm_operator.core.course import Course
 from llm_operator.core.delivery import behind
 from llm_operator.core.kinds import DEPLOYMENT
-from llm_operator.core.roles import Roles
+from llm_operator.core.roles import Roles, Trial
 from llm_operator.core.target import Version
 from llm_operator.core.world import World
 from llm_sidecar.bundle import encode
@@ -58,13 +58,14 @@ class Snapshot:
 
 def snapshot(world: World, roles: Roles, course: Course | None, routing: Routing | None) -> Snapshot | None:
     """Return the snapshot for the given roles, or None while there is no revision at all; without ``routing`` units are found as before."""
-    base, challenger = roles.base, roles.challenger
+    base = roles.base
     if base is None or course is None:
         return None
-    routes = [_route(base, weight=WHOLE - course.weight)]
-    if challenger is not None:
-        routes.append(_route(challenger, weight=course.weight, slot=0))
-    versions = [each for each in (base, challenger) if each is not None]
+    moving = _moving(world, roles, course)
+    routes = [_route(base, weight=WHOLE - (moving.weight if moving else course.weight))]
+    if moving is not None:
+        routes.append(_route(moving.version, weight=moving.weight, slot=0))
+    versions = [base, *([moving.version] if moving else [])]
     bundles = {bundle_key(each.revision.id): encode(each.revision.bundle).decode() for each in versions}
     live = world.bundles
     for route in _lingering(world, roles):
@@ -79,8 +80,8 @@ def snapshot(world: World, roles: Roles, course: Course | None, routing: Routing
         stable=base.revision.id,
         routes=tuple(routes),
         engines=engines,
-        salt=_salt(world, challenger),
-        subject=_subject(world, challenger, routing),
+        salt=moving.salt if moving else "",
+        subject=_subject(world, moving, routing),
     )
     return _numbered(world, table, bundles)
 
@@ -90,29 +91,25 @@ def _route(version: Version, *, weight: int, slot: int | None = None) -> Route:
     return Route(revision=revision, engine=version.engine.id, bundle=bundle_key(revision), weight=weight, slot=slot)
 
 
-def _salt(world: World, challenger: Version | None) -> str:
-    """Return what tells the assignment of this change from that of others; it stays as long as the same engine is the challenger."""
+def _moving(world: World, roles: Roles, course: Course) -> Trial | None:
+    """Return what takes requests from the base. The salt of an engine change stays as long as the same engine is the challenger."""
+    challenger = roles.challenger
     if challenger is None:
-        return ""
-    live = _going_on(world, challenger)
-    return live.salt if live is not None else challenger.revision.id
+        return roles.trial
+    routes = world.table.routes if world.table else ()
+    live = next((each for each in routes if each.slot is not None and each.engine == challenger.engine.id), None)
+    salt = world.table.salt if live is not None and world.table else challenger.revision.id
+    return Trial(challenger, course.weight, salt)
 
 
-def _subject(world: World, challenger: Version | None, routing: Routing | None) -> tuple[Subject, ...]:
+def _subject(world: World, moving: Trial | None, routing: Routing | None) -> tuple[Subject, ...]:
     """Return where sidecars look for the unit of a request. It stays while units move: another unit is another assignment."""
-    live = world.table if routing is None else _going_on(world, challenger)
-    if live is not None:
+    live = world.table
+    slots = live is not None and any(each.slot is not None for each in live.routes)
+    if live is not None and (routing is None or (slots and moving is not None and moving.salt == live.salt)):
         return live.subject
     listed = routing.subject if routing is not None else ()
     return tuple(Subject(header=each.header or "", body_field=each.body_field or "", api_key=each.api_key is not None) for each in listed)
-
-
-def _going_on(world: World, challenger: Version | None) -> Table | None:
-    """Return the live table if the same engine is the challenger in it."""
-    live = world.table
-    if live is None or challenger is None:
-        return None
-    return live if any(each.slot is not None and each.engine == challenger.engine.id for each in live.routes) else None
 
 
 def _lingering(world: World, roles: Roles) -> list[Route]:

@@ -18,7 +18,7 @@ from llm_operator.core.clock import stamp
 from llm_operator.core.reasons import Reason
 
 REFRESH = "refresh"
-VERBS = (REFRESH,)
+VERBS = (REFRESH, "abort", "approve", "pause", "promote", "resume", "retry", "rollback")
 KEPT = 10
 """Answers that status keeps."""
 
@@ -89,7 +89,7 @@ def take(known: Sequence[Action], text: str | None, latest: str, now: datetime) 
     new = _parse(text, now) if text else None
     if new is not None and all(each.id != new.id for each in log):
         if new.outcome == Outcome.RUNNING and new.revision != latest:
-            new = new.turned(Outcome.REJECTED, _stale(new.revision, latest), now)
+            new = new.turned(Outcome.REJECTED, stale(new.revision, latest), now)
         if new.outcome == Outcome.RUNNING:
             log = [_replaced(each, new.id, now) for each in log]
         log.append(new)
@@ -116,6 +116,8 @@ def events(log: Iterable[Action], before: Iterable[Action]) -> tuple[EventDraft,
 def _event(action: Action) -> EventDraft:
     words = f"{action.verb or 'action'} {action.id}: {action.message}"
     if action.outcome == Outcome.DONE:
+        if action.verb != REFRESH:
+            return EventDraft("Normal", Reason.ACTION_DONE, words)
         return EventDraft("Normal", Reason.NOTHING_TO_REFRESH if action.result == action.revision else Reason.REFRESHED, words)
     return EventDraft("Warning", _REASONS[action.outcome], words)
 
@@ -123,7 +125,7 @@ def _event(action: Action) -> EventDraft:
 def _overtaken(action: Action, latest: str, now: datetime) -> Action:
     if action.outcome != Outcome.RUNNING or action.revision == latest:
         return action
-    return action.turned(Outcome.SUPERSEDED, _stale(action.revision, latest), now)
+    return action.turned(Outcome.SUPERSEDED, stale(action.revision, latest), now)
 
 
 def _replaced(action: Action, by: str, now: datetime) -> Action:
@@ -132,7 +134,8 @@ def _replaced(action: Action, by: str, now: datetime) -> Action:
     return action.turned(Outcome.SUPERSEDED, f"{by} was asked for before it was done", now)
 
 
-def _stale(revision: str, latest: str) -> str:
+def stale(revision: str, latest: str) -> str:
+    """Return why a verb is not meant for what is asked for now."""
     if not latest:
         return f'revision: "{revision}" is not the latest revision: there is none yet'
     return f'revision: "{revision}" is not the latest revision, which is "{latest}"; look at status.latestRevision and ask again'

@@ -15,6 +15,10 @@ _SOURCES = st.one_of(
     st.from_regex(sources.PATTERN, fullmatch=True),
 )
 
+_ONE_OF = {
+    "spec.rollout.config.steps[]": ("approval", "weightPercent"),
+    "spec.routing.subject[]": ("apiKey", "bodyField", "header"),
+}
 _OF_ANY_STAGE = ("onFail", "onError", "timeout")
 _OF_STAGE = {
     "schema": ("schema", "of"),
@@ -36,8 +40,8 @@ def values(schema: Schema, path: str) -> st.SearchStrategy[Any]:
     """Return values of one part of a schema."""
     if path == "spec.model.source":
         return _SOURCES
-    if path == "spec.routing.subject[]":
-        return st.sampled_from(sorted(schema["properties"])).flatmap(lambda name: _one_of(schema, path, name))
+    if path in _ONE_OF:
+        return st.sampled_from(_ONE_OF[path]).flatmap(lambda name: _one_of(schema, path, name))
     if path in {"spec.pipeline.request[]", "spec.pipeline.response[]"}:
         return st.sampled_from(sorted(_OF_STAGE)).flatmap(lambda stage: _stage(schema, path, stage))
     if schema.get("x-kubernetes-int-or-string"):
@@ -55,8 +59,9 @@ def _stage(schema: Schema, path: str, stage: str) -> st.SearchStrategy[Any]:
 
 
 def _one_of(schema: Schema, path: str, name: str) -> st.SearchStrategy[Any]:
-    """Return objects with one field: a rule refuses all others."""
-    return st.fixed_dictionaries({name: values(schema["properties"][name], f"{path}.{name}")})
+    """Return objects with one of the fields that exclude each other: a rule refuses all others."""
+    fields = {each: child for each, child in schema["properties"].items() if each == name or each not in _ONE_OF[path]}
+    return _object({"properties": fields, "required": [name]}, path)
 
 
 def _object(schema: Schema, path: str) -> st.SearchStrategy[Any]:

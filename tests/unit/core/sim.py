@@ -151,8 +151,12 @@ class Sim:
 
     def refresh(self, identity: str, revision: str | None = None) -> None:
         """Ask for a refresh, by default of the latest revision."""
+        self.verb("refresh", identity, revision)
+
+    def verb(self, verb: str, identity: str, revision: str | None = None) -> None:
+        """Ask for a verb, by default of the latest revision."""
         latest = self.deployment["status"]["latestRevision"]
-        self.ask(json.dumps({"id": identity, "verb": "refresh", "revision": revision or latest}))
+        self.ask(json.dumps({"id": identity, "verb": verb, "revision": revision or latest}))
 
     def tick(self, seconds: float = 1.0) -> None:
         """Let time pass, and every controller and kubelet do one round."""

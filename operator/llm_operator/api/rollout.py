@@ -1,0 +1,73 @@
+"""Rollout: how a change is let in."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from llm_operator.api.base import ApiModel, rule
+from llm_operator.api.durations import Duration
+
+MAX_STEPS = 20
+PROGRESS_DEADLINE = "10m"
+
+
+class Capacity(ApiModel):
+    """Which accelerators a change of the engine may use."""
+
+    mode: Literal["Surge", "Replace"] = "Surge"
+    """`Surge` starts one more pod than `replicas` and always has `replicas` ready ones. `Replace` never has more pods than `replicas`: it
+    takes one away first. With one replica requests wait meanwhile, up to `limits.hold`, in a pod without an engine that this mode adds."""
+
+
+class Approval(ApiModel):
+    """Somebody says that the revision may go on: by `rollout.approve.revision` or by the verb `approve`."""
+
+
+class Step(ApiModel):
+    """One step: a share of the requests, or an approval."""
+
+    rules: ClassVar = (
+        rule("has(self.weightPercent) != has(self.approval)", "exactly one of weightPercent and approval must be set"),
+        rule(
+            "duration(self.minDuration) <= duration(self.maxDuration)",
+            "minDuration must not be longer than maxDuration, else the step could not end by itself",
+        ),
+    )
+
+    weight_percent: int | None = Field(default=None, ge=1, le=100)
+    """Share of all requests that the new revision gets in this step."""
+    approval: Approval | None = None
+    """Wait until somebody says that the revision may go on; the share of requests stays what it was."""
+    min_duration: Annotated[str, Duration("0s", "720h")] = "0s"
+    """Time the step takes at least, from when every ready pod knows of it."""
+    max_duration: Annotated[str, Duration("1s", "720h")] = "24h"
+    """Time after which a step that cannot end is given up: an approval that nobody gave, or a pod that does not follow."""
+    on_inconclusive: Literal["Pause", "Abort"] = "Pause"
+    """What happens then: `Pause` keeps the share of requests until somebody decides, `Abort` takes all requests back."""
+
+
+class ConfigRollout(ApiModel):
+    """How a change that needs no new pods is let in, such as one of the prompt."""
+
+    steps: tuple[Step, ...] = Field(min_length=1, max_length=MAX_STEPS, json_schema_extra={"x-kubernetes-list-type": "atomic"})
+    """Steps one after the other; after the last one the revision gets every request and becomes stable."""
+    progress_deadline: Annotated[str, Duration("10s", "24h")] = PROGRESS_DEADLINE
+    """Time in which every ready pod must be able to serve a new revision; one that takes longer is aborted before it gets any request."""
+
+
+class Approve(ApiModel):
+    """Approval that is given in the spec."""
+
+    revision: str = Field(default="", max_length=63, pattern=r"^[a-z0-9]*$")
+    """Revision that may pass every step with `approval`, as `status.latestRevision` names it. It approves no other one, so it can stay."""
+
+
+class Rollout(ApiModel):
+    """How a change is let in."""
+
+    capacity: Capacity = Capacity()
+    """Which accelerators a change of the engine may use."""
+    config: ConfigRollout | None = None
+    """Steps of a change that needs no new pods; absent is all requests at once, as soon as every ready pod can serve it."""
+    approve: Approve = Approve()
+    """Approval for steps that wait for one."""

@@ -1,0 +1,125 @@
+"""Where a rollout stands: what status keeps of it, and what is remembered of those before."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from llm_operator.core.canonical import identity
+from llm_operator.core.clock import seconds_since, stamp
+
+KEPT = 10
+"""Aborted revisions that status keeps."""
+
+
+class State(StrEnum):
+    """What a rollout is doing; the last three are ends."""
+
+    PREPARING = "Preparing"
+    STEPPING = "Stepping"
+    PAUSED = "Paused"
+    FINALISING = "Finalising"
+    PROMOTED = "Promoted"
+    ABORTED = "Aborted"
+    SUPERSEDED = "Superseded"
+
+
+ENDS = frozenset({State.PROMOTED, State.ABORTED, State.SUPERSEDED})
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One rollout: ``revision`` is on its way to replace ``replaces``, and has ``weight`` percent of all requests.
+
+    ``step`` counts from 0. ``since`` is when it came into its state or step, or when what it waits for there changed. ``id`` is also the
+    salt of its assignment. A ``rollback`` goes back to a revision without steps.
+    """
+
+    id: str
+    revision: str
+    replaces: str
+    state: State
+    since: str
+    reason: str
+    message: str
+    step: int = 0
+    weight: int = 0
+    rollback: bool = False
+
+    @classmethod
+    def begun(cls, revision: str, replaces: str, now: datetime, reason: str, message: str, *, rollback: bool = False) -> "Progress":
+        """Return a rollout at its beginning."""
+        since = stamp(now)
+        name = identity([revision, replaces, since])
+        return cls(name, revision, replaces, State.PREPARING, since, str(reason), message, rollback=rollback)
+
+    @classmethod
+    def read(cls, entry: Mapping[str, Any]) -> "Progress":
+        """Read ``status.rollout``."""
+        return cls(**{**entry, "state": State(entry["state"]), "step": entry["step"] - 1})
+
+    def entry(self) -> dict[str, Any]:
+        """Return ``status.rollout``."""
+        entry = {name: value for name, value in vars(self).items() if name != "rollback" or value}
+        return {**entry, "state": str(self.state), "step": self.step + 1}
+
+    @property
+    def is_active(self) -> bool:
+        """Return whether it has not come to an end."""
+        return self.state not in ENDS
+
+    def waited_s(self, now: datetime) -> float:
+        """Return how long it has been where it is."""
+        return seconds_since(self.since, now)
+
+    def turned(self, state: State, now: datetime, reason: str, message: str, **changes: Any) -> "Progress":
+        """Return it in another state or step, or waiting for something else."""
+        return replace(self, state=state, since=stamp(now), reason=str(reason), message=message, **changes)
+
+    def differs(self, other: "Progress") -> bool:
+        """Return whether a user has to be told that it is not where it was."""
+        return (self.id, self.state, self.step, self.weight) != (other.id, other.state, other.step, other.weight)
+
+
+@dataclass(frozen=True)
+class Barred:
+    """A revision that was aborted or rolled back, and why: it is not served again until somebody asks for a retry."""
+
+    revision: str
+    reason: str
+    message: str
+    at: str
+
+    @classmethod
+    def read(cls, entry: Mapping[str, str]) -> "Barred":
+        """Read an entry of ``status.abortedRevisions``."""
+        return cls(**{name: entry[name] for name in ("revision", "reason", "message", "at")})
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a look leaves to the next one: the last rollout, and what must not begin again."""
+
+    progress: Progress | None = None
+    barred: tuple[Barred, ...] = ()
+
+    @classmethod
+    def read(cls, status: Mapping[str, Any]) -> "Memory":
+        """Read a status."""
+        entry = status.get("rollout")
+        barred = tuple(Barred.read(each) for each in status.get("abortedRevisions", ()))
+        return cls(Progress.read(entry) if entry else None, barred)
+
+    def bar(self, revision: str) -> Barred | None:
+        """Return why a revision must not be served."""
+        return next((each for each in self.barred if each.revision == revision), None)
+
+    def barring(self, progress: Progress, revision: str, now: datetime) -> "Memory":
+        """Return it with one more revision that must not be served, for the reason the rollout ended."""
+        new = Barred(revision, progress.reason, progress.message, stamp(now))
+        return Memory(progress, (*self.freeing(revision).barred, new)[-KEPT:])
+
+    def freeing(self, revision: str) -> "Memory":
+        """Return it without a word against a revision."""
+        return replace(self, barred=tuple(each for each in self.barred if each.revision != revision))
