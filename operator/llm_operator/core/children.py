@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from llm_operator.api.config import OperatorConfig
 from llm_operator.core import names
 from llm_operator.core.addresses import own_services
-from llm_operator.core.canonical import canonical
+from llm_operator.core.canonical import alike, canonical
 from llm_operator.core.entry import entry_of
 from llm_operator.core.kinds import CONTROLLER_REVISION, DEPLOYMENT
 from llm_operator.core.observed import Obj
@@ -74,6 +74,6 @@ def _stored(world: World, content: Engine | Revision) -> Obj:
     """Return a ControllerRevision; the data of a live one never changes, so it is sent as it is."""
     live = world.live(CONTROLLER_REVISION, names.child(world.owner.name, content.id))
     data = (live or {}).get("data") or content.data
-    newer = isinstance(content, Engine) and canonical(content.inputs) != canonical(data["inputs"])
+    newer = isinstance(content, Engine) and not alike(content.inputs, data["inputs"])
     annotations = {names.ANNOTATION_INPUTS: canonical(content.inputs).decode()} if newer else None
     return controller_revision(world.owner, content.id, data, annotations)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from llm_operator.core.canonical import canonical
+from llm_operator.core.canonical import alike
 
 NAMED = 3
 """Paths a sentence names; the number says how many more there are."""
@@ -11,7 +11,7 @@ NAMED = 3
 
 def differences(one: Any, other: Any, path: str = "") -> Iterator[str]:
     """Yield the path of each difference; items of lists are told apart by name."""
-    if canonical(one) == canonical(other):
+    if alike(one, other):
         return
     pairs = _pairs(one, other, path)
     if pairs is None:

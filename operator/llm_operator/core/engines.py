@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from llm_operator.core.canonical import canonical
+from llm_operator.core.canonical import alike
 from llm_operator.core.identity import make_engine
 from llm_operator.core.stored import REFRESH, Engine, Stored
 from llm_operator.core.world import World
@@ -17,7 +17,7 @@ def choose(stored: Stored, inputs: Mapping[str, Any], template: dict[str, Any], 
     same inputs later finds the last rendering, however often the operator was killed in between and whatever it has forgotten.
     """
     known = stored.engine_from(inputs)
-    if known is not None and (not anew or canonical(known.template) == canonical(template)):
+    if known is not None and (not anew or alike(known.template, template)):
         return known
     count = known.rendering(inputs) if known is not None else None
     made = make_engine(dict(inputs) if count is None else {**inputs, REFRESH: count + 1}, template)

@@ -25,21 +25,28 @@ def applied_by(live: Obj, manager: str) -> bool:
 
 def project(live: Any, owned: Fields) -> Any:
     """Return the part of a value that is in a set of fields: what was applied, without what others added and the server defaulted."""
-    if not any(step != "." for step in owned):
+    if owned.keys() <= {"."}:
         return live
     if isinstance(live, list):
-        keys = [step for step in owned if step.startswith("k:")]
-        return [project(item, owned[key]) for item in live for key in keys if matches(key, item)]
+        return [project(item, owned[step]) for step, item in named(live, owned)]
     return {name: project(value, owned[f"f:{name}"]) for name, value in live.items() if f"f:{name}" in owned}
 
 
-def matches(key: str, item: Any) -> bool:
-    """Return whether a ``k:`` step names this item of a list."""
-    wanted = _names(key)
-    return isinstance(item, dict) and all(item.get(name) == value for name, value in wanted.items())
+def named(items: list[Any], owned: Fields) -> list[tuple[str, Any]]:
+    """Return the items of a list that have a ``k:`` step, each behind its step, in the order of the list."""
+    steps = {_key(step): step for step in owned if step.startswith("k:")}
+    shapes = {names for names, _ in steps}  # nearly always one: the keys of the list
+    found = [
+        (steps.get((names, tuple([item.get(name) for name in names]))), item)
+        for item in items
+        if isinstance(item, dict)
+        for names in shapes
+    ]
+    return [(step, item) for step, item in found if step is not None]
 
 
 @lru_cache(maxsize=1024)
-def _names(key: str) -> dict[str, Any]:
-    """Return what a ``k:`` step says; there are few, and each is looked at many times."""
-    return dict(json.loads(key[2:]))
+def _key(step: str) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+    """Return the names and values of a ``k:`` step; there are few, and each is looked at many times."""
+    key = json.loads(step[2:])
+    return tuple(key), tuple(key.values())

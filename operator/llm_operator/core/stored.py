@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llm_operator.core import names
-from llm_operator.core.canonical import HASH_VERSION, canonical
+from llm_operator.core.canonical import HASH_VERSION, alike
 from llm_operator.core.kinds import CONTROLLER_REVISION, Kind
 from llm_operator.core.observed import Obj
 from llm_operator.core.render.meta import Owner
@@ -46,8 +46,8 @@ class Engine:
 
     def rendering(self, inputs: Mapping[str, Any]) -> int | None:
         """Return which rendering for these inputs it is, counted from 0; None when they do not lead to it."""
-        wanted = canonical({key: inputs[key] for key in inputs if key not in _NOTES})
-        counts = [_count(each) for each in self.made_from if canonical({key: each[key] for key in each if key not in _NOTES}) == wanted]
+        wanted = _told(inputs)
+        counts = [_count(each) for each in self.made_from if alike(_told(each), wanted)]
         return max(counts, default=None)
 
 
@@ -110,6 +110,10 @@ class Stored:
     def revision_of(self, engine: str, bundle: Bundle) -> Revision | None:
         """Return the revision of an engine and a bundle under the id it was given, whatever their hash would be today."""
         return next((each for each in self.revisions if (each.engine, each.bundle) == (engine, bundle)), None)
+
+
+def _told(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in inputs.items() if key not in _NOTES}
 
 
 def _count(inputs: Mapping[str, Any]) -> int:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_operator.core.canonical import canonical, decimal_text, digest, identity, storable
+from llm_operator.core.canonical import alike, canonical, decimal_text, digest, identity, storable
 
 VECTORS = json.loads((Path(__file__).parent / "data" / "canonical.json").read_text())
 """Committed: whoever changes one of them renames everything that is deployed."""
@@ -65,3 +65,16 @@ def test_a_number_has_one_spelling(value: str, text: str) -> None:
 )
 def test_integers_the_server_would_round_are_text(value: int, stored: object) -> None:
     assert storable(value) == stored
+
+
+@pytest.mark.parametrize(
+    ("other", "result"),
+    [
+        ({"a": 1, "b": [0.7]}, True),
+        ({"b": [Decimal("0.70")], "a": 1, "c": None}, True),
+        ({"a": True, "b": [0.7]}, False),
+        ({"a": 1}, False),
+    ],
+)
+def test_contents_are_alike_when_their_canonical_json_is(other: object, *, result: bool) -> None:
+    assert alike({"a": 1, "b": [0.7]}, other) == result

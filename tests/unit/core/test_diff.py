@@ -1,6 +1,5 @@
 """``live.json`` is what a real API server made of the objects in ``golden/full.yaml``, managedFields included."""
 
-import copy
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ import yaml
 from llm_operator.core.diff import differs
 from llm_operator.core.names import FIELD_MANAGER
 from llm_operator.core.observed import Obj
+from tests.data.wire import copied
 
 HERE = Path(__file__).parent
 DESIRED: list[Obj] = list(yaml.safe_load_all((HERE / "golden" / "full.yaml").read_text()))
@@ -21,7 +21,7 @@ Path_ = tuple[Any, ...]
 
 def pair(kind: str) -> tuple[Obj, Obj]:
     desired = next(each for each in DESIRED if each["kind"] == kind)
-    return copy.deepcopy(desired), copy.deepcopy(LIVE[kind, desired["metadata"]["name"]])
+    return copied(desired), copied(LIVE[kind, desired["metadata"]["name"]])
 
 
 def leaves(value: Any, path: Path_ = ()) -> Iterator[Path_]:
@@ -85,7 +85,7 @@ def test_every_leaf_counts(kind: str) -> None:
 def test_every_leaf_we_no_longer_render_counts(kind: str) -> None:
     desired, live = pair(kind)
     for path in compared(desired):
-        without = copy.deepcopy(desired)
+        without = copied(desired)
         drop(without, path)
         assert differs(without, live, FIELD_MANAGER), path
 
@@ -167,3 +167,21 @@ def test_true_is_not_one() -> None:
     live = {"metadata": {"managedFields": [{"manager": "m", "operation": "Apply", "fieldsV1": {"f:spec": {"f:a": {}}}}]}, "spec": {"a": 1}}
     assert differs({"metadata": {}, "spec": {"a": True}}, live, "m")
     assert not differs({"metadata": {}, "spec": {"a": 1}}, live, "m")
+
+
+def test_a_value_of_a_set_that_is_there_but_not_ours_counts_as_a_field_does() -> None:
+    fields: dict[str, Any] = {"f:spec": {"f:set": {'v:"a"': {}}}}
+    live = {"metadata": {"managedFields": [{"manager": "m", "operation": "Apply", "fieldsV1": fields}]}, "spec": {"set": ["a", "theirs"]}}
+    assert differs({"metadata": {}, "spec": {"set": ["a", "theirs"]}}, live, "m")
+    fields["f:spec"]["f:set"]['v:"theirs"'] = {}
+    assert not differs({"metadata": {}, "spec": {"set": ["a", "theirs"]}}, live, "m")
+
+
+def test_items_may_have_keys_of_different_names() -> None:
+    fields: dict[str, Any] = {
+        "f:spec": {"f:items": {'k:{"name":"a"}': {"f:name": {}}, 'k:{"name":"b","protocol":"TCP"}': {"f:name": {}, "f:protocol": {}}}}
+    }
+    spec = {"items": [{"name": "a"}, {"name": "b", "protocol": "TCP"}]}
+    live = {"metadata": {"managedFields": [{"manager": "m", "operation": "Apply", "fieldsV1": fields}]}, "spec": spec}
+    assert not differs({"metadata": {}, "spec": spec}, live, "m")
+    assert differs({"metadata": {}, "spec": {"items": spec["items"][::-1]}}, live, "m")

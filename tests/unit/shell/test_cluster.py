@@ -31,6 +31,7 @@ class Server:
         self.answers: list[web.Response] = []
         self.requests: list[dict[str, Any]] = []
         self.silent = False
+        self.over = asyncio.Event()
 
     async def handle(self, request: web.Request) -> web.Response:
         body = await request.read()
@@ -44,7 +45,7 @@ class Server:
             }
         )
         if self.silent:
-            await asyncio.sleep(5)
+            await self.over.wait()
         return self.answers.pop(0) if self.answers else web.json_response({"metadata": {}})
 
     def fails(self, status: int, message: str = "no", reason: str = "", headers: dict[str, str] | None = None) -> None:
@@ -76,6 +77,7 @@ async def cluster(server: Server, tmp_path: Path) -> AsyncIterator[KubernetesClu
     async with TestServer(app) as running:
         connected = await connect("llm-operator/test", kubeconfig(tmp_path, str(running.make_url("")).rstrip("/")))
         yield connected
+        server.over.set()
         await connected.close()
 
 

@@ -5,6 +5,7 @@ import math
 import random
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 
 import pytest
 from hypothesis import given, settings
@@ -28,6 +29,7 @@ GATES = (
 )
 
 
+@cache
 def arm(minute: int, requests: int, *, slower: float = 1.0, fail_every: int = 0) -> Rows:
     statistics = Statistics("chat")
     for at in range(requests):
@@ -42,6 +44,7 @@ def arm(minute: int, requests: int, *, slower: float = 1.0, fail_every: int = 0)
     return rows(said["columns"], said["revisions"]["r"]["buckets"])
 
 
+@cache
 def evidence(minutes: int, *, slower: float = 1.0, fail_every: int = 0) -> Evidence:
     found = Evidence(warm_up=10, before=baseline([arm(each, 200) for each in range(10)]))
     for at in range(minutes):
