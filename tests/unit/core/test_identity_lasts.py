@@ -106,4 +106,4 @@ class Identity(RuleBasedStateMachine):
 
 
 TestIdentity = Identity.TestCase
-TestIdentity.settings = tried(10, stateful_step_count=25, suppress_health_check=list(HealthCheck))
+TestIdentity.settings = tried(6, stateful_step_count=25, suppress_health_check=list(HealthCheck))
