@@ -102,6 +102,12 @@ async def _create_alone(place: Place) -> None:
     await _create(place, replicas=1, rollout={"capacity": {"mode": "Replace"}})
 
 
+async def _create_by_steps(place: Place) -> None:
+    """Create one whose changes of the prompt go by steps."""
+    steps = [{"weightPercent": 5, "minDuration": "1s"}, {"weightPercent": 50, "minDuration": "1s"}]
+    await _create(place, rollout={"config": {"steps": steps}})
+
+
 async def _plant(place: Place) -> None:
     """Put objects of somebody else beside ours, one of them under our labels: nobody but their owner may touch them."""
     metadata = {"name": "bystander", "namespace": place.namespace}
@@ -159,6 +165,11 @@ def _has_prompt(live: Live, _before: Live) -> bool:
     return any("Be long." in value for value in snapshot.get("data", {}).values())
 
 
+def _is_promoted(live: Live, _before: Live) -> bool:
+    about = custom_resource(live)
+    return about is not None and about.get("status", {}).get("rollout", {}).get("state") == "Promoted"
+
+
 def _is_another(live: Live, before: Live) -> bool:
     now, then = custom_resource(live), custom_resource(before)
     return now is not None and then is not None and now["metadata"]["uid"] != then["metadata"]["uid"]
@@ -178,6 +189,7 @@ WORKLOADS: dict[str, Workload] = {
     for each in (
         Workload("create", (_MADE,)),
         Workload("prompt", (_MADE, Step("prompt", _edit_prompt, _has_prompt))),
+        Workload("rollout", (Step("create", _create_by_steps), Step("rollout", _edit_prompt, _is_promoted))),
         Workload("engine", (_MADE, Step("engine", _edit_engine, _has_generation(2)))),
         Workload("replace", (Step("create", _create_alone), Step("replace", _edit_engine, _has_generation(2)))),
         Workload("scale", (_MADE, Step("scale", _scale, _has_generation(2)))),
