@@ -93,7 +93,7 @@ def begin(asked: Asked, seen: Seen, memory: Memory, now: datetime) -> Move:
 def _first(asked: Asked, seen: Seen, memory: Memory, now: datetime) -> Move:
     if asked.revision == seen.stable or not asked.steps or memory.bar(asked.revision):
         return Move(memory)
-    return _begun(memory, Progress.begun(asked.revision, seen.stable, now, Reason.PREPARING, PREPARING))
+    return _begun(memory, Progress.begun(asked.revision, seen.stable, memory.progress, now, PREPARING, rollback=False))
 
 
 def _back(asked: Asked, seen: Seen, memory: Memory, now: datetime) -> Move:
@@ -102,7 +102,7 @@ def _back(asked: Asked, seen: Seen, memory: Memory, now: datetime) -> Move:
     if not seen.previous:
         words = f"no rollout has brought {asked.revision} to the pods that serve; apply the spec that is wanted"
         return Move(memory, look_s=SOON_S, answer=Answer(done=False, message=words))
-    back = Progress.begun(seen.previous, seen.stable, now, Reason.PREPARING, f"{PREPARING} again", rollback=True)
+    back = Progress.begun(seen.previous, seen.stable, memory.progress, now, f"{PREPARING} again", rollback=True)
     return _begun(memory, back).answering(f"going back to revision {seen.previous}")
 
 

@@ -70,7 +70,8 @@ def follow(world: World, target: Target, roles: Roles, now: datetime, verdict: V
     answer = move.answer if is_meant or action is None else Answer(done=False, message=verbs.stale(action.revision, latest))
     after = move.memory.progress.revision if move.promotes and move.memory.progress else stable
     barred = move.memory.bar(latest) if latest != after else None
-    return _answered(target, action, answer, now), _cast(world, roles, move, barred), Rollout(move, barred)
+    weight = _weight(memory.progress, move.memory.progress)
+    return _answered(target, action, answer, now), _cast(world, roles, move, barred, weight), Rollout(move, barred)
 
 
 def _action(target: Target) -> Action | None:
@@ -124,13 +125,20 @@ def _previous(world: World, stable: Version | None, progress: Progress | None) -
     return progress.replaces if before is not None and before.engine.id == stable.engine.id else ""
 
 
-def _cast(world: World, roles: Roles, move: Move, barred: Barred | None) -> Roles:
+def _weight(before: Progress | None, after: Progress | None) -> int:
+    """Return the weight the table gets. One that is higher has to be in the status first: then no crash makes it fall again."""
+    if before is None or after is None or before.id != after.id:
+        return 0
+    return min(before.weight, after.weight)
+
+
+def _cast(world: World, roles: Roles, move: Move, barred: Barred | None, weight: int) -> Roles:
     """Return the roles of a look: what is on trial is the target, and what must not be served leaves it to stable."""
     progress, latest = move.memory.progress, roles.latest
     if progress is not None and (progress.is_active or move.promotes):
         version = latest if latest and latest.revision.id == progress.revision else version_of(world, progress.revision)
         if version is not None:
-            return replace(roles, target=version, trial=Trial(version, progress.weight * ALL_UNITS // WHOLE, progress.id))
+            return replace(roles, target=version, trial=Trial(version, weight * ALL_UNITS // WHOLE, progress.id))
         return replace(roles, target=roles.stable)
     return replace(roles, target=roles.stable) if barred else roles
 

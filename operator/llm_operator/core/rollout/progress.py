@@ -8,6 +8,7 @@ from typing import Any
 
 from llm_operator.core.canonical import identity
 from llm_operator.core.clock import seconds_since, stamp
+from llm_operator.core.reasons import Reason
 
 KEPT = 10
 """Aborted revisions that status keeps."""
@@ -48,11 +49,10 @@ class Progress:
     rollback: bool = False
 
     @classmethod
-    def begun(cls, revision: str, replaces: str, now: datetime, reason: str, message: str, *, rollback: bool = False) -> "Progress":
-        """Return a rollout at its beginning."""
-        since = stamp(now)
-        name = identity([revision, replaces, since])
-        return cls(name, revision, replaces, State.PREPARING, since, str(reason), message, rollback=rollback)
+    def begun(cls, revision: str, replaces: str, before: "Progress | None", now: datetime, message: str, *, rollback: bool) -> "Progress":
+        """Return a rollout at its beginning. Its id follows from the one before: begun again after a crash, it is the same."""
+        name = identity([revision, replaces, before.id if before else ""])
+        return cls(name, revision, replaces, State.PREPARING, stamp(now), str(Reason.PREPARING), message, rollback=rollback)
 
     @classmethod
     def read(cls, entry: Mapping[str, Any]) -> "Progress":

@@ -22,16 +22,16 @@ Machine = Callable[[Asked, Seen, Verdict, Memory, datetime], Move]
 Event = Mapping[str, Any]
 
 CHOICES: Mapping[str, list[Any]] = {
-    "revision": ["b"] * 9 + ["c", "a", "c"],
+    "revision": ["b"] * 18 + ["c", "a"],
     "approved": ["", "b", "c"],
-    "steps": ["all"] * 9 + ["unreadable"],
-    "verb": [None] * 9 + [*Verb, Verb.RESUME, Verb.RESUME],
-    "verdict": [NO_GATES] * 6 + [WAITING, WAITING, HARM, ODD],
-    "pods": [2] * 7 + [0],
-    "replicas": [2] * 19 + [0],
-    "late": [False] * 4 + [True],
-    "refused": [""] * 11 + ["pod-1"],
-    "killed": [False] * 5 + [True],
+    "steps": ["all"] * 14 + ["unreadable"],
+    "verb": [None] * 20 + [*Verb, Verb.RESUME, Verb.RESUME],
+    "verdict": [NO_GATES] * 10 + [WAITING, WAITING, HARM, ODD],
+    "pods": [2] * 12 + [0],
+    "replicas": [2] * 39 + [0],
+    "late": [False] * 9 + [True],
+    "refused": [""] * 19 + ["pod-1"],
+    "killed": [False] * 7 + [True],
     "after_s": [1, 1, 30, 61, 61, 4_000],
 }
 HISTORIES = st.lists(st.fixed_dictionaries({name: st.sampled_from(values) for name, values in CHOICES.items()}), min_size=8, max_size=40)
@@ -138,7 +138,8 @@ class World:
         move = self.machine(ask, see, event["verdict"], self.memory, self.now)
         after = move.memory.progress or NOBODY
         change = Change(ask, see, event["verdict"], self.memory, self.now, before, after)
-        self.table = (after.id, after.weight) if after.is_active else ("", 0)
+        weight = min(before.weight, after.weight) if before.id == after.id else 0  # what rises is written once the status has it
+        self.table = (after.id, weight) if after.is_active else ("", 0)
         if not event["killed"]:  # else the table is written and the status is not
             self.memory = move.memory
             self.stable = after.revision if move.promotes else self.stable
