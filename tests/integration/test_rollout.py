@@ -10,7 +10,7 @@ from llm_operator.core.kinds import Kind
 from llm_sidecar import table
 from tests.fakes.objects import llm_deployment, operator_config
 from tests.integration.chart.kit import kubectl
-from tests.integration.conftest import RunningOperator
+from tests.integration.operating import RunningOperator
 from tests.integration.server import Server, condition
 from tests.integration.stage import Stage
 from tests.lab.wait import until

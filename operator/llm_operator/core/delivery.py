@@ -52,7 +52,7 @@ NOTHING = Delivery(generation=0, is_live=False, of=0, late=(), refused="", nudge
 def deliver(world: World, generation: int, now: datetime, *, is_live: bool) -> Delivery:
     """Return how far a generation has come."""
     takers = [pod for pod in world.pods if ready(pod)]
-    late = [pod for pod in takers if not _runs(world.report(pod), generation)]
+    late = [pod for pod in takers if not runs(world.report(pod), generation)]
     return Delivery(
         generation=generation,
         is_live=is_live,
@@ -66,10 +66,11 @@ def deliver(world: World, generation: int, now: datetime, *, is_live: bool) -> D
 
 def behind(world: World, generation: int) -> tuple[str, ...]:
     """Return the names of the pods whose sidecar runs an older table, or cannot be asked."""
-    return tuple(pod["metadata"]["name"] for pod in world.sidecars if not _runs(world.report(pod), generation))
+    return tuple(pod["metadata"]["name"] for pod in world.sidecars if not runs(world.report(pod), generation))
 
 
-def _runs(report: SidecarReport | None, generation: int) -> bool:
+def runs(report: SidecarReport | None, generation: int) -> bool:
+    """Return whether a sidecar runs a table, or a newer one."""
     return report is not None and report.generation is not None and report.generation >= generation
 
 
@@ -87,7 +88,7 @@ def _nudges(world: World, generation: int, now: datetime) -> list[Nudge]:
     nudges = []
     for pod in world.pods:
         running = pod.get("status", {}).get("phase") == "Running" and not terminating(pod)
-        if running and not _runs(world.report(pod), generation) and _given(pod, generation) < attempt:
+        if running and not runs(world.report(pod), generation) and _given(pod, generation) < attempt:
             value = str(generation) if attempt == 1 else f"{generation}.{attempt}"
             nudges.append(Nudge(pod["metadata"]["name"], generation, value))
     return nudges

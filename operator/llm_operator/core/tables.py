@@ -9,11 +9,12 @@ from llm_operator.api.routing import Routing
 from llm_operator.core import names
 from llm_operator.core.addresses import service_of
 from llm_operator.core.course import Course
-from llm_operator.core.delivery import behind
+from llm_operator.core.delivery import runs
 from llm_operator.core.kinds import DEPLOYMENT
+from llm_operator.core.observed import Obj
 from llm_operator.core.roles import Roles, Trial
 from llm_operator.core.target import Version
-from llm_operator.core.world import World
+from llm_operator.core.world import World, engine_of
 from llm_sidecar.bundle import encode
 from llm_sidecar.table import PEERS_KEY, TABLE_KEY, WHOLE, Engine, Route, Subject, Table, bundle_key
 from llm_sidecar.table import encode as encode_table
@@ -120,15 +121,24 @@ def _lingering(world: World, roles: Roles) -> list[Route]:
     if world.table is None:
         return []
     live = world.table
-    known = not behind(world, live.generation) and _newest(world) <= live.generation
+    newest = _newest(world) <= live.generation
     wanted = {each.engine.id for each in (roles.base, roles.challenger) if each is not None}
 
     def may_go(route: Route) -> bool:
         served = world.held_by(route.engine) or world.live(DEPLOYMENT, names.child(world.owner.name, route.engine))
         without_units = route.revision != live.stable and route.slot is None and not route.weight
+        known = newest and all(_needs_not(world, pod, route, live.generation) for pod in world.sidecars)
         return known and without_units and (route.engine in wanted or not served)
 
     return [route for route in live.routes if not may_go(route)]
+
+
+def _needs_not(world: World, pod: Obj, route: Route, generation: int) -> bool:
+    """Return whether a sidecar would not miss a route: it runs the table, or it cannot, and what it runs has never had that route."""
+    report = world.report(pod)
+    if report is None or runs(report, generation):
+        return report is not None
+    return report.error_generation == generation and engine_of(pod) == route.engine and route.revision not in report.revisions
 
 
 def _newest(world: World) -> int:

@@ -152,7 +152,7 @@ def broken(history: list[Event], machine: Machine) -> str:
     return next((found for event in history if (found := world.look(event))), "")
 
 
-@tried(25)
+@tried(15)
 @given(HISTORIES)
 def test_no_history_breaks_a_promise(history: list[Event]) -> None:
     assert broken(history, step) == ""
