@@ -33,22 +33,19 @@ CLUSTER = (
 )
 
 
-def on_cluster(connect: Callable[[tuple[str, ...]], Kube]) -> Callable[[Command], Callable[..., None]]:
-    """Return a decorator for commands that work on a cluster: they have kubectl's flags, and get what speaks to it."""
+def on_cluster(function: Command) -> Callable[..., None]:
+    """Make a command of a function that works on a cluster: it has kubectl's flags, and gets what speaks to it."""
 
-    def decorate(function: Command) -> Callable[..., None]:
-        @functools.wraps(function)
-        def run(*, namespace: str | None, **options: Any) -> Exit:
-            given = {flag: options.pop(_parameter(flag)) for flag, _ in _CLUSTER_FLAGS} | {"--namespace": namespace}
-            return function(connect(tuple(f"{flag}={value}" for flag, value in given.items() if value)), **options)
+    @functools.wraps(function)
+    def run(*, namespace: str | None, **options: Any) -> Exit:
+        given = {flag: options.pop(_parameter(flag)) for flag, _ in _CLUSTER_FLAGS} | {"--namespace": namespace}
+        return function(Kube(tuple(f"{flag}={value}" for flag, value in given.items() if value)), **options)
 
-        named: Any = offline(run)
-        for option in CLUSTER:
-            named = option(named)
-        wrapped: Callable[..., None] = named
-        return wrapped
-
-    return decorate
+    named: Any = offline(run)
+    for option in CLUSTER:
+        named = option(named)
+    wrapped: Callable[..., None] = named
+    return wrapped
 
 
 def offline(function: Command) -> Callable[..., None]:

@@ -11,6 +11,7 @@ from typing import Any
 from llm_operator.cli.exits import CliError
 
 RESOURCE = "llmdeployments.llmops.dev"
+PROMPTS = "llmprompts.llmops.dev"
 FIELD_MANAGER = "kubectl-llm"
 _TIMEOUT_S = 60.0
 
@@ -32,6 +33,10 @@ class Kube:
     def deployment(self, name: str) -> dict[str, Any]:
         """Return an LLMDeployment."""
         return self._json("get", RESOURCE, name, "--output=json")
+
+    def prompt(self, name: str) -> dict[str, Any]:
+        """Return an LLMPrompt."""
+        return self._json("get", PROMPTS, name, "--output=json")
 
     def annotate(self, name: str, annotations: Mapping[str, str], resource_version: str) -> dict[str, Any]:
         """Set annotations on an LLMDeployment that is still the one that was read."""

@@ -3,22 +3,22 @@
 import json
 import re
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import click
 
 from llm_operator import __version__
+from llm_operator.cli.actions import VERBS, wait
 from llm_operator.cli.command import on_cluster
 from llm_operator.cli.exits import CliError, Exit
 from llm_operator.cli.kube import Kube, NotFoundError
 from llm_operator.cli.offline import pipeline, prompt
+from llm_operator.cli.speaking import plain
 
 _SHORT = re.compile(r"-[a-z]=")
 """kubectl takes -o=json, click would take the sign for a part of the value."""
 
 PROFILES = "llm-operator-profiles"
-_command = on_cluster(lambda flags: Kube(flags))  # noqa: PLW0108  # looked up when it is called: tests put another one in its place
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -29,44 +29,73 @@ def cli() -> None:
 
 @cli.command()
 @click.argument("name")
-@click.option("--wait", is_flag=True, help="Wait until what comes of it serves.")
-@click.option("--timeout", default="10m", show_default=True, help="How long to wait, for the answer and with --wait for the revision.")
-@click.option("--revision", default="", help="Revision that must be the latest one; by default the one there is now.")
-@click.option("--id", "identity", default="", help="Id to ask under; the same id is never done twice. By default a new one.")
-@_command
-def refresh(kube: Kube, name: str, timeout: str, revision: str, identity: str, *, wait: bool, is_json: bool) -> Exit:
-    """Resolve every reference of NAME anew and render its pods anew.
+@click.option("-w", "--watch", is_flag=True, help="Show what changes until Ctrl-C.")
+@on_cluster
+def status(kube: Kube, name: str, *, watch: bool, is_json: bool) -> Exit:
+    """Say where NAME stands: revisions, rollout, conditions, references and the answers to verbs."""
+    from llm_operator.cli import show  # noqa: PLC0415  # only what a command needs is imported
 
-    What an engine was made with is kept until somebody asks: an edited profile, a moved model or a newer operator change nothing by
-    themselves. Where something differs, new pods take over from the old ones; otherwise the answer is that there is nothing to refresh.
-    """
-    from llm_operator.cli import refresh as verb  # noqa: PLC0415  # only what a command needs is imported
-    from llm_operator.cli.waiting import Deadline, seconds  # noqa: PLC0415  # same
+    def look() -> dict[str, Any]:
+        return kube.deployment(plain(name))
 
-    deadline = Deadline(seconds(timeout))
-    asked = verb.refresh(kube, _plain(name), identity or verb.new_id(), revision, deadline, _sayer(), wait=wait)
     if is_json:
-        click.echo(json.dumps({**asked.answer, "exitCode": asked.code, "state": asked.message}))
+        show.as_json(look, watch=watch)
+    elif watch:
+        show.watch(look)
     else:
-        click.echo(f"{asked.answer['outcome']}: {asked.answer['message']}")
-        if asked.message != asked.answer["message"]:
-            click.echo(asked.message)
-    return asked.code
+        show.status(look())
+    return Exit.REACHED
 
 
 @cli.command()
 @click.argument("name")
-@_command
-def status(kube: Kube, name: str, *, is_json: bool) -> Exit:
-    """Say where NAME stands: revisions, conditions, references and the answers to verbs."""
-    live = kube.deployment(_plain(name))
+@on_cluster
+def explain(kube: Kube, name: str, *, is_json: bool) -> Exit:
+    """Say why NAME is where it is, what it waits for, and what can be done about it."""
+    from llm_operator.cli import show  # noqa: PLC0415  # same
+    from llm_operator.cli.explain import explain as explained  # noqa: PLC0415  # same
+
+    found = explained(kube.deployment(plain(name)))
     if is_json:
-        metadata = {key: live["metadata"][key] for key in ("name", "namespace", "generation")}
-        click.echo(json.dumps({**metadata, "status": live.get("status", {})}))
+        words = {"state": found.state, "because": found.because, "waitsFor": found.waits_for, "toDo": found.to_do}
+        click.echo(json.dumps(words))
+    else:
+        show.explanation(plain(name), found)
+    return Exit.REACHED
+
+
+@cli.command()
+@click.argument("name")
+@on_cluster
+def history(kube: Kube, name: str, *, is_json: bool) -> Exit:
+    """Say what the last rollouts of NAME did, the oldest first."""
+    lines = kube.deployment(plain(name)).get("status", {}).get("history", [])
+    if is_json:
+        click.echo(json.dumps({"history": lines}))
     else:
         from llm_operator.cli import show  # noqa: PLC0415  # same
 
-        show.status(live)
+        show.history(lines)
+    return Exit.REACHED
+
+
+@cli.command()
+@click.argument("name")
+@click.option("-f", "--filename", "files", multiple=True, required=True, help="File with the manifest, and others; - is standard input.")
+@on_cluster
+def diff(kube: Kube, name: str, files: tuple[str, ...], *, is_json: bool) -> Exit:
+    """Say what the manifest of NAME in the files would change, whether that needs new pods, and how it would be let in.
+
+    Nothing is written. A prompt that is referred to is taken from the files, or else from the cluster.
+    """
+    from llm_operator.cli import comparing, show  # noqa: PLC0415  # same
+
+    found = comparing.diff(kube, plain(name), files)
+    if is_json:
+        changes = [{"field": each.field, "before": each.before, "after": each.after} for each in found.changes]
+        click.echo(json.dumps({"diffClass": found.diff_class, "road": found.road, "changes": changes}))
+    else:
+        show.diff(found)
     return Exit.REACHED
 
 
@@ -74,7 +103,7 @@ def status(kube: Kube, name: str, *, is_json: bool) -> Exit:
 @click.option(
     "--operator-namespace", envvar="LLM_OPERATOR_NAMESPACE", default="", help="Namespace of the operator; else -n, then llm-system."
 )
-@_command
+@on_cluster
 def profiles(kube: Kube, operator_namespace: str, *, is_json: bool) -> Exit:
     """List the engine and accelerator profiles that `spec.engine.profile` and `spec.accelerator.profile` may name."""
     import yaml  # noqa: PLC0415  # same
@@ -89,6 +118,8 @@ def profiles(kube: Kube, operator_namespace: str, *, is_json: bool) -> Exit:
     return Exit.REACHED
 
 
+for command in (*VERBS, wait):
+    cli.add_command(command)
 cli.add_command(prompt)
 cli.add_command(pipeline)
 
@@ -101,23 +132,6 @@ def _profiles(kube: Kube, namespace: str) -> dict[str, Any]:
         except NotFoundError:
             continue
     raise CliError(f"there is no ConfigMap {PROFILES} to read; name the operator's namespace with --operator-namespace")
-
-
-def _plain(name: str) -> str:
-    """Return a name without the kind that `kubectl get -o name` puts in front."""
-    return name.rpartition("/")[2]
-
-
-def _sayer() -> Callable[[str], None]:
-    """Return what tells of progress, on standard error and each thing once."""
-    said: list[str] = []
-
-    def say(words: str) -> None:
-        if [words] != said[-1:]:
-            said.append(words)
-            click.echo(words, err=True)
-
-    return say
 
 
 def main() -> None:

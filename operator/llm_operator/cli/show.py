@@ -1,47 +1,119 @@
-"""What people see: a status as tables. rich is imported when there is something to show."""
+"""What people see: a status as tables, an explanation as a tree. rich is imported when there is something to show."""
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import json
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import click
+
+from llm_operator.cli import waiting
+from llm_operator.cli.explain import UNSEEN
+
 if TYPE_CHECKING:
+    from rich.console import Console, Group
     from rich.table import Table
 
-_UNSEEN = "No operator has looked at it yet. It serves only the namespaces its chart was given: `helm get notes` of its release names them."
+    from llm_operator.cli.diff import Diff
+    from llm_operator.cli.explain import Explanation
+
+_WATCH_S = 1.0
 
 
 def status(live: Mapping[str, Any]) -> None:
     """Print where an LLMDeployment stands."""
-    from rich.console import Console  # noqa: PLC0415  # rich takes longer to import than the rest of the command
+    _console().print(_status(live))
 
-    console = Console(highlight=False, soft_wrap=True)
-    told = live.get("status", {})
-    metadata = live["metadata"]
-    console.print(f"{metadata['namespace']}/{metadata['name']}", style="bold", markup=False)
+
+def watch(look: Callable[[], Mapping[str, Any]]) -> None:
+    """Show where it stands until Ctrl-C."""
+    from rich.live import Live  # noqa: PLC0415  # rich takes longer to import than the rest of the command
+
+    with contextlib.suppress(KeyboardInterrupt), Live(_status(look()), console=_console(), auto_refresh=False) as screen:
+        while True:
+            waiting.pause(_WATCH_S)
+            screen.update(_status(look()), refresh=True)
+
+
+def as_json(look: Callable[[], Mapping[str, Any]], *, watch: bool) -> None:
+    """Print where it stands as an object on a line; with ``watch`` one for each change, until Ctrl-C."""
+    said = _object(look())
+    click.echo(said)
+    with contextlib.suppress(KeyboardInterrupt):
+        while watch:
+            waiting.pause(_WATCH_S)
+            if (now := _object(look())) != said:
+                said = now
+                click.echo(said)
+
+
+def _object(live: Mapping[str, Any]) -> str:
+    metadata = {key: live["metadata"][key] for key in ("name", "namespace", "generation")}
+    return json.dumps({**metadata, "status": live.get("status", {})})
+
+
+def _status(live: Mapping[str, Any]) -> "Group":
+    from rich.console import Group  # noqa: PLC0415  # as above
+    from rich.text import Text  # noqa: PLC0415  # as above
+
+    told, metadata = live.get("status", {}), live["metadata"]
+    head = Text(f"{metadata['namespace']}/{metadata['name']}", style="bold")
     if not told:
-        console.print(_UNSEEN, markup=False)
-        return
-    console.print(f"{told.get('phase', '')} ({told.get('reason', '')}): {told.get('message', '')}", markup=False)
+        return Group(head, Text(UNSEEN))
+    parts: list[Any] = [head, Text(f"{told.get('phase', '')} ({told.get('reason', '')}): {told.get('message', '')}")]
     if told.get("observedGeneration") != metadata.get("generation"):
-        console.print("The spec is newer than what follows.", markup=False)
-    tables = (_revisions(told), _conditions(told), _resolutions(told), _actions(told))
-    for each in filter(None, tables):
-        console.print()
-        console.print(each)
+        parts.append(Text("The spec is newer than what follows."))
+    for each in filter(None, (_revisions(told), _rollout(told), _conditions(told), _resolutions(told), _actions(told))):
+        parts += [Text(), each]
     if "table" in told:
         sent = told["table"]
-        console.print(f"\nTable {sent.get('generation')} is run by {sent.get('acked')} of {sent.get('of')} ready pods.", markup=False)
+        parts += [Text(), Text(f"Table {sent.get('generation')} is run by {sent.get('acked')} of {sent.get('of')} ready pods.")]
+    return Group(*parts)
+
+
+def explanation(name: str, found: "Explanation") -> None:
+    """Print why a deployment is where it is."""
+    from rich.text import Text  # noqa: PLC0415  # as above
+    from rich.tree import Tree  # noqa: PLC0415  # as above
+
+    tree = Tree(Text(f"{name}: {found.state}"))
+    for head, sentences in (("because", found.because), ("waits for", found.waits_for), ("to do", found.to_do)):
+        branch = tree.add(Text(head, style="bold")) if sentences else tree
+        for sentence in sentences:
+            branch.add(Text(sentence))
+    _console().print(tree)
+
+
+def history(lines: Sequence[Mapping[str, Any]]) -> None:
+    """Print what rollouts did."""
+    rows = [(each["at"], each["revision"], each["state"], str(each["step"]), f"{each['weight']}%", each["message"]) for each in lines]
+    head = ("AT", "REVISION", "STATE", "STEP", "WEIGHT", "MESSAGE")
+    _console().print(_table(head, rows) if rows else "There was no rollout by steps yet.")
+
+
+def diff(found: "Diff") -> None:
+    """Print what a manifest would change."""
+    console = _console()
+    console.print(f"{found.diff_class}: {found.road}", markup=False)
+    if found.changes:
+        console.print()
+        console.print(
+            _table(("FIELD", "BEFORE", "AFTER"), [(each.field, _value(each.before), _value(each.after)) for each in found.changes])
+        )
+
+
+def _value(value: Any) -> str:
+    return "absent" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def profiles(offered: Mapping[str, Any]) -> None:
     """Print which profiles there are."""
-    from rich.console import Console  # noqa: PLC0415  # as above
-
     engines = [(name, each.get("version", ""), each.get("image", "")) for name, each in sorted(offered.get("engineProfiles", {}).items())]
     accelerators = [
         (name, each.get("resource", "none"), each.get("memory", ""), ", ".join(f"{k}={v}" for k, v in each.get("nodeSelector", {}).items()))
         for name, each in sorted(offered.get("acceleratorProfiles", {}).items())
     ]
-    console = Console(highlight=False, soft_wrap=True)
+    console = _console()
     console.print(_table(("ENGINE PROFILE", "VERSION", "IMAGE"), engines))
     console.print()
     console.print(_table(("ACCELERATOR PROFILE", "RESOURCE", "MEMORY", "NODES"), accelerators))
@@ -60,6 +132,14 @@ def _revisions(told: Mapping[str, Any]) -> "Table | None":
         if (each := told.get(role))
     ]
     return _table(("ROLE", "REVISION", "ENGINE", "READY", "CHANGE"), rows) if rows else None
+
+
+def _rollout(told: Mapping[str, Any]) -> "Table | None":
+    each = told.get("rollout")
+    if not each:
+        return None
+    row = (each["revision"], each["state"], str(each["step"]), f"{each['weight']}%", each["since"], each["message"])
+    return _table(("ROLLOUT", "STATE", "STEP", "WEIGHT", "SINCE", "MESSAGE"), [row])
 
 
 def _conditions(told: Mapping[str, Any]) -> "Table | None":
@@ -87,3 +167,9 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> "Table":
     for row in rows:
         table.add_row(*(Text(str(cell)) for cell in row))  # text, not markup: messages may hold brackets
     return table
+
+
+def _console() -> "Console":
+    from rich.console import Console  # noqa: PLC0415  # as above
+
+    return Console(highlight=False, soft_wrap=True)

@@ -18,7 +18,8 @@ def _clock() -> float:
     return time.monotonic()
 
 
-def _pause(seconds: float) -> None:
+def pause(seconds: float) -> None:
+    """Let some time pass."""
     threading.Event().wait(seconds)
 
 
@@ -37,7 +38,7 @@ class Deadline:
                 return found
             if _clock() + interval_s > self._end:
                 raise what()
-            _pause(interval_s)
+            pause(interval_s)
             interval_s = min(interval_s * 1.3, _LAST_S)
 
 

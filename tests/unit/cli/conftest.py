@@ -9,6 +9,7 @@ from typing import Any
 import click.testing
 import pytest
 
+from llm_operator.cli import command as command_module
 from llm_operator.cli import main, waiting
 from llm_operator.cli.kube import ConflictError, NotFoundError
 from llm_operator.core import names
@@ -33,6 +34,7 @@ class FakeKube:
     then: list[Callable[[Object], None]] = field(default_factory=list)
     conflicts: int = 0
     maps: dict[str, Object] = field(default_factory=dict)
+    prompts: dict[str, Object] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
     written: list[Object] = field(default_factory=list)
 
@@ -51,6 +53,11 @@ class FakeKube:
         self.live["metadata"]["annotations"] = dict(annotations)
         self.written.append(json.loads(annotations[names.ANNOTATION_ACTION]))
         return copy.deepcopy(self.live)
+
+    def prompt(self, name: str) -> Object:
+        if name not in self.prompts:
+            raise NotFoundError(f'Error from server (NotFound): llmprompts.llmops.dev "{name}" not found')
+        return self.prompts[name]
 
     def config_map(self, name: str, namespace: str = "") -> Object:
         if namespace not in self.maps:
@@ -86,8 +93,8 @@ def run(kube: FakeKube, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result
         kube.flags = flags
         return kube
 
-    monkeypatch.setattr(main, "Kube", make)
-    monkeypatch.setattr(waiting, "_pause", lambda seconds: now.append(now[-1] + seconds))
+    monkeypatch.setattr(command_module, "Kube", make)
+    monkeypatch.setattr(waiting, "pause", lambda seconds: now.append(now[-1] + seconds))
     monkeypatch.setattr(waiting, "_clock", lambda: now[-1])
 
     def command(*arguments: str) -> Result:

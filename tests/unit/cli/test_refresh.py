@@ -49,9 +49,9 @@ FULL = {"conditions": [{"type": "CapacityAvailable", "status": "False", "reason"
     ("status", "code", "words"),
     [
         (STALLED, 2, "Updating"),
-        ({"conditions": []}, 3, "does not serve yet"),
+        ({"conditions": []}, 3, "is not there yet"),
         ({"latestRevision": "cccccccccc"}, 4, "superseded by cccccccccc"),
-        (FULL, 6, "does not serve yet"),
+        (FULL, 6, "is not there yet"),
     ],
 )
 def test_a_wait_that_does_not_reach_its_goal_says_how_it_ended(

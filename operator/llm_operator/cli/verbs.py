@@ -1,4 +1,4 @@
-"""The verb refresh: asked for under an id and fenced by revision, then followed as far as wanted."""
+"""Verbs: asked for under an id and fenced by revision, then followed as far as wanted."""
 
 import json
 import uuid
@@ -12,7 +12,6 @@ from llm_operator.cli.kube import ConflictError, Kube
 from llm_operator.cli.waiting import Deadline
 from llm_operator.core import names
 
-VERB = "refresh"
 _TRIES = 10
 
 
@@ -30,27 +29,54 @@ def new_id() -> str:
     return f"cli-{uuid.uuid4().hex[:12]}"
 
 
-def refresh(kube: Kube, name: str, identity: str, revision: str, deadline: Deadline, say: Callable[[str], None], *, wait: bool) -> Asked:
-    """Ask for a refresh and return its answer; with ``wait`` only once what came of it serves. Without revision the latest is meant."""
-    _ask(kube, name, identity, revision, deadline)
-    answer = _answer(kube, name, identity, deadline, say)
+@dataclass(frozen=True)
+class Verb:
+    """A verb as it is asked for. Without revision the latest is meant; with a goal it is followed until that is reached."""
+
+    name: str
+    identity: str
+    revision: str = ""
+    goal: follow.Goal | None = None
+
+
+def ask(kube: Kube, name: str, verb: Verb, deadline: Deadline, say: Callable[[str], None]) -> Asked:
+    """Ask for a verb and return its answer, and how what came of it ended if that is waited for."""
+    _ask(kube, name, verb, deadline)
+    answer = _answer(kube, name, verb, deadline, say)
     code = follow.ANSWERED[answer["outcome"]]
-    if code != Exit.REACHED or not wait:
+    if code != Exit.REACHED or verb.goal is None:
         return Asked(answer, code, answer["message"])
-    return Asked(answer, *_followed(kube, name, answer["result"], deadline, say))
+    return Asked(answer, *reach(kube, name, answer.get("result") or answer["revision"], verb.goal, deadline, say))
 
 
-def _ask(kube: Kube, name: str, identity: str, revision: str, deadline: Deadline) -> None:
+def reach(kube: Kube, name: str, revision: str, goal: follow.Goal, deadline: Deadline, say: Callable[[str], None]) -> tuple[Exit, str]:
+    """Follow a revision until it reaches a goal, or cannot, or there is no time left."""
+
+    def look() -> tuple[Exit, str] | None:
+        verdict = goal(kube.deployment(name), revision)
+        if verdict.code is not None:
+            return verdict.code, verdict.message
+        say(verdict.message)
+        return None
+
+    def too_late() -> CliError:
+        status = kube.deployment(name).get("status", {})
+        return CliError(f"revision {revision} is not there yet: {status.get('message', '')}", follow.late(status))
+
+    return deadline.until(look, too_late)
+
+
+def _ask(kube: Kube, name: str, verb: Verb, deadline: Deadline) -> None:
     """Write the annotation, unless this id has been asked for; another one that nobody has answered yet is waited for."""
     for _ in range(_TRIES):
-        live = deadline.until(lambda: _free(kube.deployment(name), identity), lambda: _unanswered(kube.deployment(name)))
+        live = deadline.until(lambda: _free(kube.deployment(name), verb.identity), lambda: _unanswered(kube.deployment(name)))
         status = live.get("status", {})
-        if follow.action(status, identity) or _pending(live) == identity:
+        if follow.action(status, verb.identity) or _pending(live) == verb.identity:
             return
-        latest = revision or status.get("latestRevision")
+        latest = verb.revision or status.get("latestRevision")
         if not latest:
             raise CliError(f"{name} has no revision yet: {status.get('message', 'no operator has looked at it')}", Exit.REJECTED)
-        body = json.dumps({"id": identity, "verb": VERB, "revision": latest})
+        body = json.dumps({"id": verb.identity, "verb": verb.name, "revision": latest})
         try:
             kube.annotate(name, {names.ANNOTATION_ACTION: body}, live["metadata"]["resourceVersion"])
         except ConflictError:
@@ -59,32 +85,17 @@ def _ask(kube: Kube, name: str, identity: str, revision: str, deadline: Deadline
     raise CliError(f"{name} changes so fast that a verb could not be written; try again")
 
 
-def _answer(kube: Kube, name: str, identity: str, deadline: Deadline, say: Callable[[str], None]) -> Mapping[str, Any]:
+def _answer(kube: Kube, name: str, verb: Verb, deadline: Deadline, say: Callable[[str], None]) -> Mapping[str, Any]:
     def look() -> Mapping[str, Any] | None:
-        found = follow.action(kube.deployment(name).get("status", {}), identity)
+        found = follow.action(kube.deployment(name).get("status", {}), verb.identity)
         if found is not None and found["outcome"] == "Running":
             say(found["message"])
         return found if found is not None and found["outcome"] in follow.ANSWERED else None
 
     def too_late() -> CliError:
-        found = follow.action(kube.deployment(name).get("status", {}), identity)
+        found = follow.action(kube.deployment(name).get("status", {}), verb.identity)
         words = f"still runs: {found['message']}" if found else "has no answer: does an operator look after this namespace?"
-        return CliError(f"{VERB} {identity} {words}", Exit.TIMED_OUT)
-
-    return deadline.until(look, too_late)
-
-
-def _followed(kube: Kube, name: str, revision: str, deadline: Deadline, say: Callable[[str], None]) -> tuple[Exit, str]:
-    def look() -> tuple[Exit, str] | None:
-        verdict = follow.reached(kube.deployment(name).get("status", {}), revision)
-        if verdict.code is not None:
-            return verdict.code, verdict.message
-        say(verdict.message)
-        return None
-
-    def too_late() -> CliError:
-        status = kube.deployment(name).get("status", {})
-        return CliError(f"revision {revision} does not serve yet: {status.get('message', '')}", follow.late(status))
+        return CliError(f"{verb.name} {verb.identity} {words}", Exit.TIMED_OUT)
 
     return deadline.until(look, too_late)
 

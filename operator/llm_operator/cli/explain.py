@@ -1,0 +1,75 @@
+"""Why a deployment is where it is, what it waits for, and what somebody can do about it. Pure: data in, sentences out."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from llm_operator.cli.follow import condition
+
+Status = Mapping[str, Any]
+
+UNSEEN = "No operator has looked at it yet. It serves only the namespaces its chart was given: `helm get notes` of its release names them."
+_OVER = frozenset({"Promoted", "Aborted", "Superseded"})
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Where it is, why, what it waits for and what to do: sentences, the most important first."""
+
+    state: str
+    because: tuple[str, ...] = ()
+    waits_for: tuple[str, ...] = ()
+    to_do: tuple[str, ...] = ()
+
+
+def explain(live: Mapping[str, Any]) -> Explanation:
+    """Return the explanation of a deployment."""
+    status, metadata = live.get("status", {}), live["metadata"]
+    if not status:
+        return Explanation(UNSEEN)
+    state = f"{status.get('phase', 'Pending')} ({status.get('reason', '')}): {status.get('message', '')}"
+    newer = status.get("observedGeneration") != metadata.get("generation")
+    waits = (*(("the operator has not looked at the newest spec yet",) if newer else ()), *_waits(status))
+    return Explanation(state, tuple(_because(status)), waits, tuple(_to_do(status, metadata["name"])))
+
+
+def _because(status: Status) -> Iterator[str]:
+    ready = condition(status, "Ready")
+    if ready.get("status") == "True":
+        yield str(ready["message"])
+    rollout = status.get("rollout", {})
+    if rollout and rollout["state"] not in _OVER:
+        share = f"step {rollout['step']}, {rollout['weight']}% of requests"
+        yield f"the rollout of revision {rollout['revision']} is {rollout['state']} since {rollout['since']}, {share}: {rollout['message']}"
+    for each in status.get("abortedRevisions", []):
+        if each["revision"] == status.get("latestRevision"):
+            yield f"revision {each['revision']} was aborted at {each['at']} ({each['reason']}): {each['message']}"
+    for each in status.get("actions", []):
+        if each["outcome"] == "Running":
+            yield f"{each.get('verb', 'a verb')} {each['id']} is being done: {each['message']}"
+
+
+def _waits(status: Status) -> Iterator[str]:
+    """Yield what is not as it should be, in the order in which it has to come right."""
+    for kind, good in (("Resolved", "True"), ("CapacityAvailable", "True"), ("TableProgrammed", "True"), ("ApprovalRequired", "False")):
+        found = condition(status, kind)
+        if found and found["status"] != good and not (found["status"] == "Unknown" and kind in {"CapacityAvailable", "TableProgrammed"}):
+            yield f"{kind} is {found['status']} ({found['reason']}): {found['message']}"
+
+
+def _to_do(status: Status, name: str) -> Iterator[str]:
+    rollout, latest = status.get("rollout", {}), status.get("latestRevision")
+    if condition(status, "ApprovalRequired").get("status") == "True":
+        yield f"kubectl llm approve {name} --revision {latest}, or spec.rollout.approve.revision: {latest}"
+    elif rollout.get("state") == "Paused":
+        yield f"kubectl llm resume {name}, promote {name} or abort {name}"
+    if any(each["revision"] == latest for each in status.get("abortedRevisions", [])):
+        yield f"apply another spec, or kubectl llm retry {name} --revision {latest}"
+    elif condition(status, "Stalled").get("status") == "True":
+        yield "repair what the state names; nothing is tried again until then"
+    if condition(status, "CapacityAvailable").get("status") == "False":
+        yield "free or add accelerators, or lower spec.replicas"
+    if condition(status, "UpdateAvailable").get("status") == "True":
+        yield f"kubectl llm refresh {name} serves what is newer, once; updatePolicy: Rollout does it by itself"
+    elif condition(status, "RefreshAvailable").get("status") == "True":
+        yield f"kubectl llm refresh {name} makes pods as they would be made now"

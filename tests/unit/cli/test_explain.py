@@ -1,0 +1,88 @@
+"""`kubectl llm explain` and `history`: why it is there, what it waits for, what can be done."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from llm_operator.cli.explain import explain
+from tests.unit.cli.conftest import NEW, OLD, FakeKube, Object, Result, ready
+from tests.unit.cli.test_verbs import conditions, rollout
+
+Run = Callable[..., Result]
+
+
+def found(**status: Any) -> Object:
+    return {"metadata": {"name": "chat", "generation": 1}, "status": ready(OLD, latestRevision=NEW, **status)}
+
+
+def test_one_that_is_well_has_a_reason_and_nothing_to_do() -> None:
+    explained = explain({"metadata": {"name": "chat", "generation": 1}, "status": ready(OLD)})
+    assert explained.because == (f"revision {OLD} serves from 1 pod",)
+    assert (explained.waits_for, explained.to_do) == ((), ())
+
+
+def test_a_newer_spec_is_waited_for_first() -> None:
+    live = found(conditions=conditions(Resolved="Unknown", TableProgrammed="False"))
+    live["metadata"]["generation"] = 2
+    first, *rest = explain(live).waits_for
+    assert "newest spec" in first
+    assert [words.partition(" is ")[0] for words in rest] == ["Resolved", "TableProgrammed"]
+
+
+@pytest.mark.parametrize(
+    ("status", "because", "to_do"),
+    [
+        (
+            {"rollout": rollout("Stepping"), "conditions": conditions(ApprovalRequired="True")},
+            f"the rollout of revision {NEW} is Stepping since 2026-11-22T12:00:00Z, step 1, 5% of requests: it is Stepping",
+            f"kubectl llm approve chat --revision {NEW}, or spec.rollout.approve.revision: {NEW}",
+        ),
+        ({"rollout": rollout("Paused")}, f"the rollout of revision {NEW} is Paused", "kubectl llm resume chat, promote chat or abort chat"),
+        (
+            {
+                "rollout": rollout("Aborted"),
+                "abortedRevisions": [{"revision": NEW, "reason": "Harm", "message": "too slow", "at": "then"}],
+                "conditions": conditions(Stalled="True"),
+            },
+            f"revision {NEW} was aborted at then (Harm): too slow",
+            f"apply another spec, or kubectl llm retry chat --revision {NEW}",
+        ),
+        ({"conditions": conditions(Stalled="True")}, "Ready is True", "repair what the state names"),
+        ({"conditions": conditions(CapacityAvailable="False")}, "Ready is True", "free or add accelerators"),
+        ({"conditions": conditions(RefreshAvailable="True")}, "Ready is True", "kubectl llm refresh chat makes pods as they"),
+        ({"conditions": conditions(RefreshAvailable="True", UpdateAvailable="True")}, "Ready is True", "kubectl llm refresh chat serves"),
+        (
+            {"actions": [{"id": "gh-1", "verb": "refresh", "outcome": "Running", "message": "asking"}], "conditions": []},
+            "refresh gh-1 is being done: asking",
+            "",
+        ),
+    ],
+)
+def test_each_state_says_why_and_what_to_do(status: Object, because: str, to_do: str) -> None:
+    explained = explain(found(**status))
+    assert any(words.startswith(because) for words in explained.because), explained.because
+    assert [words[: len(to_do)] for words in explained.to_do] == [to_do] * bool(to_do)
+
+
+def test_the_explanation_is_a_tree_or_an_object(kube: FakeKube, run: Run) -> None:
+    kube.live["status"] = found(rollout=rollout("Paused"))["status"]
+    shown = run("explain", "chat")
+    assert shown.code == 0
+    assert "to do" in shown.out
+    assert "waits for" not in shown.out
+    told = run("explain", "chat", "-o", "json").json
+    assert set(told) == {"state", "because", "waitsFor", "toDo"}
+
+
+def test_one_that_nobody_has_looked_at_is_said_to_be_one(kube: FakeKube, run: Run) -> None:
+    del kube.live["status"]
+    assert "No operator has looked at it yet" in run("explain", "chat").out
+
+
+def test_the_history_is_shown_line_by_line(kube: FakeKube, run: Run) -> None:
+    assert "no rollout by steps" in run("history", "chat").out
+    line = {name: rollout("Stepping")[name] for name in ("revision", "state", "step", "weight", "reason", "message")}
+    kube.live["status"]["history"] = [{"at": "2026-11-22T12:00:00Z", **line}]
+    assert f"{NEW}  Stepping" in run("history", "chat").out
+    assert run("history", "chat", "-o", "json").json == {"history": kube.live["status"]["history"]}
