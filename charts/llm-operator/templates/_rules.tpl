@@ -2,14 +2,11 @@
 
 {{- define "llm-operator.rules" -}}
 - apiGroups: [""]
-  resources: [configmaps]
-  verbs: [get, list, watch, create, patch]
+  resources: [configmaps, services]
+  verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, watch]
-- apiGroups: [""]
-  resources: [services]
-  verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [apps]
   resources: [controllerrevisions, deployments]
   verbs: [get, list, watch, create, patch, delete]

@@ -4,8 +4,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from llm_operator.api.base import ApiModel, rule
+from llm_operator.api.base import VALIDATIONS, ApiModel, rule
 from llm_operator.api.durations import Duration
+from llm_operator.api.gates import MAX_GATES, UNIQUE, Gate
 
 MAX_STEPS = 20
 PROGRESS_DEADLINE = "10m"
@@ -65,9 +66,20 @@ class Approve(ApiModel):
 class Rollout(ApiModel):
     """How a change is let in."""
 
+    rules: ClassVar = (rule("!has(self.gates) || has(self.config)", "gates judge steps, so gates need rollout.config"),)
+
     capacity: Capacity = Capacity()
     """Which accelerators a change of the engine may use."""
     config: ConfigRollout | None = None
     """Steps of a change that needs no new pods; absent is all requests at once, as soon as every ready pod can serve it."""
+    gates: Annotated[
+        tuple[Gate, ...] | None,
+        Field(
+            min_length=1,
+            max_length=MAX_GATES,
+            json_schema_extra={"x-kubernetes-list-type": "atomic", VALIDATIONS: [UNIQUE]},
+        ),
+    ] = None
+    """What has to be proven before a step with a weight is over. Until all gates pass it goes on, up to its `maxDuration`."""
     approve: Approve = Approve()
     """Approval for steps that wait for one."""

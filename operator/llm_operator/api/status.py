@@ -153,6 +153,31 @@ class AbortedRevision(ApiModel):
     """When."""
 
 
+class GateStatus(ApiModel):
+    """The answer of one gate."""
+
+    name: Name
+    """What is asked, as `rollout.gates` names it; `sampleRatio`, whether requests come to both revisions as the weights say, always is."""
+    verdict: Literal["Pass", "Harm", "Undecided"]
+    """Only what is proven passes or is harm."""
+    reason: str = Field(max_length=1024)
+    """Why, as one word for machines."""
+    message: Text
+    """Why, as a sentence for people."""
+    estimate: str | None = Field(default=None, max_length=32)
+    """How many times that of the stable revision it is."""
+    low: str | None = Field(default=None, max_length=32)
+    """The truth is above this, at all looks together."""
+    high: str | None = Field(default=None, max_length=32)
+    """The truth is below this, at all looks together."""
+    canary: int = Field(ge=0, le=2**53)
+    """Requests of the new revision the answer rests on; units for `sampleRatio`."""
+    stable: int = Field(ge=0, le=2**53)
+    """Requests of the stable revision."""
+    needs: int | None = Field(default=None, ge=0, le=2**53)
+    """About how many more requests of the new revision it takes, if all goes on like this."""
+
+
 class HistoryLine(ApiModel):
     """One change of state, step or weight."""
 
@@ -215,6 +240,11 @@ class LLMDeploymentStatus(ApiModel):
     """Revisions that were aborted or rolled back, newest last; the spec may ask for one, but it is not served."""
     history: Annotated[tuple[HistoryLine, ...], Field(max_length=20, json_schema_extra={"x-kubernetes-list-type": "atomic"})] = ()
     """What rollouts did, newest last."""
+    gates: Annotated[
+        tuple[GateStatus, ...],
+        Field(max_length=16, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}),
+    ] = ()
+    """What the gates of the rollout say, once a minute; after it, what they said last."""
     conditions: Conditions = ()
     """Aspects of the state: Stalled, Reconciling and Ready first."""
 

@@ -78,7 +78,10 @@ class Decision:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything one look leads to, in the order the shell carries it out: applies, deletes, nudges, status, events."""
+    """Everything one look leads to, in the order the shell carries it out: applies, deletes, nudges, status, events.
+
+    ``asks`` are the revisions whose statistics the next look needs.
+    """
 
     applies: tuple[Apply, ...] = ()
     deletes: tuple[Delete, ...] = ()
@@ -87,3 +90,4 @@ class Plan:
     events: tuple[EventDraft, ...] = ()
     decisions: tuple[Decision, ...] = ()
     next_look_s: float | None = None
+    asks: frozenset[str] = frozenset()

@@ -7,6 +7,7 @@ from llm_operator.core.reasons import Phase, Reason
 from llm_operator.core.removal import listed
 from llm_operator.core.resolver import Waiting
 from llm_operator.core.roles import ready_of
+from llm_operator.core.rollout.evidence import Answer
 from llm_operator.core.summary import Findings, Summary
 from llm_operator.core.target import Version
 
@@ -32,6 +33,7 @@ def conditions_of(found: Findings, summary: Summary) -> list[Condition]:
         _refresh(found),
         _update(found),
         *_rollout(found),
+        *_gates(found),
     ]
 
 
@@ -134,3 +136,11 @@ def _rollout(found: Findings) -> list[Condition]:
         return [needed, condition("SpecDiverged", Reason.AS_ASKED, "nothing else is served than what is asked for", holds=False)]
     words = f"the spec asks for revision {barred.revision}, which was aborted: {barred.message}"
     return [needed, condition("SpecDiverged", barred.reason, words, holds=True)]
+
+
+def _gates(found: Findings) -> list[Condition]:
+    """Return what gates say while something is asked of them."""
+    if not found.gating.asks:
+        return []
+    verdict = found.gating.verdict
+    return [condition("GatesPassing", verdict.reason, verdict.message, holds=verdict.answer == Answer.PASS)]

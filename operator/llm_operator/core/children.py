@@ -12,10 +12,12 @@ from llm_operator.core.observed import Obj
 from llm_operator.core.render import service
 from llm_operator.core.render.deployment import deployment
 from llm_operator.core.render.disruption import budget
+from llm_operator.core.render.evidence import evidence
 from llm_operator.core.render.networkpolicy import policy
 from llm_operator.core.render.revision import controller_revision
 from llm_operator.core.render.snapshot import snapshot as snapshot_manifest
 from llm_operator.core.roles import Roles
+from llm_operator.core.rollout.gating import Gating
 from llm_operator.core.stored import Engine, Revision
 from llm_operator.core.tables import Snapshot
 from llm_operator.core.target import Target
@@ -26,7 +28,13 @@ HISTORY = 10
 
 
 def children(
-    world: World, config: OperatorConfig, target: Target, roles: Roles, snapshot: Snapshot | None, replicas: Mapping[str, int]
+    world: World,
+    config: OperatorConfig,
+    target: Target,
+    roles: Roles,
+    snapshot: Snapshot | None,
+    replicas: Mapping[str, int],
+    gating: Gating,
 ) -> tuple[Obj, ...]:
     """Return every object there should be; ``replicas`` are those of each engine with a role."""
     owner, jobs = world.owner, target.jobs
@@ -35,6 +43,7 @@ def children(
     return (
         *_history(world, roles),
         *(service.engine(owner, each) for each in own_services(world, snapshot.table)),
+        *([evidence(owner, gating.content)] if gating.content else []),
         snapshot_manifest(owner, snapshot.data),
         service.public(owner),
         policy(owner, config.operator_namespace, config.monitoring_namespaces),

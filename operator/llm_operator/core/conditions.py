@@ -20,6 +20,7 @@ ORDER = (
     "UpdateAvailable",
     "ApprovalRequired",
     "SpecDiverged",
+    "GatesPassing",
 )
 """kstatus first: tools that read conditions one after the other find what decides at the top."""
 

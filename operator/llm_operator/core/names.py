@@ -49,6 +49,11 @@ def snapshot(deployment: str) -> str:
     return f"{deployment}-snapshot"
 
 
+def evidence(deployment: str) -> str:
+    """Return the name of the ConfigMap that keeps what the gates of a rollout have seen."""
+    return f"{deployment}-evidence"
+
+
 def child(deployment: str, identity: str) -> str:
     """Return the name of what belongs to one engine or revision: its Deployment, Service or ControllerRevision."""
     return f"{deployment}-{identity}"

@@ -27,6 +27,7 @@ from llm_operator.core.refresh import target_of
 from llm_operator.core.removal import removal
 from llm_operator.core.roles import cast
 from llm_operator.core.rollout.follow import follow
+from llm_operator.core.rollout.gating import weigh
 from llm_operator.core.status import status_of
 from llm_operator.core.summary import Findings, Summary, summarize
 from llm_operator.core.tables import snapshot
@@ -65,7 +66,8 @@ def _step(observed: Observed, config: OperatorConfig, now: datetime, check: Chec
     """Return what follows from a look, and whether a revision becomes stable by it."""
     world = sort(observed)
     target = target_of(world, observed, config, now, check)
-    target, before, rollout = follow(world, target, cast(world, target), now)
+    gating = weigh(world, observed.statistics, target, now)
+    target, before, rollout = follow(world, target, cast(world, target), now, gating.verdict)
     course = chart(world, before)
     content = snapshot(world, before, course, target.spec.routing if target.spec is not None else None)
     delivery = deliver(world, content.generation, now, is_live=content.is_live) if content else NO_DELIVERY
@@ -79,11 +81,12 @@ def _step(observed: Observed, config: OperatorConfig, now: datetime, check: Chec
         waits = bool(diagnose(world, course.growing, before.replicas).unschedulable)
         numbers = replicas(Situation(world, before, course, delivery, waits, now))
         diagnosis = diagnose(world, course.growing, max(numbers[course.growing], min(before.replicas, 1)))
-    found = changes(world, children(world, config, target, before, content, numbers), prune=_prunable(target), retained=leaves.kept)
+    wanted = children(world, config, target, before, content, numbers, gating)
+    found = changes(world, wanted, prune=_prunable(target), retained=leaves.kept)
     taken = takes_over(world, before, course, content, delivery, now) if course and content and not found.conflicts else None
     taken = before.target if rollout.move.promotes else taken
     roles = before.promoted(taken) if taken else before
-    findings = Findings(world, target, roles, found, delivery, diagnosis, now, course, content, leaves, taken is not None, rollout)
+    findings = Findings(world, target, roles, found, delivery, diagnosis, now, course, content, leaves, taken is not None, rollout, gating)
     summary = summarize(findings)
     conditions = conditions_of(findings, summary)
     promoted = _promotion(findings)
@@ -103,7 +106,8 @@ def _step(observed: Observed, config: OperatorConfig, now: datetime, check: Chec
             )
         ),
         decisions=(*promoted, *decisions(found)),
-        next_look_s=min((each for each in (peers_in_s, _next_look_s(findings, summary)) if each is not None), default=None),
+        asks=gating.asks,
+        next_look_s=min((each for each in (peers_in_s, gating.look_s, _next_look_s(findings, summary)) if each is not None), default=None),
     )
     return decided, findings.promotes
 

@@ -26,6 +26,7 @@ def status_of(found: Findings, summary: Summary, conditions: Sequence[Condition]
         "resolutions": references.entries() if found.target.version else references.all_entries(),
         "actions": [each.entry() for each in found.target.actions],
         **found.rollout.status(world.status, found.now),
+        "gates": list(found.gating.entries),
         "conditions": merge(conditions, world.previous, world.generation, found.now),
     }
     if roles.latest is not None:

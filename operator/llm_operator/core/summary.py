@@ -13,6 +13,7 @@ from llm_operator.core.reasons import Phase, Reason
 from llm_operator.core.removal import Removal, listed
 from llm_operator.core.roles import Roles, ready_of
 from llm_operator.core.rollout.follow import Rollout
+from llm_operator.core.rollout.gating import Gating
 from llm_operator.core.rollout.progress import State
 from llm_operator.core.tables import Snapshot
 from llm_operator.core.target import Target
@@ -35,6 +36,7 @@ class Findings:
     leaves: Removal
     promotes: bool
     rollout: Rollout
+    gating: Gating
 
     @property
     def writes(self) -> bool:

@@ -37,6 +37,7 @@ class GateReason(StrEnum):
     EVIDENCE_INVALID = "EvidenceInvalid"
     EVIDENCE_MISSING = "EvidenceMissing"
     EVIDENCE_STALE = "EvidenceStale"
+    EVIDENCE_TOO_LARGE = "EvidenceTooLarge"
     MORE_REQUESTS_NEEDED = "MoreRequestsNeeded"
     NO_BASELINE = "NoBaseline"
     TOO_FEW_UNITS = "TooFewUnits"
