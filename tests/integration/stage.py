@@ -20,6 +20,7 @@ from llm_operator.core import kinds, names
 from llm_operator.shell.cluster import KubernetesCluster, connect
 from llm_operator.shell.errors import ApiError
 from llm_sidecar import table
+from llm_sidecar.statistics import Statistics
 from tests.fakes.objects import ended, resolver_answer
 from tests.lab.addresses import KWOK_POD_CIDR
 
@@ -43,6 +44,11 @@ class Sidecar:
     nudge: str | None = None
     refused: int | None = None
     error: str = ""
+
+    @property
+    def table(self) -> table.Table:
+        """Return the table it runs."""
+        return table.decode(self.data[table.TABLE_KEY].encode())
 
 
 _SOURCE = "--source"
@@ -68,6 +74,8 @@ class Stage:
     held: set[str] = field(default_factory=set)
     deaf: set[str] = field(default_factory=set)
     refusing: dict[str, str] = field(default_factory=dict)
+    _counters: dict[str, Statistics] = field(default_factory=dict)
+    _counting: threading.Lock = field(default_factory=threading.Lock)
     _sidecars: dict[str, Sidecar] = field(default_factory=dict)
     _bound: dict[str, str] = field(default_factory=dict)
     _asked: Iterator[int] = field(default_factory=itertools.count)
@@ -79,6 +87,22 @@ class Stage:
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), name="stage")
         self._thread.start()
 
+    def serve(self, namespace: str, requests: int, failing: str) -> None:
+        """Have the pods of a namespace count requests, each its own unit and assigned by their tables; those of one revision fail."""
+        sidecars = [each for each in self._sidecars.values() if each.pod["metadata"]["namespace"] == namespace]
+        with self._counting:
+            for number in range(requests):
+                sidecar, unit = sidecars[number % len(sidecars)], uuid.uuid4().bytes
+                revision = table.assign(sidecar.table, unit)
+                self._count(sidecar).record(revision, unit, failed=revision == failing)
+
+    def _count(self, sidecar: Sidecar) -> Statistics:
+        metadata = sidecar.pod["metadata"]
+        live = sidecar.table
+        found = self._counters.setdefault(metadata["uid"], Statistics(metadata["labels"][names.LABEL_DEPLOYMENT]))
+        found.assign(live.salt if any(route.slot is not None and route.weight for route in live.routes) else "")
+        return found
+
     def stop(self) -> None:
         """End, and wait for it."""
         self._ending.set()
@@ -89,6 +113,7 @@ class Stage:
         cluster = await connect("stage", self.kubeconfig)
         app = web.Application()
         app.router.add_get("/status", self._status)
+        app.router.add_get("/-/stats", self._stats)
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         await web.TCPSite(runner, "0.0.0.0", names.ADMIN_PORT).start()
@@ -185,13 +210,22 @@ class Stage:
         else:
             self._sidecars[address] = Sidecar(pod, snapshot["data"], nudge)
 
-    async def _status(self, request: web.Request) -> web.Response:
+    def _at(self, request: web.Request) -> Sidecar | None:
         transport = request.transport
-        address = transport.get_extra_info("sockname")[0] if transport else ""
-        sidecar = self._sidecars.get(address)
+        return self._sidecars.get(transport.get_extra_info("sockname")[0] if transport else "")
+
+    async def _stats(self, request: web.Request) -> web.Response:
+        sidecar = self._at(request)
         if sidecar is None:
             return web.Response(status=503)
-        live = table.decode(sidecar.data[table.TABLE_KEY].encode())
+        with self._counting:
+            return web.Response(body=self._count(sidecar).expose(), content_type="application/json")
+
+    async def _status(self, request: web.Request) -> web.Response:
+        sidecar = self._at(request)
+        if sidecar is None:
+            return web.Response(status=503)
+        live = sidecar.table
         labels = sidecar.pod["metadata"]["labels"]
         engine = labels.get(names.LABEL_ENGINE, "")
         route = live.for_engine(engine)

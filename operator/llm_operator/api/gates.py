@@ -3,6 +3,8 @@
 from decimal import Decimal
 from typing import Annotated, ClassVar, Literal
 
+from pydantic import Field
+
 from llm_operator.api.base import ApiModel, rule
 from llm_operator.api.decimals import Real
 
@@ -19,9 +21,9 @@ OnHarm = Literal["Abort", "Pause"]
 class ErrorsGate(ApiModel):
     """Does it fail more often? It passes when it is proven to fail seldom, or not much more often than the stable revision."""
 
-    limit_percent: Annotated[Decimal, Real("0", "50", above=True)] = Decimal(1)
+    limit_percent: Annotated[Decimal, Real("0", "50", above=True), Field(json_schema_extra={"default": 1})] = Decimal(1)
     """It passes when less than this share of its requests is proven to fail."""
-    ratio: Annotated[Decimal, Real("1.05", "20")] = Decimal("1.5")
+    ratio: Annotated[Decimal, Real("1.05", "20"), Field(json_schema_extra={"default": 1.5})] = Decimal("1.5")
     """It passes too when it is proven to fail less than this many times as often as the stable one."""
     on_harm: OnHarm = "Abort"
     """What follows when it is proven to fail more often than the stable one: `Abort` takes all requests back, `Pause` waits."""
@@ -30,7 +32,7 @@ class ErrorsGate(ApiModel):
 class MeanGate(ApiModel):
     """Has a mean grown? It passes when the growth is proven to be less than a margin."""
 
-    margin_percent: Annotated[Decimal, Real("0", "1000", above=True)] = Decimal(10)
+    margin_percent: Annotated[Decimal, Real("0", "1000", above=True), Field(json_schema_extra={"default": 10})] = Decimal(10)
     """Growth that is tolerated, against the stable revision in the same minutes."""
     harm_margin_percent: Annotated[Decimal | None, Real("0", "1000")] = None
     """Growth that has to be exceeded to be harm, by default the same. With 0 any proven growth is."""

@@ -123,6 +123,23 @@ def _forgets(place: Place) -> bool:
 KEEPS_HISTORY_SHORT = Behaviour("forgets old revisions", _edit_many, _forgets)
 
 
+def _has_evidence(place: Place) -> bool:
+    return names.evidence("chat") in {each["metadata"]["name"] for each in place.children(kinds.CONFIG_MAP)}
+
+
+def _begin_and_end_gates(place: Place) -> None:
+    gated = {"config": {"steps": [{"weightPercent": 5}]}, "gates": [{"errors": {}}]}
+    place.server.merge(kinds.LLM_DEPLOYMENT, place.namespace, "chat", {"spec": {"rollout": gated}})
+    _edit_prompt(place, "Be proven.")
+    until(lambda: _has_evidence(place), timeout_s=_ACT_S, what="evidence")
+    place.server.merge(kinds.LLM_DEPLOYMENT, place.namespace, "chat", {"spec": {"rollout": None}})
+
+
+FORGETS_EVIDENCE = Behaviour(
+    "removes evidence nobody needs", _begin_and_end_gates, lambda place: not _has_evidence(place) and _has_words(place)
+)
+
+
 def _edit_engine(place: Place) -> None:
     place.seen["engine"] = _status(place)["stable"]["engine"]
     place.server.merge(kinds.LLM_DEPLOYMENT, place.namespace, "chat", {"spec": {"engine": {"maxModelLen": 4096}}})
@@ -220,7 +237,7 @@ def _made(sim: Sim) -> Iterator[Apply]:
 
 
 CHANGES = (SERVES, EDITS_PROMPT, EDITS_ENGINE)
-ALL = (*CHANGES, *(repairs(kind) for kind in OWNED), TELLS_OF_PODS, KEEPS_HISTORY_SHORT)
+ALL = (*CHANGES, *(repairs(kind) for kind in OWNED), TELLS_OF_PODS, KEEPS_HISTORY_SHORT, FORGETS_EVIDENCE)
 ALONE = tuple(tells_of_conflicts(kind) for kind in kinds.CHILDREN)
 """What has to be looked at before anything serves."""
 
@@ -235,4 +252,5 @@ def affected(right: Right) -> tuple[Behaviour, ...]:
         return (SERVES, repairs(kind))
     if kind == kinds.POD and verb == "watch":
         return (TELLS_OF_PODS,)
-    return (SERVES, KEEPS_HISTORY_SHORT) if (kind, verb) == (kinds.CONTROLLER_REVISION, "delete") else CHANGES
+    alone = {kinds.CONTROLLER_REVISION: KEEPS_HISTORY_SHORT, kinds.CONFIG_MAP: FORGETS_EVIDENCE}
+    return (SERVES, alone[kind]) if kind in alone and verb == "delete" else CHANGES
