@@ -8,8 +8,8 @@ from pydantic import Field
 from llm_operator.api.base import ApiModel, rule
 from llm_operator.api.decimals import Real
 
-MAX_GATES = 4
-KINDS = ("errors", "timeToFirstToken", "timePerOutputToken", "promptTokens")
+MAX_GATES = 5
+KINDS = ("errors", "timeToFirstToken", "timePerOutputToken", "promptTokens", "stableTimeToFirstToken")
 UNIQUE = rule(
     " && ".join(f"self.filter(gate, has(gate.{name})).size() <= 1" for name in KINDS),
     "each kind of gate can be asked once",
@@ -58,3 +58,6 @@ class Gate(ApiModel):
     """The mean of the logarithm of the time for each further token of streams."""
     prompt_tokens: MeanGate | None = None
     """The mean number of prompt tokens of a request."""
+    stable_time_to_first_token: MeanGate | None = None
+    """The stable revision's own time to first token, against what it was before: on the same pods a new revision may slow it down too. The
+    rollout waits up to 15 minutes for the five this needs. Load that changes by itself counts as well: think of `onHarm: Pause`."""

@@ -70,6 +70,7 @@ class Reason(StrEnum):
     NAME_IN_USE = "NameInUse"
     NOT_READY = "NotReady"
     PAUSE_REQUESTED = "PauseRequested"
+    OBSERVING = "Observing"
     PREPARING = "Preparing"
     REACHING = "Reaching"
     REMOVING = "Removing"

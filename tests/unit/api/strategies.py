@@ -17,7 +17,7 @@ _SOURCES = st.one_of(
 
 _ONE_OF = {
     "spec.rollout.config.steps[]": ("approval", "weightPercent"),
-    "spec.rollout.gates[]": ("errors", "promptTokens", "timePerOutputToken", "timeToFirstToken"),
+    "spec.rollout.gates[]": ("errors", "promptTokens", "stableTimeToFirstToken", "timePerOutputToken", "timeToFirstToken"),
     "spec.routing.subject[]": ("apiKey", "bodyField", "header"),
 }
 _OF_ANY_STAGE = ("onFail", "onError", "timeout")

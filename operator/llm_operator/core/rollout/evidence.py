@@ -20,12 +20,16 @@ class Answer(StrEnum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer for the step that a rollout is at, why in a word and in a sentence, and the gates it comes from."""
+    """The answer for the step that a rollout is at, why in a word and in a sentence, and the gates it comes from.
+
+    ``before`` is what has to be known before the first request is given, empty when it is.
+    """
 
     answer: Answer
     reason: str
     message: str
     gates: tuple[str, ...] = ()
+    before: str = ""
 
 
 NO_GATES = Verdict(Answer.PASS, "NoGates", "no gate is asked for")

@@ -8,7 +8,7 @@ from typing import Any
 from llm_operator.api.gates import Gate
 from llm_operator.core import names
 from llm_operator.core.delivery import deliver
-from llm_operator.core.gates.comparison import ComparisonGate, Metric
+from llm_operator.core.gates.comparison import MINUTES_MIN, ComparisonGate, Metric
 from llm_operator.core.gates.decision import STALE_AFTER, Move, decide, judge
 from llm_operator.core.gates.decision import Gate as Asked
 from llm_operator.core.gates.errors import ErrorsGate
@@ -40,6 +40,7 @@ _METRICS = {
     "timeToFirstToken": Metric.TIME_TO_FIRST_TOKEN,
     "timePerOutputToken": Metric.TIME_PER_OUTPUT_TOKEN,
     "promptTokens": Metric.PROMPT_TOKENS,
+    "stableTimeToFirstToken": Metric.SELF_TIME_TO_FIRST_TOKEN,
 }
 
 
@@ -80,7 +81,8 @@ def weigh(world: World, statistics: Mapping[str, Heard], target: Target, now: da
     silent = [pod["metadata"]["name"] for pod in world.pods if ready(pod) and not _told(statistics.get(pod["metadata"]["uid"]), now)]
     if record is None:
         if silent and progress.waited_s(now) < _GATHER_S:
-            waiting = Verdict(Answer.WAITING, GateReason.EVIDENCE_MISSING, f"pod {silent[0]} has not told its statistics yet")
+            words = f"pod {silent[0]} has not told its statistics yet"
+            waiting = Verdict(Answer.WAITING, GateReason.EVIDENCE_MISSING, words, before=words)
             return Gating(waiting, live, known, asks, _GATHER_LOOK_S)
         warm_up = WARM_UP_REQUESTS * sum(ready(pod) for pod in world.pods)
         record, grows = begin(progress.id, progress.revision, progress.replaces, warm_up, statistics, now), True
@@ -91,7 +93,7 @@ def weigh(world: World, statistics: Mapping[str, Heard], target: Target, now: da
     withheld = _withheld(silent) if content else Verdict(Answer.WAITING, GateReason.EVIDENCE_TOO_LARGE, _TOO_LARGE)
     due_s = record.due_s(now)
     return Gating(
-        _verdict(results, withheld),
+        replace(_verdict(results, withheld), before=_before(gates, record)),
         content or live,
         tuple(entry(each) for each in results),
         asks,
@@ -110,6 +112,7 @@ def asked(gates: tuple[Gate, ...]) -> tuple[Asked, ...]:
             ("timeToFirstToken", each.time_to_first_token),
             ("timePerOutputToken", each.time_per_output_token),
             ("promptTokens", each.prompt_tokens),
+            ("stableTimeToFirstToken", each.stable_time_to_first_token),
         ):
             if mean is not None:
                 harm = None if mean.harm_margin_percent is None else float(mean.harm_margin_percent) / 100
@@ -181,3 +184,12 @@ def _verdict(results: tuple[Result, ...], withheld: Verdict | None) -> Verdict:
     if answer is Answer.PASS and withheld is not None:
         return replace(withheld, gates=gates)
     return Verdict(answer, str(decision.reason or "GatesPass"), decision.message, gates)
+
+
+def _before(gates: tuple[Asked, ...], record: Record) -> str:
+    """Return what has to be known of stable before the canary has its first request, or nothing."""
+    known = record.evidence.before.course.minutes
+    compared = any(isinstance(each, ComparisonGate) and each.metric is Metric.SELF_TIME_TO_FIRST_TOKEN for each in gates)
+    if not compared or known >= MINUTES_MIN:
+        return ""
+    return f"{known} of {MINUTES_MIN} minutes are known of what the stable revision is like without it"

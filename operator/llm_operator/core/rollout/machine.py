@@ -13,6 +13,9 @@ from llm_operator.core.rollout.evidence import Verdict
 from llm_operator.core.rollout.moves import Asked, Look, Move, Seen, Verb
 from llm_operator.core.rollout.progress import Memory, Progress, State
 
+OBSERVED_S = 900.0
+"""How long a rollout waits to learn what it was like before: with too few requests for that its gates stay undecided."""
+
 
 def step(asked: Asked, seen: Seen, verdict: Verdict, memory: Memory, now: datetime) -> Move:
     """Return the move of one look; the same look gives the same move."""
@@ -70,7 +73,8 @@ def _prepared(look: Look) -> Move:
     if not look.seen.pods:
         return look.wait(Reason.NOT_READY, "no pod is ready to serve it")
     if look.seen.weight is not None:
-        return look.again()
+        observed = look.progress.reason == Reason.OBSERVING and look.progress.waited_s(look.now) >= OBSERVED_S
+        return look.wait(Reason.OBSERVING, look.verdict.before) if look.verdict.before and not observed else look.again()
     if look.progress.reason != Reason.PREPARING:
         return look.prepare()
     left_s = look.asked.deadline_s - look.progress.waited_s(look.now)

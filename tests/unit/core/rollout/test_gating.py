@@ -26,6 +26,7 @@ class Traffic:
 
     sim: Sim
     slower: float = 1.0
+    slower_all: float = 1.0
     fail_every: int = 0
     units: "count[int]" = field(default_factory=count)
 
@@ -41,7 +42,7 @@ class Traffic:
             revision = table.assign(live, unit)
             canary = revision != live.stable
             failed = canary and bool(self.fail_every) and number % self.fail_every == 0
-            first = 0.3 * math.exp(0.4 * math.sin(number * 1.7)) * (self.slower if canary else 1.0)
+            first = 0.3 * math.exp(0.4 * math.sin(number * 1.7)) * self.slower_all * (self.slower if canary else 1.0)
             self.sim.counters[name].record(revision, unit, failed=failed, first_token_s=0.0 if failed else first, prompt_tokens=100)
 
 
@@ -231,6 +232,29 @@ def test_a_rollback_is_not_judged() -> None:
     assert state(sim) == "Promoted"
 
 
+OWN: list[dict[str, Any]] = [{"stableTimeToFirstToken": {"marginPercent": 50, "onHarm": "Pause"}}]
+
+
+def test_what_stable_was_like_before_is_observed_before_the_first_request_is_given() -> None:
+    sim, traffic = gated(OWN, {"minDuration": "1h"})
+    assert (state(sim), sim.deployment["status"]["rollout"]["reason"]) == ("Preparing", "Observing")
+    minutes(sim, traffic, 4)
+    assert state(sim) == "Preparing"
+    minutes(sim, traffic, 2)
+    assert state(sim) == "Stepping"
+    traffic.slower_all = 3.0
+    minutes(sim, traffic, 12)
+    assert (state(sim), answers(sim)["stableTimeToFirstToken"]) == ("Paused", "Harm")
+
+
+def test_without_requests_there_is_nothing_to_observe_and_it_goes_on_after_a_while() -> None:
+    sim, traffic = gated(OWN)
+    minutes(sim, traffic, 16, requests=0)
+    assert state(sim) == "Stepping"
+    own = sim.deployment["status"]["gates"][0]
+    assert (own["verdict"], own["reason"]) == ("Undecided", "NoBaseline")
+
+
 def test_every_kind_of_gate_has_its_figures() -> None:
     spec = make_deployment(
         spec=make_spec(
@@ -241,6 +265,7 @@ def test_every_kind_of_gate_has_its_figures() -> None:
                     {"timeToFirstToken": {}},
                     {"timePerOutputToken": {"marginPercent": 20, "harmMarginPercent": 0}},
                     {"promptTokens": {"onHarm": "Pause"}},
+                    {"stableTimeToFirstToken": {}},
                 ],
             }
         )
@@ -251,4 +276,5 @@ def test_every_kind_of_gate_has_its_figures() -> None:
         {"name": "timeToFirstToken", "metric": "ttft", "margin": 0.1, "harm_margin": None, "on_harm": "Abort"},
         {"name": "timePerOutputToken", "metric": "tpot", "margin": 0.2, "harm_margin": 0.0, "on_harm": "Abort"},
         {"name": "promptTokens", "metric": "promptTokens", "margin": 0.1, "harm_margin": None, "on_harm": "Pause"},
+        {"name": "stableTimeToFirstToken", "metric": "selfTtft", "margin": 0.1, "harm_margin": None, "on_harm": "Abort"},
     ]
