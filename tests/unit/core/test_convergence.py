@@ -9,11 +9,13 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from llm_operator.core.actions import Plan
 from llm_operator.core.kinds import CONFIG_MAP, DEPLOYMENT, JOB
-from llm_sidecar.table import TABLE_KEY, decode
+from llm_sidecar.table import TABLE_KEY, WHOLE, decode
 from tests.properties import tried
 from tests.unit.core.builders import make_config, make_deployment, make_prompt, make_spec
 from tests.unit.core.sim import Sim
 
+STEPS = [{"weightPercent": 5, "minDuration": "5s"}, {"approval": {}, "maxDuration": "20s"}, {"weightPercent": 50, "maxDuration": "60s"}]
+VERBS = ["abort", "approve", "pause", "promote", "refresh", "resume", "retry", "rollback"]
 MODELS = st.sampled_from(["a", "b", "c"])
 REPAIRED = ("model", "engine", "limits", "prompt", "replicas")
 
@@ -24,7 +26,7 @@ class Operator(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.sim = Sim(deployment=make_deployment(spec=self._spec("a")), prompt=make_prompt())
-        self.generation = 0
+        self.asked = 0
 
     @staticmethod
     def _spec(model: str) -> dict[str, Any]:
@@ -60,6 +62,16 @@ class Operator(RuleBasedStateMachine):
             images={"sidecar": f"example.org/llm-sidecar:{sidecar}", "fetcher": "example.org/llm-fetcher:1"},
             engineProfiles={"vllm": {"image": f"example.org/vllm:{version}", "version": version}},
         )
+
+    @rule(steps=st.sampled_from([STEPS, STEPS, STEPS[:1], []]))
+    def let_changes_in_by_steps(self, steps: list[dict[str, Any]]) -> None:
+        self.sim.edit(rollout={"config": {"steps": steps}} if steps else {})
+
+    @precondition(lambda self: "latestRevision" in self.sim.deployment.get("status", {}))
+    @rule(verb=st.sampled_from(VERBS))
+    def ask(self, verb: str) -> None:
+        self.asked += 1
+        self.sim.verb(verb, f"gh-{self.asked}")
 
     @rule(ready=st.sampled_from([1, 2, 9]))
     def change_the_capacity(self, ready: int) -> None:
@@ -117,12 +129,22 @@ class Operator(RuleBasedStateMachine):
             running = [self.sim.mounted[name] for name in self.sim.pods if name in self.sim.mounted]
             assert all(now >= each for each in running)
 
+    @invariant()
+    def every_request_has_a_revision(self) -> None:
+        live = self.sim.objects.get((CONFIG_MAP, "chat-snapshot"))
+        if live is not None:
+            table = decode(live["data"][TABLE_KEY].encode())
+            assert sum(route.weight for route in table.routes) == WHOLE
+            assert table.stable in {route.revision for route in table.routes}
+            assert sum(route.slot is not None for route in table.routes) <= 1
+
     def teardown(self) -> None:
         """In the end everything works again, and the last spec is what there is."""
         self.sim.max_ready, self.sim.resolver_answers = 100, {}
         self.sim.prompt = make_prompt()
-        self.sim.edit(engine={})
+        self.sim.edit(engine={}, rollout={})
         self.sim.tick(400)
+        self.decide()
         self.sim.settle()
         status, spec = self.sim.deployment["status"], self.sim.deployment["spec"]
         assert status["phase"] == ("Ready" if spec["replicas"] else "ScaledToZero")
@@ -136,6 +158,17 @@ class Operator(RuleBasedStateMachine):
         assert pod["initContainers"][0]["args"][2] == spec["model"]["source"]
         again = self.sim.look()
         assert (again.applies, again.deletes, again.nudges, again.events, again.next_look_s) == ((), (), (), (), None)
+
+    def decide(self) -> None:
+        """Let a rollout go on that waits for somebody, and in again what was aborted."""
+        for _ in range(30):
+            self.sim.look()
+            self.sim.tick()
+            status = self.sim.deployment["status"]
+            if status.get("rollout", {}).get("state") == "Paused":
+                self.ask("resume")
+            elif status.get("latestRevision") in {each["revision"] for each in status.get("abortedRevisions", [])}:
+                self.ask("retry")
 
     def _serving_is_not_interrupted(self, made: Plan) -> None:
         """An engine that no table names takes no requests, however ready its pods are."""
@@ -156,8 +189,9 @@ class Operator(RuleBasedStateMachine):
         assert (conditions["Ready"]["status"] == "True") == serves
         assert not (conditions["Stalled"]["status"] == "True" and conditions["Reconciling"]["status"] == "True")
         if conditions["Stalled"]["status"] == conditions["Reconciling"]["status"] == "False":
-            assert made.next_look_s is None or made.next_look_s <= 3, "only addresses and resolvers are waited for"
-            assert {each.kind for each in made.applies} <= {CONFIG_MAP}
+            waits = made.status["phase"] == "Paused"  # for a decision, in its time
+            assert waits or made.next_look_s is None or made.next_look_s <= 3, "only addresses and resolvers are waited for"
+            assert {each.kind for each in made.applies} <= {CONFIG_MAP, JOB}
             assert {each.kind for each in made.deletes} <= {JOB}
         assert made.status["observedGeneration"] == self.sim.deployment["metadata"]["generation"]
         assert all(each["observedGeneration"] == made.status["observedGeneration"] for each in made.status["conditions"])
