@@ -104,7 +104,7 @@ async def _create_alone(place: Place) -> None:
 
 async def _create_by_steps(place: Place) -> None:
     """Create one whose changes of the prompt go by steps."""
-    steps = [{"weightPercent": 5, "minDuration": "1s"}, {"weightPercent": 50, "minDuration": "1s"}]
+    steps = [{"weightPercent": 5, "minDuration": "1s"}]
     await _create(place, rollout={"config": {"steps": steps}})
 
 
