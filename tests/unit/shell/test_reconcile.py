@@ -10,6 +10,7 @@ import pytest
 
 from llm_operator.core import kinds, names
 from llm_operator.core.observed import SidecarReport
+from llm_operator.core.telemetry.replies import Heard, read
 from llm_operator.shell import errors
 from llm_operator.shell.checker import Checker
 from llm_operator.shell.inbox import Inbox
@@ -22,6 +23,7 @@ from llm_operator.shell.reconcile import Reconciler
 from llm_operator.shell.survey import Surveyor
 from llm_sidecar import table
 from llm_sidecar.prompt_tests import check
+from llm_sidecar.statistics import Statistics
 from tests.fakes.cluster import Call, FakeCluster, Fault
 from tests.fakes.objects import engine_pod, job_pod, llm_deployment, llm_prompt, operator_config, resolver_answer
 from tests.fakes.telemetry import FakeTelemetry
@@ -39,6 +41,7 @@ class World:
     reconciler: Reconciler
     added: list[Key]
     moment: datetime
+    counters: Statistics = dataclasses.field(default_factory=lambda: Statistics("chat"))
 
     async def look(self, key: Key = CHAT) -> Result:
         """Look at everything of a key, as after a start."""
@@ -662,3 +665,53 @@ async def test_a_store_that_was_restored_is_believed_after_a_minute(world: World
     now_s = 61.0
     assert (await world.look()).failed
     assert not (await world.look()).failed
+
+
+GATED: dict[str, Any] = {"config": {"steps": [{"weightPercent": 50}]}, "gates": [{"errors": {}}]}
+
+
+def count(world: World, requests: int, failing: str) -> None:
+    """Have the only pod count requests, every other one for the revision that fails, and tell it."""
+    (pod,) = [each for each in world.cluster.all(kinds.POD) if names.LABEL_ENGINE in each["metadata"]["labels"]]
+    asked = world.telemetry.followed.get("ns/chat", frozenset())
+    for number in range(requests):
+        revision = failing if number % 2 else next(iter(asked - {failing}))
+        world.counters.record(revision, str(number).encode(), failed=revision == failing)
+    reply = read(world.counters.expose(), "chat", asked)
+    world.telemetry.told[pod["metadata"]["uid"]] = Heard(datetime(2025, 1, 1, tzinfo=UTC), world.moment, (reply,))
+
+
+async def test_statistics_are_asked_for_while_a_rollout_has_gates_and_harm_in_them_ends_it(world: World) -> None:
+    world.cluster.put(llm_deployment(rollout=GATED))
+    await world.settle()
+    assert not world.telemetry.followed
+    world.cluster.edit(kinds.LLM_DEPLOYMENT, "chat", lambda live: live["spec"].update(prompt={"inline": {"system": "Fail."}}))
+    await world.settle(3)
+    bad = world.status()["latestRevision"]
+    assert world.telemetry.followed["ns/chat"] == {bad, world.status()["stable"]["revision"]}
+    count(world, 0, bad)
+    await world.settle(3)
+    assert world.cluster.find(kinds.CONFIG_MAP, "chat-evidence")
+    count(world, 200, bad)
+    world.moment += timedelta(minutes=1)
+    count(world, 0, bad)
+    writes = len(world.cluster.writes)
+    result = await world.look()
+    first = world.cluster.writes[writes]
+    assert (first.kind, first.name) == ("ConfigMap", "chat-evidence")
+    assert result.next_look_s is not None
+    await world.settle(4)
+    assert (world.status()["rollout"]["state"], world.status()["rollout"]["reason"]) == ("Aborted", "ErrorsMore")
+    assert not world.cluster.find(kinds.CONFIG_MAP, "chat-evidence")
+    assert not world.telemetry.followed
+
+
+async def test_of_a_deployment_that_is_gone_no_statistics_are_asked_for(world: World) -> None:
+    world.cluster.put(llm_deployment(rollout=GATED))
+    await world.settle()
+    world.cluster.edit(kinds.LLM_DEPLOYMENT, "chat", lambda live: live["spec"].update(prompt={"inline": {"system": "Fail."}}))
+    await world.settle(3)
+    assert world.telemetry.followed
+    world.cluster.remove(kinds.LLM_DEPLOYMENT, "chat")
+    await world.look()
+    assert not world.telemetry.followed
