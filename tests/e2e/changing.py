@@ -67,7 +67,9 @@ def change_under_load(subject: Subject, rps: float, streams: int) -> Outcome:
     load = {"rps": rps, "open_streams": streams}
     road = f"{subject.profile}_{'replace' if subject.replaces else 'surge'}_{subject.replicas}"
     figures.record(f"engine_edit_{road}", took_s=took_s, accelerators_peak=held.peak, waiting_peak=waited, **load, **counts)
-    assert (seen.failures, seen.declared, seen.mixed()) == ([], [], [])
+    assert (seen.failures, seen.mixed()) == ([], [])
+    # A real engine on two cores may have to say that it is full, with when to come again; who is held for a Replace is never told so.
+    assert seen.declared == [] or (subject.profile == "vllm" and not subject.replaces and len(seen.declared) < seen.sent / 100)
     assert set(seen.revisions) == {old, new}
     return Outcome(held.peak, waited)
 
