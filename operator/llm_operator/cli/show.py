@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from llm_operator.cli.explain import Explanation
 
 _WATCH_S = 1.0
+_WIDE = 10_000
 
 
 def status(live: Mapping[str, Any]) -> None:
@@ -172,4 +173,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> "Table":
 def _console() -> "Console":
     from rich.console import Console  # noqa: PLC0415  # as above
 
-    return Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True)
+    if not console.is_terminal:  # who reads this line by line wants a row on a line
+        console.width = _WIDE
+    return console

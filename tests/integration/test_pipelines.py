@@ -1,0 +1,165 @@
+"""What the documentation gives to people and pipelines, run as it stands there: the tutorial, scripts of CI systems, a policy."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from llm_operator.core import kinds
+from tests.fakes.objects import llm_deployment
+from tests.integration.server import Server
+from tests.lab.wait import until
+
+ROOT = Path(__file__).resolve().parents[2]
+TUTORIAL = (ROOT / "docs/tutorials/promote-a-prompt.md").read_text()
+CI = ROOT / "examples/ci"
+POLICY = ROOT / "examples/policies/ci-verbs-only.yaml"
+STEPS = {"config": {"steps": [{"weightPercent": 10}, {"approval": {}}, {"weightPercent": 50}]}}
+Object = dict[str, Any]
+
+pytestmark = pytest.mark.timeout(600)
+
+
+class Desk:
+    """Where somebody works: a folder, a kubeconfig that is in the right namespace, and `kubectl llm` on the PATH."""
+
+    def __init__(self, folder: Path, namespace: str, kubeconfig: Path) -> None:
+        self.folder = folder
+        self._config = folder / "kubeconfig"
+        shutil.copy(kubeconfig, self._config)
+        self._env = {"KUBECONFIG": str(self._config), "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+        self.bash(f"kubectl config set-context --current --namespace={namespace}")
+        (folder / "examples").symlink_to(ROOT / "examples")
+
+    def bash(self, script: str, **env: str) -> subprocess.CompletedProcess[str]:
+        """Run a script and return how it ended."""
+        whole = {**os.environ, **self._env, **env}
+        return subprocess.run(["bash", "-c", script], cwd=self.folder, env=whole, capture_output=True, text=True, check=False, timeout=300)
+
+    def write(self, name: str, words: str) -> None:
+        """Write the manifest chat.yaml of a deployment with a prompt."""
+        manifest = llm_deployment(name, "", prompt={"inline": {"system": words}}, rollout=STEPS)
+        (self.folder / "chat.yaml").write_text(
+            yaml.safe_dump({**{key: manifest[key] for key in ("apiVersion", "kind", "spec")}, "metadata": {"name": name}})
+        )
+
+
+@pytest.fixture
+def desk(server: Server, namespace: str, tmp_path: Path) -> Desk:
+    return Desk(tmp_path, namespace, server.lab.kubeconfig)
+
+
+def blocks(page: str) -> list[tuple[str, str]]:
+    """Return the commands of a page, each with what it is said to print."""
+    found = re.findall(r"^```bash\n(.*?)^```\n(?:```\n(.*?)^```$)?", page, re.DOTALL | re.MULTILINE)
+    return [(command, printed) for command, printed in found]
+
+
+def open_words(text: str) -> str:
+    """Leave open what is another one each time: revisions and times."""
+    text = re.sub(r"(revision:? |instead of )[a-z2-7]{10}\b", r"\1REVISION", text)
+    text = re.sub(r"\d{4}-\d{2}-\d{2}T[\d:]+Z", "TIME", text)
+    return "\n".join(line.rstrip() for line in text.splitlines()).strip()
+
+
+def test_the_tutorial_does_what_it_says(desk: Desk) -> None:
+    shown = blocks(TUTORIAL)
+    assert len(shown) > 6
+    before = ""
+    for command, printed in shown:
+        done = desk.bash(f"set -euo pipefail\n{before}{command}")
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        if printed:
+            assert open_words(done.stdout) == open_words(printed), f"{command}\n{done.stderr}"
+        if "revision=" in command:  # what a shell would remember
+            before = f"revision={desk.bash('kubectl llm wait chat --for=resolved').stdout}"
+    desk.bash("kubectl delete llm chat --wait=false")
+
+
+def steps(job: Object) -> dict[str, str]:
+    """Return the scripts of a job by the name of their step, for a deployment of another name."""
+    return {each["name"]: each["run"].replace("chat chat.yaml", "gh chat.yaml") for each in job["steps"] if "name" in each}
+
+
+def test_a_github_workflow_promotes_what_was_approved(desk: Desk) -> None:
+    jobs = yaml.safe_load((CI / "github.yml").read_text())["jobs"]
+    run = {name: steps(job) for name, job in jobs.items()}
+    desk.write("gh", "Be brief.")
+    first = desk.bash(run["canary"]["Apply and follow"], GITHUB_OUTPUT=str(desk.folder / "out"))
+    assert first.returncode == 0, first.stderr
+    desk.write("gh", "Be exact.")
+    canary = desk.bash(run["canary"]["Apply and follow"], GITHUB_OUTPUT=str(desk.folder / "out"))
+    assert canary.returncode == 0, canary.stderr
+    assert (desk.folder / "out").read_text().splitlines() == ["code=0", "code=5"]
+    assert "code == '5'" in jobs["production"]["if"]
+    production = desk.bash(run["production"]["Approve and follow"])
+    assert production.returncode == 0, production.stderr
+
+
+def test_a_gitlab_pipeline_stops_at_an_approval_and_goes_on_by_hand(desk: Desk) -> None:
+    jobs = yaml.safe_load((CI / "gitlab.yml").read_text())
+    script = {name: "\n".join(jobs[name]["script"]).replace("chat chat.yaml", "gl chat.yaml") for name in ("canary", "production")}
+    desk.write("gl", "Be brief.")
+    assert desk.bash(script["canary"]).returncode == 0
+    desk.write("gl", "Be exact.")
+    assert [desk.bash(script["canary"]).returncode] == jobs["canary"]["allow_failure"]["exit_codes"]
+    assert jobs["production"]["when"] == "manual"
+    assert desk.bash(script["production"]).returncode == 0
+
+
+def test_what_nobody_watches_any_more_gets_no_requests(server: Server, namespace: str, desk: Desk) -> None:
+    desk.write("late", "Be brief.")
+    assert desk.bash("examples/ci/promote.sh late chat.yaml").returncode == 0
+    stable = server.status(namespace, "late")["stable"]["revision"]
+    desk.write("late", "Be exact.")
+    manifest = yaml.safe_load((desk.folder / "chat.yaml").read_text())
+    manifest["spec"]["rollout"] = {"config": {"steps": [{"weightPercent": 10, "minDuration": "1h"}]}}
+    (desk.folder / "chat.yaml").write_text(yaml.safe_dump(manifest))
+    done = desk.bash("examples/ci/promote.sh late chat.yaml", TIMEOUT="8s")
+    assert done.returncode == 3, done.stderr
+    until(lambda: server.status(namespace, "late")["rollout"]["state"] == "Aborted", timeout_s=30, what="aborted")
+    assert server.status(namespace, "late")["stable"]["revision"] == stable
+
+
+@pytest.fixture
+def pipeline(server: Server, namespace: str, desk: Desk, tmp_path: Path) -> Callable[[str], subprocess.CompletedProcess[str]]:
+    """Return a runner of scripts under the account of the policy's example."""
+    text = POLICY.read_text().replace("namespace: default", f"namespace: {namespace}")
+    (tmp_path / "policy.yaml").write_text(text)
+    applied = desk.bash("kubectl apply -f policy.yaml")
+    assert applied.returncode == 0, applied.stderr
+    config = json.loads(server.lab.kubeconfig.read_text())
+    for user in config["users"]:
+        user["user"] = {"token": desk.bash("kubectl create token rollout-ci").stdout.strip()}
+    (tmp_path / "its").mkdir()
+    (tmp_path / "its.kubeconfig").write_text(json.dumps(config))
+    return Desk(tmp_path / "its", namespace, tmp_path / "its.kubeconfig").bash
+
+
+def test_a_pipelines_account_may_ask_for_verbs_and_change_nothing(
+    server: Server, namespace: str, desk: Desk, pipeline: Callable[[str], subprocess.CompletedProcess[str]]
+) -> None:
+    desk.write("held", "Be brief.")
+    assert desk.bash("examples/ci/promote.sh held chat.yaml").returncode == 0
+
+    def refused(command: str) -> str:
+        done = pipeline(command)
+        return done.stderr if done.returncode else ""
+
+    patch = "kubectl patch llm held --type=merge --patch"
+    until(lambda: "change nothing of the spec" in refused(f"""{patch} '{{"spec":{{"replicas":3}}}}'"""), timeout_s=60, what="the policy")
+    assert "no other annotation" in refused("kubectl annotate llm held a=b")
+    assert "neither labels" in refused("kubectl label llm held a=b")
+    asked = pipeline("kubectl llm refresh held --timeout 60s")
+    assert asked.returncode == 0, asked.stderr
+    assert server.status(namespace, "held")["actions"][-1]["outcome"] == "Done"
+    assert server.must(kinds.LLM_DEPLOYMENT, namespace, "held")["spec"]["replicas"] == 1
+    desk.bash("kubectl delete -f policy.yaml --wait=false")
