@@ -64,6 +64,13 @@ def test_doubt_about_the_evidence_pauses_at_once_and_keeps_the_requests() -> Non
     assert (now_at(move), move.memory.progress and move.memory.progress.reason) == (("Paused", 0, 5), ODD.reason)
 
 
+def test_doubt_that_lasts_pauses_again_after_a_resume_until_somebody_promotes() -> None:
+    held = look(STEPPED, verdict=ODD).memory.progress
+    resumed = look(held, "resume", ODD).memory.progress
+    assert now_at(look(resumed, verdict=ODD)) == ("Paused", 0, 5)
+    assert now_at(look(held, "promote", ODD)) == ("Finalising", 0, 100)
+
+
 def test_an_approval_asks_no_gate() -> None:
     at = progress(step=1, reason="ApprovalRequired")
     assert now_at(look(at, verdict=WAITING, ask=asked(approved="b"))) == ("Stepping", 2, 50)
