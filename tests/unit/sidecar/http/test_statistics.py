@@ -104,6 +104,16 @@ async def test_every_request_without_a_subject_is_a_unit_of_its_own(pod: Pod) ->
     assert len(buckets) > 15
 
 
+async def test_units_are_told_for_an_assignment_from_when_another_revision_has_a_share(fleet: Fleet) -> None:
+    await fleet.start("e1")
+    told = []
+    for weight in (0, WHOLE // 2, WHOLE // 4, 0):
+        fleet.publish("r1", route("r2", "e1", weight=weight, slot=0))
+        await fleet.until_ready()
+        told.append(json.loads((await fleet["e1"].admin_get("/-/stats")).body)["assignment"])
+    assert told == ["", "s", "s", ""]
+
+
 async def test_a_request_that_is_handed_on_is_counted_by_its_server_alone(fleet: Fleet) -> None:
     await fleet.start("e1", "e2")
     fleet.publish("r1", route("r2", "e2", weight=WHOLE, slot=0))
