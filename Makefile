@@ -1,7 +1,7 @@
 # Every command of the project. `make help` lists them; `make demo` and `make test` are the two that matter first.
 SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit integration e2e soak soak-faults soak-rights soak-rest soak-redactor soak-properties soak-subjects soak-ha soak-sidecar soak-e2e lab-up lab-down lab-status images lint fmt generate golden verify dockerfiles set-up bench-fleet bench-gates bench-redactor bench-sidecar clean
+.PHONY: help install demo test unit integration e2e soak soak-faults soak-rights soak-rest soak-redactor soak-properties soak-subjects soak-ha soak-sidecar soak-e2e lab-up lab-down lab-status images lint fmt generate golden verify dockerfiles set-up bench-fleet bench-gates bench-redactor bench-rollout bench-sidecar clean
 
 CLUSTER ?= lab
 REGISTRY ?=
@@ -91,6 +91,9 @@ bench-sidecar: .venv/synced .cache/bench/load .cache/bench/upstream ## What the 
 
 bench-gates: .venv/synced ## 10,000 rollouts of equal arms and more: how often gates are wrong, how soon right (GATES_RUNS=25 for a quick look)
 	@OMP_NUM_THREADS=1 $(PY) -m bench.gates
+
+bench-rollout: set-up ## A prompt let in by steps on a real node: how soon it is everywhere, what a bad one costs
+	@LLM_LAB_DIR=$(CURDIR)/.cache/lab-bench hack/with-lab full $(PY) -m bench.rollout
 
 bench-redactor: .venv/synced ## Exact redaction of a stream: cost a chunk, against the naive way, and what is kept back
 	@$(PY) -m bench.redactor

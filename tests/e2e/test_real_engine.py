@@ -58,6 +58,20 @@ def test_a_prompt_edit_moves_the_real_engine_s_prompt_tokens(client: openai.Open
     assert set(kit.each_restart(kit.pods_of("real", NS))) == {0}
 
 
+def test_a_prompt_of_the_real_engine_is_promoted_by_steps(vllm: str) -> None:
+    pods = {pod["metadata"]["uid"] for pod in kit.pods_of("real", NS)}
+    steps = {"config": {"steps": [{"weightPercent": 50, "minDuration": "5s"}]}}
+    before = kit.llm("real", NS)["status"]["stable"]["revision"]
+    with kit.Load(vllm, every_s=0.3, model="real") as load:
+        kit.apply(deployment("real", profile="vllm", prompt={"inline": {"system": "Count."}}, rollout=steps), namespace=NS)
+        now = kit.wait_settled("real", NS)["status"]
+    assert now["stable"]["revision"] != before
+    shares = [each["weight"] for each in now["history"] if each["revision"] == now["stable"]["revision"]]
+    assert (shares[0], 50 in shares, shares[-1]) == (0, True, 100)
+    assert load.failures == []
+    assert {pod["metadata"]["uid"] for pod in kit.pods_of("real", NS)} == pods
+
+
 def test_stages_act_on_what_the_real_engine_reads_and_writes(client: openai.OpenAI) -> None:
     def ask(text: str, **more: Any) -> Any:
         return client.chat.completions.create(model="real", messages=[{"role": "user", "content": text}], max_tokens=24, **more)

@@ -181,7 +181,8 @@ class Traffic:
 
     def _refused(self, answer: aiohttp.ClientResponse, data: bytes) -> None:
         is_declared = answer.status in _DECLARED and "retry-after" in answer.headers
-        (self.seen.declared if is_declared else self.seen.failures).append(f"{answer.status}: {data[:300]!r}")
+        revision = answer.headers.get("x-llm-revision", "")
+        (self.seen.declared if is_declared else self.seen.failures).append(f"{answer.status} of {revision}: {data[:300]!r}")
 
     @property
     def _url(self) -> str:

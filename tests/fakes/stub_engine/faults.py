@@ -19,6 +19,8 @@ class Faults:
 
     error_rate: float = 0.0
     error_status: int = 500
+    error_words: str = ""
+    """Only requests with these words in them end with an error; empty is any."""
     latency_s: float = 0.0
     slowdown: float = 1.0
     hang_rate: float = 0.0

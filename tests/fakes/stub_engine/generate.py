@@ -55,7 +55,7 @@ class Generator:
         faults = self._faults.now
         if self._faults.hits(faults.hang_rate):
             await self._engine.hang()
-        if self._faults.hits(faults.error_rate):
+        if faults.error_words.encode() in exchange.request.body and self._faults.hits(faults.error_rate):
             await exchange.answer_json(
                 faults.error_status, _error(faults.error_status, "EngineCore encountered an issue. See stack trace.")
             )

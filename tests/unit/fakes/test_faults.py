@@ -37,6 +37,15 @@ async def test_faults_are_switched_over_http_and_off_again(stub: RunningStub) ->
     assert stub.stub.faults.now == Faults()
 
 
+async def test_errors_may_be_for_some_requests_only(stub: RunningStub) -> None:
+    stub.switch(error_rate=1.0, error_words="Be rude.")
+    async with aiohttp.ClientSession() as session:
+        for words, status in (("hello", 200), ("Be rude.", 500)):
+            body = {**CHAT, "messages": [{"role": "user", "content": words}]}
+            async with session.post(f"{stub.url}/v1/chat/completions", json=body) as answer:
+                assert answer.status == status
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
