@@ -34,9 +34,13 @@ def forbidden(events: Iterable[dict[str, Any]], account: str) -> list[str]:
 
 
 def refused(events: Iterable[dict[str, Any]], account: str) -> set[Right]:
-    """Return the rights an account asked for and did not have."""
-    found = (_REFUSED.search(message) for message in forbidden(events, account))
-    return {(told[3], told[2], told[1]) for told in found if told}
+    """Return the rights an account asked for and did not have: in the server's words where it says so, which it does not for watches."""
+    return {_missing(event) for event in of_account(events, account) if event["responseStatus"]["code"] == _FORBIDDEN}
+
+
+def _missing(event: dict[str, Any]) -> Right:
+    told = _REFUSED.search(event["responseStatus"].get("message", ""))
+    return (told[3], told[2], told[1]) if told else (*_resource(event), event["verb"])
 
 
 def _resource(event: dict[str, Any]) -> tuple[str, str]:
