@@ -29,6 +29,7 @@ from tests.lab.namespaces import restricted
 
 PREFIX = "faults-"
 _TICK_S = 0.05
+_ENDING_S = 15.0
 _QUIET_S = 0.4
 _QUIET_UNFIRED_S = 2.0
 _CLEAN_QUIET_S = 2.5
@@ -144,6 +145,14 @@ class Run:
         writes = self.lane.writes()
         return time.monotonic() - max(self.history.changed_at, writes[-1].at if writes else 0.0)
 
+    async def let_end(self) -> None:
+        """Wait for the end of a process that says it cannot go on: all may be as it should be before it has come to that."""
+        end = time.monotonic() + _ENDING_S
+        while any("traceback" in line for line in _lines(self.operator.log)) and not self.operator.ended_by_itself:
+            if time.monotonic() > end:
+                return
+            await asyncio.sleep(_TICK_S)
+
     def evidence(self, reference: Reference) -> Evidence:
         """Return all that is known."""
         return Evidence(
@@ -163,6 +172,7 @@ async def run(around: Surroundings, plan: Plan, reference: Reference) -> Outcome
     began = time.monotonic()
     async with _running(around, plan) as running:
         converged_s = await running.play(WORKLOADS[plan.workload], reference)
+        await running.let_end()
         evidence = running.evidence(reference)
         violations = {name: wrong for name, oracle in ORACLES.items() if (wrong := oracle(evidence))}
         if converged_s is None:
