@@ -35,6 +35,8 @@ def live(release: str) -> Iterator[None]:
         service("ours", **ours),
         service("foreign", **foreign),
         config_map("ours", **ours),
+        config_map("ours-evidence", **ours),
+        config_map("foreign-evidence", **foreign),
         config_map("label-stripped", labels={}, **ours),
         config_map("owner-stripped", ownerReferences=[]),
         config_map("foreign", **foreign),
@@ -232,9 +234,13 @@ def test_what_belongs_to_others_is_neither_changed_nor_deleted(resource: str) ->
         assert denial(delete(resource, "foreign")) == reason
 
 
-@pytest.mark.parametrize("name", ["foreign", "ours"])
-def test_a_snapshot_goes_with_its_owner_only(name: str) -> None:
-    assert 'cannot delete resource "configmaps"' in delete("configmap", name).err
+def test_a_snapshot_goes_with_its_owner_only() -> None:
+    assert denial(delete("configmap", "ours")) == "owned: llm-operator may not delete configmap ours: it is no evidence of a rollout"
+
+
+def test_the_evidence_of_a_rollout_is_deleted_if_it_is_its_own() -> None:
+    assert allowed(delete("configmap", "ours-evidence"))
+    assert "it is not one of its own" in denial(delete("configmap", "foreign-evidence"))
 
 
 @pytest.mark.parametrize("resource", ["deployment", "job", "service"])
