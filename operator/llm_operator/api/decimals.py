@@ -7,6 +7,8 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
+from llm_operator.api.base import VALIDATIONS, rule
+
 
 @dataclass(frozen=True)
 class Real:
@@ -21,7 +23,11 @@ class Real:
 
     def __get_pydantic_json_schema__(self, _schema: CoreSchema, _handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         low, high = (int(bound) if bound.lstrip("-").isdecimal() else float(bound) for bound in (self.low, self.high))
-        return {"type": "number", "exclusiveMinimum" if self.above else "minimum": low, "maximum": high}
+        schema: JsonSchemaValue = {"type": "number", "exclusiveMinimum" if self.above else "minimum": low, "maximum": high}
+        if isinstance(low, float):  # of a number written without decimals the API server compares with the bound's whole part
+            words = f"must be {'above' if self.above else 'at least'} {self.low}"
+            schema[VALIDATIONS] = [rule(f"self {'>' if self.above else '>='} {self.low}", words)]
+        return schema
 
     def _checked(self, number: Decimal) -> Decimal:
         low, high = Decimal(self.low), Decimal(self.high)

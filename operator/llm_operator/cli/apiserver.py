@@ -144,7 +144,7 @@ def _invalid(path: str, value: Any, words: str) -> str:
 
 def _broken_rules(value: Any, schema: Schema, path: str) -> Iterator[str]:
     for each in schema.get("x-kubernetes-validations", ()):
-        if not holds(each["rule"], value):
+        if not holds(each["rule"], float(value) if schema.get("type") == "number" else value):
             yield f"{path or '<nil>'}: Invalid value: {each['message']}"
     if isinstance(value, list) and "items" in schema:
         for index, item in enumerate(value):
