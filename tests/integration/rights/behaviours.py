@@ -21,7 +21,7 @@ Object = dict[str, Any]
 
 _QUIET_S = 6.0
 """Time without a word in the status after which there are no looks left over from what came before."""
-_ACT_S = 60.0
+_ACT_S = 180.0
 _SPECS: dict[Kind, Object] = {
     kinds.DEPLOYMENT: {
         "spec": {
