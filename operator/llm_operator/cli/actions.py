@@ -86,12 +86,10 @@ VERBS = (
     ),
 )
 
-_GOALS: dict[str, follow.Goal] = {"resolved": follow.resolved, "promoted": follow.promoted}
-
 
 @click.command()
 @click.argument("name")
-@click.option("--for", "goal", type=click.Choice([*_GOALS]), default="promoted", show_default=True, help="What to wait for.")
+@click.option("--for", "goal", type=click.Choice(["resolved", "promoted"]), default="promoted", show_default=True, help="What to wait for.")
 @click.option("--revision", default="", help="Revision to wait for; by default the one that the spec of now becomes.")
 @_TIMEOUT
 @on_cluster
@@ -103,10 +101,9 @@ def wait(kube: Kube, name: str, goal: str, revision: str, timeout: str, *, is_js
     """
     deadline, say, name = Deadline(seconds(timeout)), sayer(), plain(name)
     code, message = (Exit.REACHED, revision) if revision else reach(kube, name, "", follow.resolved, deadline, say)
-    if code == Exit.REACHED and goal == "promoted":
+    if code == Exit.REACHED:
         revision = message
-        code, message = reach(kube, name, revision, follow.promoted, deadline, say)
-    elif code == Exit.REACHED:
-        revision = message
+        if goal == "promoted":
+            code, message = reach(kube, name, revision, follow.promoted, deadline, say)
     click.echo(json.dumps({"revision": revision, "exitCode": code, "state": message}) if is_json else message)
     return code

@@ -4,12 +4,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from llm_operator.cli.follow import condition
+from llm_operator.cli.follow import OVER, condition, is_current
 
 Status = Mapping[str, Any]
 
 UNSEEN = "No operator has looked at it yet. It serves only the namespaces its chart was given: `helm get notes` of its release names them."
-_OVER = frozenset({"Promoted", "Aborted", "Superseded"})
 
 
 @dataclass(frozen=True)
@@ -28,8 +27,7 @@ def explain(live: Mapping[str, Any]) -> Explanation:
     if not status:
         return Explanation(UNSEEN)
     state = f"{status.get('phase', 'Pending')} ({status.get('reason', '')}): {status.get('message', '')}"
-    newer = status.get("observedGeneration") != metadata.get("generation")
-    waits = (*(("the operator has not looked at the newest spec yet",) if newer else ()), *_waits(status))
+    waits = (*(() if is_current(live) else ("the operator has not looked at the newest spec yet",)), *_waits(status))
     return Explanation(state, tuple(_because(status)), waits, tuple(_to_do(status, metadata["name"])))
 
 
@@ -38,7 +36,7 @@ def _because(status: Status) -> Iterator[str]:
     if ready.get("status") == "True":
         yield str(ready["message"])
     rollout = status.get("rollout", {})
-    if rollout and rollout["state"] not in _OVER:
+    if rollout and rollout["state"] not in OVER:
         share = f"step {rollout['step']}, {rollout['weight']}% of requests"
         yield f"the rollout of revision {rollout['revision']} is {rollout['state']} since {rollout['since']}, {share}: {rollout['message']}"
     for each in status.get("abortedRevisions", []):

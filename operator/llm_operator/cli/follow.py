@@ -20,6 +20,9 @@ class Verdict:
 Goal = Callable[[Mapping[str, Any], str], Verdict]
 """From an LLMDeployment and a revision to how far that has come."""
 
+OVER = frozenset({"Promoted", "Aborted", "Superseded"})
+"""States in which a rollout has ended."""
+
 ANSWERED = {"Done": Exit.REACHED, "Failed": Exit.ABORTED, "Rejected": Exit.REJECTED, "Superseded": Exit.SUPERSEDED}
 """Exit codes of final outcomes."""
 
@@ -102,7 +105,7 @@ def _is(status: Status, kind: str) -> bool:
 def _rolls(status: Status, revision: str) -> bool:
     """Return whether a rollout of a revision goes on."""
     rollout = status.get("rollout", {})
-    return rollout.get("revision") == revision and rollout.get("state") not in {"Promoted", "Aborted", "Superseded", None}
+    return rollout.get("revision") == revision and rollout.get("state") not in {*OVER, None}
 
 
 def _words(status: Status) -> str:

@@ -9,6 +9,7 @@ import click
 
 from llm_operator.cli import waiting
 from llm_operator.cli.explain import UNSEEN
+from llm_operator.cli.follow import is_current
 
 if TYPE_CHECKING:
     from rich.console import Console, Group
@@ -62,7 +63,7 @@ def _status(live: Mapping[str, Any]) -> "Group":
     if not told:
         return Group(head, Text(UNSEEN))
     parts: list[Any] = [head, Text(f"{told.get('phase', '')} ({told.get('reason', '')}): {told.get('message', '')}")]
-    if told.get("observedGeneration") != metadata.get("generation"):
+    if not is_current(live):
         parts.append(Text("The spec is newer than what follows."))
     for each in filter(None, (_revisions(told), _rollout(told), _conditions(told), _resolutions(told), _actions(told))):
         parts += [Text(), each]
