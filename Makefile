@@ -36,6 +36,7 @@ unit: .venv/synced ## Tests without a cluster; core covered by branch
 
 integration: .venv/synced ## Tests against a real API server (no root, no kubelet)
 	@$(LAB) build cp kwok helm
+	@$(PY) -m tests.lab.prometheus
 	@hack/integration
 
 e2e: set-up ## Tests on a real node with real pods (root)

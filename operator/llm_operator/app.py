@@ -99,7 +99,7 @@ async def _work(config: OperatorConfig, cluster: KubernetesCluster, stop: asynci
 
     async with contextlib.AsyncExitStack() as parts:
         checker = parts.enter_context(Checker())
-        telemetry = await parts.enter_async_context(HttpTelemetry())
+        telemetry = await parts.enter_async_context(HttpTelemetry(config.gates))
         reconciler = Reconciler(
             cluster=cluster,
             eye=Eye(cluster, telemetry, seen, lambda: datetime.now(UTC), loop.time),

@@ -13,6 +13,7 @@
   "monitoringNamespaces" .Values.monitoringNamespaces
   "modelCheckSeconds" (int .Values.modelCheckSeconds)
   "resyncSeconds" (int .Values.resyncSeconds)
+  "gates" (include "llm-operator.gates" . | fromYaml)
   "leaderElection" (dict "leaseName" (include "llm-operator.fullname" .))
 -}}
 {{- if not .Values.admissionPolicy.enabled }}{{ $_ := set $config "nudge" false }}{{ end -}}
@@ -22,4 +23,40 @@
 
 {{- define "llm-operator.profiles" -}}
 {{- toYaml (dict "engineProfiles" .Values.engineProfiles "acceleratorProfiles" .Values.acceleratorProfiles) -}}
+{{- end }}
+
+{{/* Who answers gates, as the operator reads it: a Secret is a file there. */}}
+{{- define "llm-operator.gates" -}}
+{{- $webhooks := dict -}}
+{{- range $name, $server := .Values.gates.webhooks -}}
+{{- $_ := set $webhooks $name (include "llm-operator.gateServer" (list $server (printf "webhook-%s" $name)) | fromYaml) -}}
+{{- end -}}
+{{- $gates := dict "webhooks" $webhooks -}}
+{{- with .Values.gates.prometheus -}}
+{{- if .url }}{{ $_ := set $gates "prometheus" (include "llm-operator.gateServer" (list . "prometheus") | fromYaml) }}{{ end -}}
+{{- end -}}
+{{- toYaml $gates -}}
+{{- end }}
+
+{{- define "llm-operator.gateServer" -}}
+{{- $server := index . 0 -}}
+url: {{ $server.url | quote }}
+{{- if $server.tokenSecret }}
+tokenFile: {{ printf "/etc/llm-operator-tokens/%s" (index . 1) }}
+{{- end }}
+{{- end }}
+
+{{/* The tokens of those who answer gates, as sources of a projected volume. */}}
+{{- define "llm-operator.gateTokens" -}}
+{{- $sources := list -}}
+{{- with (.Values.gates.prometheus | default dict).tokenSecret -}}
+{{- $sources = append $sources (dict "secret" (dict "name" .name "items" (list (dict "key" .key "path" "prometheus")))) -}}
+{{- end -}}
+{{- range $name, $server := .Values.gates.webhooks -}}
+{{- with $server.tokenSecret -}}
+{{- $item := dict "key" .key "path" (printf "webhook-%s" $name) -}}
+{{- $sources = append $sources (dict "secret" (dict "name" .name "items" (list $item))) -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $sources -}}
 {{- end }}

@@ -134,6 +134,24 @@ class LeaderElection(ConfigModel):
     """Name of the Lease."""
 
 
+class GateServer(ConfigModel):
+    """A service that answers what a gate asks."""
+
+    url: str = Field(min_length=1, max_length=1024, pattern=r"^https?://[^\s@?#]+$")
+    """Where it is; of Prometheus the address in front of `/api/v1/query`."""
+    token_file: str = ""
+    """File with a bearer token, read for each question; empty sends none."""
+
+
+class Gates(ConfigModel):
+    """Who answers those gates of rollouts that the operator cannot answer itself."""
+
+    prometheus: GateServer | None = None
+    """Prometheus, or what speaks its API, for `promql` gates."""
+    webhooks: dict[ProfileName, GateServer] = {}
+    """Services for `webhook` gates, by name."""
+
+
 class OperatorConfig(ConfigModel):
     """The whole configuration file."""
 
@@ -167,6 +185,8 @@ class OperatorConfig(ConfigModel):
     """Sources of models whose `updatePolicy` is not `Pin` are asked this often what they hold."""
     resync_seconds: int = Field(default=600, ge=10, le=86_400)
     """Everything is looked at again at least this often, whether something was heard of it or not."""
+    gates: Gates = Gates()
+    """Who answers those gates of rollouts that the operator cannot answer itself."""
     leader_election: LeaderElection = LeaderElection()
     """Which of several operators works."""
 
@@ -185,7 +205,10 @@ def load_config(text: str) -> OperatorConfig:
         raise ConfigError("\n".join(_line(field, message) for field, message in problems(error))) from error
 
 
-_MODELS = (OperatorConfig, Images, EngineProfile, Toleration, AcceleratorProfile, Sources, ContainerResources, LeaderElection)
+_MODELS = (
+    *(OperatorConfig, Images, EngineProfile, Toleration, AcceleratorProfile, Sources, ContainerResources, GateServer, Gates),
+    LeaderElection,
+)
 _KNOWN = sorted({to_camel(name) for model in _MODELS for name in model.model_fields})
 
 

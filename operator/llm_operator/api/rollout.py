@@ -77,9 +77,12 @@ class Rollout(ApiModel):
         Field(
             min_length=1,
             max_length=MAX_GATES,
-            json_schema_extra={"x-kubernetes-list-type": "atomic", VALIDATIONS: [UNIQUE]},
+            json_schema_extra={"x-kubernetes-list-type": "atomic", VALIDATIONS: list(UNIQUE)},
         ),
     ] = None
     """What has to be proven before a step with a weight is over. Until all gates pass it goes on, up to its `maxDuration`."""
     approve: Approve = Approve()
     """Approval for steps that wait for one."""
+    git_ops_health: Literal["Serving", "Rollout"] = "Serving"
+    """What tools that wait for what they applied, such as Flux, wait for: `Serving` until the operator has done what it can and the rest is
+    up to the steps, `Rollout` until the rollout has ended or needs somebody. It is the condition Reconciling that tells them."""

@@ -165,7 +165,7 @@ class GateStatus(ApiModel):
     message: Text
     """Why, as a sentence for people."""
     estimate: str | None = Field(default=None, max_length=32)
-    """How many times that of the stable revision it is."""
+    """How many times that of the stable revision it is; of a `promql` gate the number itself."""
     low: str | None = Field(default=None, max_length=32)
     """The truth is above this, at all looks together."""
     high: str | None = Field(default=None, max_length=32)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llm_operator.core import names
+from llm_operator.core.gates.fetched import Question
 from llm_operator.core.kinds import BY_KIND, SERVICE, Kind
 from llm_operator.core.observed import Obj
 
@@ -80,7 +81,7 @@ class Decision:
 class Plan:
     """Everything one look leads to, in the order the shell carries it out: applies, deletes, nudges, status, events.
 
-    ``asks`` are the revisions whose statistics the next look needs.
+    ``asks`` are the revisions whose statistics the next look needs, ``questions`` what has to be asked elsewhere until then.
     """
 
     applies: tuple[Apply, ...] = ()
@@ -91,3 +92,4 @@ class Plan:
     decisions: tuple[Decision, ...] = ()
     next_look_s: float | None = None
     asks: frozenset[str] = frozenset()
+    questions: tuple[Question, ...] = ()

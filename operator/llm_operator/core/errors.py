@@ -2,7 +2,7 @@
 
 from llm_operator.core.reasons import Reason
 
-UNRESOLVED = frozenset({Reason.ACCELERATOR_PROFILE_UNKNOWN, Reason.ENGINE_PROFILE_UNKNOWN, Reason.PROMPT_MISSING})
+UNRESOLVED = frozenset({Reason.ACCELERATOR_PROFILE_UNKNOWN, Reason.ENGINE_PROFILE_UNKNOWN, Reason.GATE_UNKNOWN, Reason.PROMPT_MISSING})
 """Reasons of a reference that stands for nothing."""
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llm_operator.core import kinds
+from llm_operator.core.gates.fetched import Fetched
 from llm_operator.core.kinds import Kind
 from llm_operator.core.telemetry.replies import Heard
 
@@ -69,8 +70,9 @@ class Observed:
     """One look at an LLMDeployment and all that belongs to it.
 
     ``pods`` carry the engine label, ``job_pods`` are those of resolver Jobs. ``reports`` are keyed by pod uid, and so are ``statistics``:
-    what pods have counted, those that are gone included, while a rollout with gates lasts. ``foreign`` holds objects found under a name the
-    last plan wanted to create, because they lack the labels that list children; each must carry its ``kind``.
+    what pods have counted, those that are gone included, while a rollout with gates lasts. ``answers`` are those of Prometheus and
+    webhooks by gate, the newest last. ``foreign`` holds objects found under a name the last plan wanted to create, because they lack the
+    labels that list children; each must carry its ``kind``.
     """
 
     deployment: Obj
@@ -80,4 +82,5 @@ class Observed:
     job_pods: tuple[Obj, ...] = ()
     reports: Mapping[str, SidecarReport | None] = field(default_factory=dict)
     statistics: Mapping[str, Heard] = field(default_factory=dict)
+    answers: Mapping[str, tuple[Fetched, ...]] = field(default_factory=dict)
     foreign: tuple[Obj, ...] = ()

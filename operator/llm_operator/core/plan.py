@@ -66,7 +66,7 @@ def _step(observed: Observed, config: OperatorConfig, now: datetime, check: Chec
     """Return what follows from a look, and whether a revision becomes stable by it."""
     world = sort(observed)
     target = target_of(world, observed, config, now, check)
-    gating = weigh(world, observed.statistics, target, now)
+    gating = weigh(world, observed.statistics, observed.answers, target, now)
     target, before, rollout = follow(world, target, cast(world, target), now, gating.verdict)
     course = chart(world, before)
     content = snapshot(world, before, course, target.spec.routing if target.spec is not None else None)
@@ -107,6 +107,7 @@ def _step(observed: Observed, config: OperatorConfig, now: datetime, check: Chec
         ),
         decisions=(*promoted, *decisions(found)),
         asks=gating.asks,
+        questions=gating.questions,
         next_look_s=min((each for each in (peers_in_s, gating.look_s, _next_look_s(findings, summary)) if each is not None), default=None),
     )
     return decided, findings.promotes

@@ -35,6 +35,7 @@ class Reason(StrEnum):
     BUNDLE_TOO_LARGE = "BundleTooLarge"
     ENGINE_ARGUMENT_INVALID = "EngineArgumentInvalid"
     ENGINE_PROFILE_UNKNOWN = "EngineProfileUnknown"
+    GATE_UNKNOWN = "GateUnknown"
     NAME_CONFLICT = "NameConflict"
     PIPELINE_INVALID = "PipelineInvalid"
     PROMPT_INVALID = "PromptInvalid"

@@ -56,7 +56,11 @@ class Findings:
 
 @dataclass(frozen=True)
 class Summary:
-    """The state in one word, with why. It ``rests`` when only the time of a rollout, or somebody's decision, can change anything."""
+    """The state in one word, with why.
+
+    It ``rests`` when only the time of a rollout, its gates, or somebody's decision can change anything; ``waits`` when nobody who waits for
+    what was applied should wait for that too.
+    """
 
     phase: Phase
     reason: str
@@ -64,11 +68,7 @@ class Summary:
     stalled: bool = False
     settled: bool = False
     rests: bool = False
-
-    @property
-    def waits(self) -> bool:
-        """Return whether only somebody's decision can change anything."""
-        return self.rests and self.phase == Phase.PAUSED
+    waits: bool = False
 
 
 def summarize(found: Findings) -> Summary:
@@ -128,9 +128,11 @@ def _by_steps(found: Findings) -> Summary | None:
         return None
     words = f"revision {progress.revision} is on its way: {progress.message}"
     if progress.state == State.PAUSED or progress.reason == Reason.APPROVAL_REQUIRED:
-        return Summary(Phase.PAUSED, progress.reason, words, rests=rests)
+        return Summary(Phase.PAUSED, progress.reason, words, rests=rests, waits=rests)
     stalled = progress.reason == Reason.PROGRESS_DEADLINE_EXCEEDED
-    return Summary(Phase.UPDATING, progress.reason, words, stalled=stalled, rests=rests)
+    spec = found.target.spec
+    serving = spec is None or spec.rollout.git_ops_health == "Serving"
+    return Summary(Phase.UPDATING, progress.reason, words, stalled=stalled, rests=rests, waits=rests and serving)
 
 
 def _listed(keys: tuple[Key, ...]) -> str:

@@ -60,7 +60,20 @@ def _source_is_allowed(spec: LLMDeploymentSpec, config: OperatorConfig) -> None:
         )
 
 
+def _gates_are_offered(spec: LLMDeploymentSpec, config: OperatorConfig) -> None:
+    for index, gate in enumerate(spec.rollout.gates or ()):
+        field = f"spec.rollout.gates[{index}]"
+        if gate.promql is not None and config.gates.prometheus is None:
+            message = f'"{gate.promql.name}" needs a Prometheus, and none is set up; remove the gate, or {_SET_UP} gates.prometheus'
+            raise UserError(Reason.GATE_UNKNOWN, f"{field}.promql", message)
+        if gate.webhook is not None and gate.webhook.name not in config.gates.webhooks:
+            valid = ", ".join(sorted(config.gates.webhooks)) or "none"
+            message = f'"{gate.webhook.name}" is no webhook of this cluster; valid names are {valid}; use one, or {_SET_UP} gates.webhooks'
+            raise UserError(Reason.GATE_UNKNOWN, f"{field}.webhook.name", message)
+
+
+_SET_UP = "ask the administrator to set it up in the operator's configuration under"
 _ADMIN = "copy the model there, or ask the administrator to allow it in the operator's configuration"
 
-CHECKS: tuple[Check, ...] = (_arguments_are_allowed, _source_is_allowed)
+CHECKS: tuple[Check, ...] = (_arguments_are_allowed, _source_is_allowed, _gates_are_offered)
 """In the order a user reads the spec; profiles are checked where they are resolved."""

@@ -112,6 +112,7 @@ class Eye:
     async def assemble(self, deployment: Manifest, found: Objects) -> Observed:
         """Return what a plan looks at: a deployment, its objects, and what its sidecars say."""
         metadata = deployment["metadata"]
+        named = f"{metadata['namespace']}/{metadata['name']}"
         pods = [pod for pod in found.get(kinds.POD, ()) if _has_sidecar(pod)]
         return Observed(
             deployment=deployment,
@@ -128,7 +129,8 @@ class Eye:
             pods=tuple(pods),
             job_pods=tuple(pod for pod in found.get(kinds.POD, ()) if not _has_sidecar(pod)),
             reports=await self.telemetry.reports(pod for pod in pods if pod.get("status", {}).get("phase") == "Running"),
-            statistics=self.telemetry.statistics(f"{metadata['namespace']}/{metadata['name']}"),
+            statistics=self.telemetry.statistics(named),
+            answers=self.telemetry.answers(named),
         )
 
     async def _read(self, namespace: str, deployment: Manifest, read: Iterable[Kind]) -> dict[Kind, tuple[Manifest, ...]]:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from typing import Any, Protocol
 
+from llm_operator.core.gates.fetched import Fetched, Question
 from llm_operator.core.kinds import Kind
 from llm_operator.core.observed import SidecarReport
 from llm_operator.core.telemetry.replies import Heard
@@ -56,16 +57,20 @@ class Cluster(Protocol):
 
 
 class Telemetry(Protocol):
-    """What the sidecars say about themselves."""
+    """What the sidecars say about themselves, and others of them."""
 
     async def reports(self, pods: Iterable[Manifest]) -> Mapping[str, SidecarReport | None]:
         """Return a report per pod uid; None for a pod that cannot be asked."""
         ...
 
-    def follow(self, deployment: str, pods: Iterable[Manifest], revisions: Collection[str]) -> None:
-        """Ask these pods again and again for their statistics of some revisions; of none when there are no revisions."""
+    def follow(self, deployment: str, pods: Iterable[Manifest], revisions: Collection[str], questions: Iterable[Question]) -> None:
+        """Ask these pods again and again for their statistics of some revisions, and others these questions, until told otherwise."""
         ...
 
     def statistics(self, deployment: str) -> Mapping[str, Heard]:
         """Return what the pods that are followed have told so far, by pod uid."""
+        ...
+
+    def answers(self, deployment: str) -> Mapping[str, tuple[Fetched, ...]]:
+        """Return the last answers to the questions about a deployment by gate, the newest last."""
         ...

@@ -127,13 +127,13 @@ class Reconciler:
         self._taken.pop(key, None)
         self._looks.forget(key)
         self.inbox.absent(key)
-        self.eye.telemetry.follow(str(key), (), ())
+        self.eye.telemetry.follow(str(key), (), (), ())
         await self._tell_prompts(key, None)
         return Result()
 
     async def _done(self, key: Key, look: Look, decided: Plan, outcome: Outcome) -> Result:
-        """Remember what was written, have statistics asked for where they are needed, and report."""
-        self.eye.telemetry.follow(str(key), look.observed.pods, decided.asks)
+        """Remember what was written, have asked what gates need to know, and report."""
+        self.eye.telemetry.follow(str(key), look.observed.pods, decided.asks, decided.questions)
         for live in outcome.applied:
             self.eye.seen.note(BY_KIND[live["kind"]], live)
         if decided.next_look_s is None or decided.next_look_s > KEPT_S:

@@ -1,4 +1,4 @@
-"""The Telemetry port over HTTP: asks each sidecar's admin port what it runs, and in a gated rollout what it has counted."""
+"""The Telemetry port over HTTP: asks each sidecar what it runs, and in a gated rollout what it has counted, and others what they say."""
 
 import asyncio
 import random
@@ -9,9 +9,14 @@ from typing import Annotated, Self
 import aiohttp
 import msgspec
 
+from llm_operator.api.config import Gates
+from llm_operator.core.gates.fetched import Fetched, Question
 from llm_operator.core.names import ADMIN_PORT
 from llm_operator.core.observed import SidecarReport
 from llm_operator.core.telemetry.replies import Heard
+from llm_operator.shell.capped import capped
+from llm_operator.shell.gate_servers import pose
+from llm_operator.shell.inquirer import Inquirer
 from llm_operator.shell.ports import Manifest
 from llm_operator.shell.scraper import Scraper
 
@@ -65,11 +70,13 @@ def url(address: str, port: int, path: str) -> str:
 class HttpTelemetry:
     """Asks all pods at once, each within a second, a bounded number at a time."""
 
-    def __init__(self, port: int = ADMIN_PORT) -> None:
+    def __init__(self, gates: Gates | None = None, port: int = ADMIN_PORT) -> None:
+        self._gates = gates or Gates()
         self._port = port
         self._session: aiohttp.ClientSession | None = None
         self._slots = asyncio.Semaphore(_AT_ONCE)
-        self._scraper = Scraper(self._ask_statistics, now=lambda: datetime.now(UTC), random=random.SystemRandom().random)
+        self._scraper = Scraper(self._ask_statistics, now=_now, random=random.SystemRandom().random)
+        self._inquirer = Inquirer(self._pose, now=_now)
 
     async def __aenter__(self) -> Self:
         """Open the session."""
@@ -78,7 +85,7 @@ class HttpTelemetry:
 
     async def __aexit__(self, *_: object) -> None:
         """End what is asked again and again, and close the session."""
-        await self._scraper.close()
+        await asyncio.gather(self._scraper.close(), self._inquirer.close())
         if self._session:
             await self._session.close()
 
@@ -88,13 +95,18 @@ class HttpTelemetry:
         answers = await asyncio.gather(*(self._ask(pod) for pod in wanted))
         return {pod["metadata"]["uid"]: answer for pod, answer in zip(wanted, answers, strict=True)}
 
-    def follow(self, deployment: str, pods: Iterable[Manifest], revisions: Collection[str]) -> None:
-        """Ask these pods again and again for their statistics of some revisions; of none when there are no revisions."""
+    def follow(self, deployment: str, pods: Iterable[Manifest], revisions: Collection[str], questions: Iterable[Question]) -> None:
+        """Ask these pods again and again for their statistics of some revisions, and others these questions, until told otherwise."""
         self._scraper.follow(deployment, pods, revisions)
+        self._inquirer.follow(deployment, questions)
 
     def statistics(self, deployment: str) -> Mapping[str, Heard]:
         """Return what the pods that are followed have told so far, by pod uid."""
         return self._scraper.heard(deployment)
+
+    def answers(self, deployment: str) -> Mapping[str, tuple[Fetched, ...]]:
+        """Return the last answers to the questions about a deployment, by gate."""
+        return self._inquirer.answers(deployment)
 
     async def _ask(self, pod: Manifest) -> SidecarReport | None:
         address = pod.get("status", {}).get("podIP")
@@ -107,22 +119,19 @@ class HttpTelemetry:
     async def _ask_statistics(self, address: str) -> bytes | None:
         return await self._get(url(address, self._port, "/-/stats"), _STATISTICS_TIMEOUT, _STATISTICS_CAP)
 
+    async def _pose(self, question: Question) -> tuple[int, str]:
+        return (0, "nobody is asked any more") if self._session is None else await pose(self._session, self._gates, question)
+
     async def _get(self, where: str, limit: aiohttp.ClientTimeout, cap: int) -> bytes | None:
         """Return a body, or None when there is none in time or one that is longer than any honest answer."""
         if self._session is None:
             return None
         try:
             async with self._session.get(where, allow_redirects=False, timeout=limit) as response:
-                return await _capped(response.content, cap) if response.status == _OK else None
+                return await capped(response.content, cap) if response.status == _OK else None
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
             return None
 
 
-async def _capped(stream: aiohttp.StreamReader, cap: int) -> bytes:
-    """Read a body to its end, or raise ValueError when it is too long."""
-    body = bytearray()
-    async for chunk in stream.iter_any():
-        body += chunk
-        if len(body) > cap:
-            raise ValueError("the body is too long")
-    return bytes(body)
+def _now() -> datetime:
+    return datetime.now(UTC)

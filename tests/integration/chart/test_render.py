@@ -28,6 +28,13 @@ INSTALLATIONS: dict[str, Object] = {
         "acceleratorProfiles": {"cpu": {}},
         "sources": {"schemes": ["s3"], "s3Buckets": ["models"]},
         "monitoringNamespaces": ["monitoring"],
+        "gates": {
+            "prometheus": {"url": "http://prometheus.monitoring:9090", "tokenSecret": {"name": "reader", "key": "token"}},
+            "webhooks": {
+                "judge": {"url": "https://judge.example.com/verdict", "tokenSecret": {"name": "judge", "key": "bearer"}},
+                "open": {"url": "http://open.platform"},
+            },
+        },
         "modelCheckSeconds": 3600,
         "resyncSeconds": 60,
         "replicas": 3,
@@ -116,7 +123,7 @@ def test_the_pod_is_admissible_where_security_is_restricted(values: Object) -> N
         "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"]},
     }
-    assert {next(iter(set(volume) - {"name"})) for volume in spec["volumes"]} == {"configMap", "emptyDir"}
+    assert {next(iter(set(volume) - {"name"})) for volume in spec["volumes"]} <= {"configMap", "emptyDir", "projected"}
     assert container["resources"]["requests"]
     assert container["resources"]["limits"]["memory"]
 
@@ -168,6 +175,23 @@ def test_the_operator_is_probed_on_its_http_port() -> None:
     assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "http"}
     assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "http"}
     assert {mount["mountPath"] for mount in container["volumeMounts"]} == {"/etc/llm-operator", "/tmp"}  # noqa: S108  # a mount, not a file
+
+
+def test_the_token_of_a_gates_server_is_a_file_where_the_operator_looks_for_it() -> None:
+    objects = render(INSTALLATIONS["everything set"])
+    spec = pod(objects)["spec"]
+    gates = load_config(yaml.safe_dump(config(objects, "models"))).gates
+    assert gates.prometheus
+    assert gates.webhooks["open"].token_file == ""
+    (mount,) = [each for each in spec["containers"][0]["volumeMounts"] if each["name"] == "tokens"]
+    (volume,) = [each["projected"] for each in spec["volumes"] if each["name"] == "tokens"]
+    files = {
+        f"{mount['mountPath']}/{item['path']}": (each["secret"]["name"], item["key"])
+        for each in volume["sources"]
+        for item in each["secret"]["items"]
+    }
+    assert files == {gates.prometheus.token_file: ("reader", "token"), gates.webhooks["judge"].token_file: ("judge", "bearer")}
+    assert mount["readOnly"]
 
 
 def test_values_of_the_pod_end_up_in_the_pod() -> None:

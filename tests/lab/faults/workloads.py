@@ -105,7 +105,7 @@ async def _create_alone(place: Place) -> None:
 async def _create_by_steps(place: Place) -> None:
     """Create one whose changes of the prompt go by steps."""
     steps = [{"weightPercent": 5, "minDuration": "1s"}]
-    await _create(place, rollout={"config": {"steps": steps}})
+    await _create(place, rollout={"config": {"steps": steps}, "gitOpsHealth": "Rollout"})
 
 
 async def _plant(place: Place) -> None:

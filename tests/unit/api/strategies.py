@@ -6,6 +6,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from llm_operator.api import sources
+from llm_operator.api.gates import KINDS as GATE_KINDS
 from llm_operator.cli.apiserver import Schema, schema_of
 
 _DURATIONS = ("0s", "1s", "30s", "90s", "10m", "600s", "1h30m", "24h", "500ms", "25h")
@@ -17,7 +18,7 @@ _SOURCES = st.one_of(
 
 _ONE_OF = {
     "spec.rollout.config.steps[]": ("approval", "weightPercent"),
-    "spec.rollout.gates[]": ("errors", "promptTokens", "stableTimeToFirstToken", "timePerOutputToken", "timeToFirstToken"),
+    "spec.rollout.gates[]": GATE_KINDS,
     "spec.routing.subject[]": ("apiKey", "bodyField", "header"),
 }
 _OF_ANY_STAGE = ("onFail", "onError", "timeout")

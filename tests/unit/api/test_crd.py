@@ -72,6 +72,10 @@ def test_a_status_has_no_defaults() -> None:
     assert not [path for path, node in STATUSES if "default" in node]
 
 
+def test_no_field_has_nothing_as_its_default() -> None:
+    assert not [path for path, node in NODES if node.get("default", ...) is None]
+
+
 def test_a_required_field_has_no_default() -> None:
     assert not [f"{path}.{name}" for path, node in NODES for name in node.get("required", ()) if "default" in node["properties"][name]]
 

@@ -15,6 +15,7 @@ import orjson
 from llm_operator.api.config import OperatorConfig
 from llm_operator.core import names
 from llm_operator.core.actions import Plan
+from llm_operator.core.gates.fetched import Fetched, Question
 from llm_operator.core.kinds import (
     BY_KIND,
     CONFIG_MAP,
@@ -63,6 +64,9 @@ class Sim:
     counters: dict[str, Statistics] = field(default_factory=dict)
     """What sidecars count, by pod; it is told to whoever asks for it."""
     asks: frozenset[str] = frozenset()
+    answers: dict[str, tuple[Fetched, ...]] = field(default_factory=dict)
+    """What Prometheus and webhooks have answered, by gate."""
+    questions: tuple[Question, ...] = ()
     resolver_answers: dict[str, str] = field(default_factory=dict)
     broken_images: set[str] = field(default_factory=set)
     deaf: set[str] = field(default_factory=set)
@@ -113,6 +117,7 @@ class Sim:
             job_pods=tuple(each for each in pods if not _serves(each)),
             reports={each["metadata"]["uid"]: self._report(each) for each in pods if each["status"]["phase"] == "Running"},
             statistics={each["metadata"]["uid"]: self._told(each) for each in pods if self._counts(each)},
+            answers=dict(self.answers),
         )
 
     def plan(self) -> Plan:
@@ -145,7 +150,7 @@ class Sim:
 
     def write_status(self, made: Plan) -> None:
         self.deployment["status"] = copied(made.status)
-        self.asks = made.asks
+        self.asks, self.questions = made.asks, made.questions
 
     def edit(self, **spec: Any) -> None:
         """Change the spec as a user does."""

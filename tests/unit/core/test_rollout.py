@@ -140,7 +140,7 @@ def test_every_change_of_weight_or_state_is_a_line_of_history_and_an_event() -> 
 def test_a_step_is_waited_for_without_looking_and_without_writing() -> None:
     sim = changed(steps=[{"weightPercent": 5, "minDuration": "1h"}])
     run(sim)
-    assert holds(sim, "Ready", "Reconciling", "Stalled", "Progressing", "TableProgrammed") == ["True", "True", "False", "True", "True"]
+    assert holds(sim, "Ready", "Reconciling", "Stalled", "Progressing", "TableProgrammed") == ["True", "False", "False", "True", "True"]
     before = status(sim)
     for _ in range(5):
         sim.tick(300)
@@ -195,6 +195,17 @@ def test_the_first_revision_and_a_change_of_the_engine_need_no_steps() -> None:
     sim.settle()
     assert "rollout" not in status(sim)
     assert status(sim)["stable"]["revision"] == status(sim)["latestRevision"]
+
+
+@pytest.mark.parametrize(("health", "reconciling"), [("Serving", "False"), ("Rollout", "True")])
+def test_tools_that_wait_for_what_they_applied_wait_for_its_steps_where_that_is_asked_for(health: str, reconciling: str) -> None:
+    sim = changed(steps=[{"weightPercent": 5, "minDuration": "1h"}])
+    sim.edit(rollout={**sim.deployment["spec"]["rollout"], "gitOpsHealth": health})
+    sim.look()
+    assert holds(sim, "Ready", "Reconciling", "Stalled") == ["True", "True", "False"], "every pod has to learn of it"
+    run(sim)
+    assert state(sim) == ("Stepping", 1, 5)
+    assert holds(sim, "Ready", "Reconciling", "Stalled") == ["True", reconciling, "False"]
 
 
 # Approvals

@@ -94,7 +94,7 @@ class World:
             live = table.decode(snapshot["data"][table.TABLE_KEY].encode())
             route = live.for_engine(engine)
             report = SidecarReport(engine=engine, revision=route.revision if route else "", generation=live.generation, ready=True)
-            self.telemetry.answers[pod["metadata"]["uid"]] = report
+            self.telemetry.reported[pod["metadata"]["uid"]] = report
 
 
 @pytest.fixture
@@ -598,8 +598,8 @@ async def test_a_survey_finds_what_was_lost(world: World, kind: kinds.Kind) -> N
 
 async def test_a_survey_finds_what_a_sidecar_says_only_when_asked(world: World) -> None:
     await settled_fleet(world, "chat")
-    (uid,) = world.telemetry.answers
-    world.telemetry.answers[uid] = dataclasses.replace(world.telemetry.answers[uid], generation=0)
+    (uid,) = world.telemetry.reported
+    world.telemetry.reported[uid] = dataclasses.replace(world.telemetry.reported[uid], generation=0)
     assert (await surveyor(world).survey(None)).differ == [CHAT]
 
 

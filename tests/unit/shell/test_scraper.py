@@ -164,7 +164,7 @@ async def test_statistics_come_over_http() -> None:
     statistics = Statistics("chat")
     statistics.record("r1", b"u", failed=False)
     async with served(statistics.expose) as telemetry:
-        telemetry.follow(KEY, [pod("p1", "127.0.0.1")], ["r1"])
+        telemetry.follow(KEY, [pod("p1", "127.0.0.1")], ["r1"], ())
         await until(lambda: bool(telemetry.statistics(KEY)))
         assert telemetry.statistics(KEY)["p1"].replies[0].revisions["r1"].requests == 1
 
@@ -177,7 +177,7 @@ async def test_a_body_without_end_is_not_read() -> None:
         return json.dumps({"epoch": "x" * (5 * 1024 * 1024)}).encode()
 
     async with served(endless) as telemetry:
-        telemetry.follow(KEY, [pod("p1", "127.0.0.1")], ["r1"])
+        telemetry.follow(KEY, [pod("p1", "127.0.0.1")], ["r1"], ())
         await until(lambda: bool(asked))
         await asyncio.sleep(0.1)
         assert not telemetry.statistics(KEY)

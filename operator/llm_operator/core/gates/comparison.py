@@ -69,7 +69,7 @@ def judge_comparison(gate: ComparisonGate, evidence: Evidence, alpha: float, har
         return Result(gate.name, verdict, reason, said + message, estimate, (low, high), counts, needs, gate.on_harm)
 
     if found.effective < EFFECTIVE_MIN:
-        return result(Verdict.UNDECIDED, GateReason.TOO_FEW_UNITS, too_few(found.effective))
+        return result(Verdict.UNDECIDED, GateReason.TOO_FEW_SUBJECTS, too_few(found.effective))
     if found.difference - sequence.bound(found, harm_alpha, sequence.DETECTION_TIME) > harm_limit:
         return result(Verdict.HARM, GateReason.WORSE)
     if found.difference + width < limit:

@@ -2,18 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 
 from llm_operator.core.gates.comparison import ComparisonGate, judge_comparison
 from llm_operator.core.gates.errors import ErrorsGate, judge_errors
 from llm_operator.core.gates.evidence import Evidence
 from llm_operator.core.gates.ratio import SampleRatioGate, judge_sample_ratio
-from llm_operator.core.gates.verdict import GateReason, OnHarm, Result, Verdict
+from llm_operator.core.gates.verdict import STALE_AFTER, GateReason, OnHarm, Result, Verdict
 
 WRONG_PROMOTION = 0.05
 FALSE_ABORT = 0.01
-STALE_AFTER = timedelta(minutes=3)
 
 Gate = ErrorsGate | ComparisonGate
 """The gates that are answered from evidence alone."""

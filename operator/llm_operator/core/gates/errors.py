@@ -49,7 +49,7 @@ def judge_errors(gate: ErrorsGate, evidence: Evidence, alpha: float, harm_alpha:
     if evidence.errors.evidence(_MORE, _EQUAL, clustering) >= -log(harm_alpha):
         return result(Verdict.HARM, GateReason.ERRORS_MORE, ": more than chance explains")
     if effective(evidence.canary.n) < EFFECTIVE_MIN:
-        return result(Verdict.UNDECIDED, GateReason.TOO_FEW_UNITS, too_few(effective(evidence.canary.n)))
+        return result(Verdict.UNDECIDED, GateReason.TOO_FEW_SUBJECTS, too_few(effective(evidence.canary.n)))
     threshold = -log(alpha / 2)  # two ways to pass share one chance to be wrong
     few = _few(n, errors, gate.limit, clustering)
     if few >= threshold:

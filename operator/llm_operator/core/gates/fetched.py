@@ -1,13 +1,17 @@
 """Gates whose answer is fetched: a query to Prometheus, a question to a webhook. Here is what is asked, and what the answer means."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import inf, isfinite
 from string import Template
 from typing import Any
 
-from llm_operator.core.gates.verdict import GateReason, OnHarm, Result, Verdict
+from llm_operator.core.gates.verdict import STALE_AFTER, GateReason, OnHarm, Result, Verdict
+
+PROMETHEUS = ""
+"""Name of the server that is asked for numbers; webhooks have names of their own."""
 
 _OK = 200
 _MESSAGE_MAX = 512
@@ -20,12 +24,24 @@ _OPINIONS = {
 
 @dataclass(frozen=True)
 class Subject:
-    """What is asked about."""
+    """What is asked about: a revision that has ``weight_percent`` of all requests and is to replace another."""
 
     namespace: str
     deployment: str
     revision: str
     stable: str
+    weight_percent: int
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of whom, again and again. Where any of it changes, earlier answers mean nothing; ``kept`` is how many are needed."""
+
+    gate: str
+    server: str
+    text: str
+    interval_s: float
+    kept: int
 
 
 @dataclass(frozen=True)
@@ -41,19 +57,45 @@ class Fetched:
 class PromqlGate:
     """A query that gives one number. ``$namespace``, ``$deployment``, ``$revision`` and ``$stable`` stand for what is asked about.
 
-    It passes, or harms, when ``looks`` answers in a row lie within its bounds, or outside. That is a rule, not a proof.
+    It passes, or harms, when as many answers in a row as ``times`` says lie within its bounds, or beyond. That is a rule, not a proof.
     """
 
     name: str
     query: str
     minimum: float = -inf
     maximum: float = inf
-    looks: int = 3
+    times: int = 3
+    interval_s: float = 30.0
     on_harm: OnHarm = OnHarm.ABORT
 
-    def asked(self, subject: Subject) -> str:
-        """Return the query about a subject."""
-        return Template(self.query).safe_substitute(vars(subject))
+    def question(self, subject: Subject) -> Question:
+        """Return what is asked about a subject."""
+        return Question(self.name, PROMETHEUS, Template(self.query).safe_substitute(vars(subject)), self.interval_s, self.times)
+
+    def judge(self, answers: Sequence[Fetched], now: datetime) -> Result:
+        """Answer from the last answers, oldest first."""
+        patience = _patience(self.interval_s)
+        try:
+            if answers:
+                _current(answers[-1], now, patience)
+            values = [_number(_current(each, now, patience * self.times)) for each in answers[-self.times :]]
+        except _UnusableError as error:
+            return Result(self.name, Verdict.UNDECIDED, error.reason, str(error), on_harm=self.on_harm)
+        said = f"the query gave {', '.join(f'{each:g}' for each in values) or 'nothing yet'}; {self._bounds} is asked for"
+        value = values[-1] if values else None
+        inside = {self.minimum <= each <= self.maximum for each in values}
+        if len(values) < self.times or len(inside) > 1:
+            message = f"{said}, {self.times} times in a row"
+            return Result(self.name, Verdict.UNDECIDED, GateReason.EVIDENCE_MISSING, message, value, on_harm=self.on_harm)
+        if inside == {True}:
+            return Result(self.name, Verdict.PASS, GateReason.WITHIN_BOUNDS, said, value, on_harm=self.on_harm)
+        return Result(self.name, Verdict.HARM, GateReason.OUT_OF_BOUNDS, said, value, on_harm=self.on_harm)
+
+    @property
+    def _bounds(self) -> str:
+        if self.minimum == -inf:
+            return f"at most {self.maximum:g}"
+        return f"at least {self.minimum:g}" if self.maximum == inf else f"{self.minimum:g} to {self.maximum:g}"
 
 
 @dataclass(frozen=True)
@@ -61,43 +103,40 @@ class WebhookGate:
     """A question to somebody else's service, which answers ``{"revision": …, "verdict": "Pass"|"Harm"|"Undecided", "message": …}``."""
 
     name: str
-    url: str
+    server: str
+    interval_s: float = 30.0
     on_harm: OnHarm = OnHarm.ABORT
 
-    def asked(self, subject: Subject) -> str:
-        """Return the body of the question about a subject."""
-        return json.dumps({"gate": self.name, **vars(subject)}, sort_keys=True)
+    def question(self, subject: Subject) -> Question:
+        """Return what is asked about a subject."""
+        asked = {
+            "gate": self.server,
+            "namespace": subject.namespace,
+            "deployment": subject.deployment,
+            "revision": subject.revision,
+            "stable": subject.stable,
+            "weightPercent": subject.weight_percent,
+        }
+        return Question(self.name, self.server, json.dumps(asked), self.interval_s, kept=1)
+
+    def judge(self, subject: Subject, answers: Sequence[Fetched], now: datetime) -> Result:
+        """Answer what the webhook has answered last, if it speaks of this revision."""
+        if not answers:
+            message = f"webhook {self.server} has not answered yet"
+            return Result(self.name, Verdict.UNDECIDED, GateReason.EVIDENCE_MISSING, message, on_harm=self.on_harm)
+        try:
+            verdict, message = _opinion(_object(_current(answers[-1], now, _patience(self.interval_s))), subject)
+        except _UnusableError as error:
+            return Result(self.name, Verdict.UNDECIDED, error.reason, str(error), on_harm=self.on_harm)
+        return Result(self.name, verdict, _OPINIONS[verdict], message, on_harm=self.on_harm)
 
 
-def judge_promql(gate: PromqlGate, answers: tuple[Fetched, ...], now: datetime, stale_after: timedelta) -> Result:
-    """Answer from the last answers, oldest first."""
-    try:
-        values = [_number(_current(each, now, stale_after * gate.looks)) for each in answers[-gate.looks :]]
-        if answers:
-            _current(answers[-1], now, stale_after)
-    except _UnusableError as error:
-        return Result(gate.name, Verdict.UNDECIDED, error.reason, str(error), on_harm=gate.on_harm)
-    inside = {gate.minimum <= each <= gate.maximum for each in values}
-    said = f"the query gave {', '.join(f'{each:g}' for each in values) or 'nothing yet'}; {gate.minimum:g} to {gate.maximum:g} is asked for"
-    value = values[-1] if values else None
-    if len(values) < gate.looks or len(inside) > 1:
-        message = f"{said}, {gate.looks} times in a row"
-        return Result(gate.name, Verdict.UNDECIDED, GateReason.EVIDENCE_MISSING, message, value, on_harm=gate.on_harm)
-    if inside == {True}:
-        return Result(gate.name, Verdict.PASS, GateReason.WITHIN_BOUNDS, said, value, on_harm=gate.on_harm)
-    return Result(gate.name, Verdict.HARM, GateReason.OUT_OF_BOUNDS, said, value, on_harm=gate.on_harm)
+FetchedGate = PromqlGate | WebhookGate
 
 
-def judge_webhook(gate: WebhookGate, subject: Subject, answer: Fetched | None, now: datetime, stale_after: timedelta) -> Result:
-    """Answer what the webhook answers, if it speaks of this revision."""
-    if answer is None:
-        message = "the webhook has not answered yet"
-        return Result(gate.name, Verdict.UNDECIDED, GateReason.EVIDENCE_MISSING, message, on_harm=gate.on_harm)
-    try:
-        verdict, message = _opinion(_object(_current(answer, now, stale_after)), subject)
-    except _UnusableError as error:
-        return Result(gate.name, Verdict.UNDECIDED, error.reason, str(error), on_harm=gate.on_harm)
-    return Result(gate.name, verdict, _OPINIONS[verdict], message, on_harm=gate.on_harm)
+def _patience(interval_s: float) -> timedelta:
+    """Return how old an answer may be: one that was missed is no reason to start anew."""
+    return max(STALE_AFTER, timedelta(seconds=3 * interval_s))
 
 
 class _UnusableError(Exception):

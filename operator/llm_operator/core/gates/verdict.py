@@ -1,8 +1,11 @@
 """What a gate answers: a verdict, why in a word and in a sentence, and the figures it rests on."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 
+STALE_AFTER = timedelta(minutes=3)
+"""Evidence that is older passes nothing."""
 EFFECTIVE_MIN = 30.0
 """Buckets of units that must carry a comparison: the units of fewer may happen to be all alike."""
 
@@ -40,7 +43,7 @@ class GateReason(StrEnum):
     EVIDENCE_TOO_LARGE = "EvidenceTooLarge"
     MORE_REQUESTS_NEEDED = "MoreRequestsNeeded"
     NO_BASELINE = "NoBaseline"
-    TOO_FEW_UNITS = "TooFewUnits"
+    TOO_FEW_SUBJECTS = "TooFewSubjects"
     WEBHOOK_UNDECIDED = "WebhookUndecided"
 
 

@@ -9,12 +9,14 @@ from llm_operator.api.gates import Gate
 from llm_operator.core import names
 from llm_operator.core.delivery import deliver
 from llm_operator.core.gates.comparison import MINUTES_MIN, ComparisonGate, Metric
-from llm_operator.core.gates.decision import STALE_AFTER, Move, decide, judge
 from llm_operator.core.gates.decision import Gate as Asked
+from llm_operator.core.gates.decision import Move, decide, judge
 from llm_operator.core.gates.errors import ErrorsGate
-from llm_operator.core.gates.verdict import GateReason, OnHarm, Result
+from llm_operator.core.gates.fetched import Question
+from llm_operator.core.gates.verdict import STALE_AFTER, GateReason, OnHarm, Result
 from llm_operator.core.kinds import CONFIG_MAP
 from llm_operator.core.rollout.evidence import NO_GATES, Answer, Verdict
+from llm_operator.core.rollout.fetching import Answers, Fetching
 from llm_operator.core.rollout.progress import Memory, Progress
 from llm_operator.core.target import Target
 from llm_operator.core.telemetry.archive import Content, pack, unpack
@@ -50,13 +52,15 @@ class Gating:
 
     ``content`` is what the ConfigMap with the evidence has to hold; None when there is none to keep. ``entries`` are the answers as status
     has them, those of the last rollout until another one begins. ``asks`` are the revisions whose statistics are needed, none while
-    nothing is asked of gates. ``look_s`` is when the next minute is over.
+    nothing is asked of gates, and ``questions`` what somebody else has to answer. ``look_s`` is when the next minute is over, or an answer
+    is due.
     """
 
     verdict: Verdict = NO_GATES
     content: Content | None = None
     entries: tuple[dict[str, Any], ...] = ()
     asks: frozenset[str] = frozenset()
+    questions: tuple[Question, ...] = ()
     look_s: float | None = None
 
 
@@ -64,7 +68,7 @@ NONE = Gating()
 """Nothing is asked of any gate."""
 
 
-def weigh(world: World, statistics: Mapping[str, Heard], target: Target, now: datetime) -> Gating:
+def weigh(world: World, statistics: Mapping[str, Heard], answers: Answers, target: Target, now: datetime) -> Gating:
     """Return what the gates of a rollout say now, a minute further where one is over."""
     progress, known = Memory.read(world.status).progress, tuple(world.status.get("gates", ()))
     if progress is None or not progress.is_active:
@@ -73,9 +77,10 @@ def weigh(world: World, statistics: Mapping[str, Heard], target: Target, now: da
     if target.spec is None:
         waiting = Verdict(Answer.WAITING, GateReason.EVIDENCE_MISSING, "the spec cannot be read, so nobody knows its gates")
         return Gating(waiting, live, known)
-    gates = asked(target.spec.rollout.gates or ())
-    if not gates or progress.rollback:
+    wanted = target.spec.rollout.gates
+    if not wanted or progress.rollback:
         return NONE
+    gates, fetching = asked(wanted), Fetching.of(world.owner, progress, wanted)
     asks = frozenset({progress.revision, progress.replaces})
     record, grows = _record(progress, live), False
     silent = [pod["metadata"]["name"] for pod in world.pods if ready(pod) and not _told(statistics.get(pod["metadata"]["uid"]), now)]
@@ -83,26 +88,29 @@ def weigh(world: World, statistics: Mapping[str, Heard], target: Target, now: da
         if silent and progress.waited_s(now) < _GATHER_S:
             words = f"pod {silent[0]} has not told its statistics yet"
             waiting = Verdict(Answer.WAITING, GateReason.EVIDENCE_MISSING, words, before=words)
-            return Gating(waiting, live, known, asks, _GATHER_LOOK_S)
+            return Gating(waiting, live, known, asks, look_s=_GATHER_LOOK_S)
         warm_up = WARM_UP_REQUESTS * sum(ready(pod) for pod in world.pods)
         record, grows = begin(progress.id, progress.revision, progress.replaces, warm_up, statistics, now), True
     elif _is_over(record, statistics, share := _share(world, progress, now), now):
         record, grows = fold(record, statistics, {pod["metadata"]["uid"] for pod in world.pods}, share, now), True
     content = pack(record) if grows else live
-    results = judge(gates, record.evidence, now)
+    results = (*judge(gates, record.evidence, now), *fetching.judge(answers, now))
     withheld = _withheld(silent) if content else Verdict(Answer.WAITING, GateReason.EVIDENCE_TOO_LARGE, _TOO_LARGE)
     due_s = record.due_s(now)
+    said = {each["name"]: each for each in known}
+    looks = [due_s if due_s > 0 else _UNHEARD_LOOK_S, *(each.interval_s for each in fetching.questions)]
     return Gating(
         replace(_verdict(results, withheld), before=_before(gates, record)),
         content or live,
-        tuple(entry(each) for each in results),
+        tuple(said[each.gate] if each.gate in fetching.settled & said.keys() else entry(each) for each in results),
         asks,
-        due_s if due_s > 0 else _UNHEARD_LOOK_S,
+        fetching.questions,
+        min(looks),
     )
 
 
 def asked(gates: tuple[Gate, ...]) -> tuple[Asked, ...]:
-    """Return the gates of a spec as they are judged."""
+    """Return those gates of a spec that are answered from evidence, as they are judged."""
     found: list[Asked] = []
     for each in gates:
         if each.errors is not None:

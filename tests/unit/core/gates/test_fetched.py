@@ -2,18 +2,18 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from math import inf
 from typing import Any
 
 import pytest
 
-from llm_operator.core.gates.fetched import Fetched, PromqlGate, Subject, WebhookGate, judge_promql, judge_webhook
+from llm_operator.core.gates.fetched import Fetched, PromqlGate, Subject, WebhookGate
 from llm_operator.core.gates.verdict import GateReason, Verdict
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-FRESH = timedelta(minutes=3)
-SUBJECT = Subject("team-a", "chat", "canary1", "stable1")
-PROMQL = PromqlGate("slo", 'rate(x{revision="$revision"}[5m])', maximum=0.5, looks=2)
-WEBHOOK = WebhookGate("evaluation", "http://evaluation/")
+SUBJECT = Subject("team-a", "chat", "canary1", "stable1", 20)
+PROMQL = PromqlGate("promql/slo", 'rate(x{revision=~"$revision$"}[5m])', maximum=0.5, times=2)
+WEBHOOK = WebhookGate("webhook/evaluation", "evaluation")
 
 
 def vector(*values: object) -> str:
@@ -25,8 +25,24 @@ def answers(*bodies: str, status: int = 200, age: timedelta = timedelta()) -> tu
 
 
 def test_what_is_asked_names_the_revision() -> None:
-    assert PROMQL.asked(SUBJECT) == 'rate(x{revision="canary1"}[5m])'
-    assert json.loads(WEBHOOK.asked(SUBJECT))["revision"] == "canary1"
+    assert PROMQL.question(SUBJECT).text == 'rate(x{revision=~"canary1$"}[5m])', "an anchor stays one"
+    assert json.loads(WEBHOOK.question(SUBJECT).text) == {
+        "gate": "evaluation",
+        "namespace": "team-a",
+        "deployment": "chat",
+        "revision": "canary1",
+        "stable": "stable1",
+        "weightPercent": 20,
+    }
+
+
+@pytest.mark.parametrize(
+    ("bounds", "words"),
+    [((-inf, 0.5), "at most 0.5"), ((2.0, inf), "at least 2"), ((0.0, 1.0), "0 to 1")],
+)
+def test_the_bounds_are_said(bounds: tuple[float, float], words: str) -> None:
+    gate = PromqlGate("promql/slo", "up", *bounds, times=1)
+    assert f"; {words} is asked for" in gate.judge(answers(vector(0.2)), NOW).message
 
 
 @pytest.mark.parametrize(
@@ -41,12 +57,12 @@ def test_what_is_asked_names_the_revision() -> None:
     ],
 )
 def test_a_query_answers_when_it_says_the_same_often_enough(values: tuple[float, ...], verdict: Verdict) -> None:
-    assert judge_promql(PROMQL, answers(*(vector(each) for each in values)), NOW, FRESH).verdict is verdict
+    assert PROMQL.judge(answers(*(vector(each) for each in values)), NOW).verdict is verdict
 
 
 def test_a_scalar_is_a_number_too() -> None:
     body = json.dumps({"status": "success", "data": {"resultType": "scalar", "result": [0, "0.1"]}})
-    assert judge_promql(PROMQL, answers(body, body), NOW, FRESH).verdict is Verdict.PASS
+    assert PROMQL.judge(answers(body, body), NOW).verdict is Verdict.PASS
 
 
 @pytest.mark.parametrize(
@@ -63,7 +79,7 @@ def test_a_scalar_is_a_number_too() -> None:
     ],
 )
 def test_an_answer_that_is_no_number_passes_nothing(body: str, reason: GateReason) -> None:
-    result = judge_promql(PROMQL, answers(body, body), NOW, FRESH)
+    result = PROMQL.judge(answers(body, body), NOW)
     assert (result.verdict, result.reason) == (Verdict.UNDECIDED, reason)
 
 
@@ -77,14 +93,14 @@ def test_an_answer_that_is_no_number_passes_nothing(body: str, reason: GateReaso
     ],
 )
 def test_no_answer_and_an_old_one_pass_nothing(fetched: tuple[Fetched, ...], reason: GateReason) -> None:
-    result = judge_promql(PROMQL, fetched, NOW, FRESH)
+    result = PROMQL.judge(fetched, NOW)
     assert (result.verdict, result.reason) == (Verdict.UNDECIDED, reason)
 
 
 @pytest.mark.parametrize("verdict", list(Verdict))
 def test_a_webhook_is_believed(verdict: Verdict) -> None:
     (answer,) = answers(json.dumps({"revision": "canary1", "verdict": verdict}))
-    assert judge_webhook(WEBHOOK, SUBJECT, answer, NOW, FRESH).verdict is verdict
+    assert WEBHOOK.judge(SUBJECT, (answer,), NOW).verdict is verdict
 
 
 @pytest.mark.parametrize(
@@ -92,8 +108,15 @@ def test_a_webhook_is_believed(verdict: Verdict) -> None:
 )
 def test_a_webhook_that_speaks_of_something_else_passes_nothing(body: dict[str, Any]) -> None:
     (answer,) = answers(json.dumps(body))
-    assert judge_webhook(WEBHOOK, SUBJECT, answer, NOW, FRESH).verdict is Verdict.UNDECIDED
+    assert WEBHOOK.judge(SUBJECT, (answer,), NOW).verdict is Verdict.UNDECIDED
 
 
 def test_a_webhook_that_was_not_asked_passes_nothing() -> None:
-    assert judge_webhook(WEBHOOK, SUBJECT, None, NOW, FRESH).verdict is Verdict.UNDECIDED
+    assert WEBHOOK.judge(SUBJECT, (), NOW).verdict is Verdict.UNDECIDED
+
+
+def test_an_answer_that_comes_seldom_may_be_as_old_as_three_of_them() -> None:
+    seldom = WebhookGate("webhook/evaluation", "evaluation", interval_s=600)
+    body = json.dumps({"revision": "canary1", "verdict": "Pass"})
+    assert seldom.judge(SUBJECT, answers(body, age=timedelta(minutes=29)), NOW).verdict is Verdict.PASS
+    assert seldom.judge(SUBJECT, answers(body, age=timedelta(minutes=31)), NOW).reason is GateReason.EVIDENCE_STALE

@@ -195,7 +195,7 @@ def test_few_units_prove_nothing_about_times() -> None:
     assert found.last
     reasons = {each.gate: each.reason for each in judge(GATES, found, found.last)}
     assert (reasons["ttft"], reasons["prompt"], reasons["self"]) == (
-        GateReason.TOO_FEW_UNITS,
+        GateReason.TOO_FEW_SUBJECTS,
         GateReason.EVIDENCE_MISSING,
         GateReason.NO_BASELINE,
     )

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
+from llm_operator.api.config import OperatorConfig
 from llm_operator.api.llmdeployment import LLMDeploymentSpec
 from llm_operator.core.kinds import CONFIG_MAP
 from llm_operator.core.rollout import gating
 from llm_operator.core.telemetry.archive import unpack
 from llm_sidecar import table
 from llm_sidecar.statistics import Statistics
-from tests.unit.core.builders import make_deployment, make_spec
+from tests.unit.core.builders import make_config, make_deployment, make_spec
 from tests.unit.core.sim import Sim
 
 EVIDENCE = (CONFIG_MAP, "chat-evidence")
@@ -46,11 +47,13 @@ class Traffic:
             self.sim.counters[name].record(revision, unit, failed=failed, first_token_s=0.0 if failed else first, prompt_tokens=100)
 
 
-def gated(gates: list[dict[str, Any]] | None = None, step: dict[str, Any] | None = None) -> tuple[Sim, Traffic]:
+def gated(
+    gates: list[dict[str, Any]] | None = None, step: dict[str, Any] | None = None, config: OperatorConfig | None = None
+) -> tuple[Sim, Traffic]:
     """A deployment whose first change has just been asked for."""
     steps = [{"weightPercent": 40, "minDuration": "2m", **(step or {})}]
     rollout = {"config": {"steps": steps}, "gates": GATES if gates is None else gates}
-    sim = Sim(deployment=make_deployment(spec=make_spec(replicas=2, rollout=rollout)))
+    sim = Sim(deployment=make_deployment(spec=make_spec(replicas=2, rollout=rollout)), config=config or make_config())
     sim.settle()
     traffic = Traffic(sim)
     sim.edit(limits={"queue": 1})
