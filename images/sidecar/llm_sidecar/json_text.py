@@ -124,10 +124,8 @@ def stream(stage: Stage, field: Field) -> StreamFilter:
     return JsonText(stage.stream) if field == "arguments" else stage.stream()
 
 
-def judge(stage: Stage, field: Field, text: str) -> Verdict:
-    """Let a stage judge a whole text of this kind."""
-    if field != "arguments":
-        return stage.judge(text)
+def judge(stage: Stage, text: str) -> Verdict:
+    """Let a stage judge a whole JSON text, string by string."""
     judged = JsonText(stage.stream)
     try:
         out = judged.feed(text) + judged.finish()

@@ -2,9 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any
 
 from llm_sidecar import json_text, texts
@@ -12,13 +11,12 @@ from llm_sidecar.errors import Refusal
 from llm_sidecar.pipeline import BodyStep, Pipeline, Step
 from llm_sidecar.policy import Bypass, Policy, Refuse, Trouble, name_of, on_trouble, on_verdict
 from llm_sidecar.stage_metrics import Action, StageMetrics
-from llm_sidecar.stages import ALLOW, Allow, Block, BodyStage, Modify, Stage, Verdict
+from llm_sidecar.stages import ALLOW, EVERYWHERE, Allow, Block, Modify, Stage, Verdict
 from llm_sidecar.texts import Text
 
 INLINE_BYTES = 64 * 1024
 """Larger bodies are judged in a thread: the streams of others must not wait for them."""
 
-_Job = Callable[[], Sequence[Verdict]]
 _NO_TEXT: Sequence[Text] = ()
 _pool = ThreadPoolExecutor(4, "stage")
 
@@ -37,16 +35,13 @@ class Judging:
         found: list[Text] | None = None
         changed = False
         for step in steps:
-            job: _Job
-            if isinstance(step, BodyStep):
-                job, read = partial(_check, step.stage, body), _NO_TEXT
-            else:
+            read = _NO_TEXT
+            if isinstance(step, Step):
                 if found is None:
                     found = texts.of_request(body)
-                read = _read_by(step, found)
-                job = partial(_judge, step.stage, read)
+                read = _read_by(step.stage, found)
             # What is small is judged here and now: not one of these steps may cost a turn of the loop.
-            if self._inline(step.policy, job, read) if size <= INLINE_BYTES else await self._aside(step.policy, job, read):
+            if self._inline(step, read, body) if size <= INLINE_BYTES else await self._aside(step, read, body):
                 changed = True
                 found = None
         return changed
@@ -55,9 +50,8 @@ class Judging:
         """Run a whole answer through the stages, changing it in place; return whether it changed, or raise Refusal."""
         changed = False
         for step in pipeline.response:
-            read = _read_by(step, texts.of_answer(body))
-            job = partial(_judge, step.stage, read)
-            changed |= self._inline(step.policy, job, read) if size <= INLINE_BYTES else await self._aside(step.policy, job, read)
+            read = _read_by(step.stage, texts.of_answer(body))
+            changed |= self._inline(step, read, body) if size <= INLINE_BYTES else await self._aside(step, read, body)
         return changed
 
     def bypass(self, stage: str, reason: str) -> None:
@@ -84,24 +78,24 @@ class Judging:
         param = f"{field}.{refuse.field}".strip(".") or None
         return Refusal(refuse.status, refuse.code, refuse.reason, param=param, stage=policy.stage)
 
-    def _inline(self, policy: Policy, job: _Job, read: Sequence[Text]) -> bool:
+    def _inline(self, step: Step | BodyStep, read: Sequence[Text], body: dict[str, Any]) -> bool:
         """Run a stage here and now; return whether it changed a text, or raise Refusal."""
         began = time.perf_counter()
         try:
-            verdicts = job()
+            verdicts = _judge(step, read, body)
         except Exception as error:  # noqa: BLE001  # a stage that fails is a case of its policy, whatever it fails with
-            return self._failed(policy, error, time.perf_counter() - began)
-        return self._settle(policy, verdicts, read, time.perf_counter() - began)
+            return self._failed(step.policy, error, time.perf_counter() - began)
+        return self._settle(step.policy, verdicts, read, time.perf_counter() - began)
 
-    async def _aside(self, policy: Policy, job: _Job, read: Sequence[Text]) -> bool:
+    async def _aside(self, step: Step | BodyStep, read: Sequence[Text], body: dict[str, Any]) -> bool:
         """Run a stage in a thread, and no longer than it may take."""
         began = time.perf_counter()
         try:
-            async with asyncio.timeout(policy.timeout_s):
-                verdicts = await asyncio.get_running_loop().run_in_executor(_pool, job)
+            async with asyncio.timeout(step.policy.timeout_s):
+                verdicts = await asyncio.get_running_loop().run_in_executor(_pool, _judge, step, read, body)
         except Exception as error:  # noqa: BLE001  # the same
-            return self._failed(policy, error, time.perf_counter() - began)
-        return self._settle(policy, verdicts, read, time.perf_counter() - began)
+            return self._failed(step.policy, error, time.perf_counter() - began)
+        return self._settle(step.policy, verdicts, read, time.perf_counter() - began)
 
     def _failed(self, policy: Policy, error: Exception, took_s: float) -> bool:
         self.metrics.took(policy.stage, took_s)
@@ -112,15 +106,16 @@ class Judging:
 
     def _settle(self, policy: Policy, verdicts: Sequence[Verdict], read: Sequence[Text], took_s: float) -> bool:
         """Do what follows from the verdicts on these texts."""
-        self.metrics.took(policy.stage, took_s)
         if took_s > policy.timeout_s:
+            self.metrics.took(policy.stage, took_s)
             return self._give_up(policy, "timeout")
         for verdict in verdicts:
             if verdict is not ALLOW:
                 break
         else:  # as nearly always
-            self.metrics.allowed(policy.stage, len(verdicts))
+            self.metrics.allowed(policy.stage, took_s, len(verdicts))
             return False
+        self.metrics.took(policy.stage, took_s)
         if not all(map(is_verdict, verdicts)):
             return self._give_up(policy, "garbage")
         changed = False
@@ -146,13 +141,12 @@ def is_verdict(value: object) -> bool:
     return isinstance(value, Allow | Block) or (isinstance(value, Modify) and isinstance(value.text, str))
 
 
-def _read_by(step: Step, found: Iterable[Text]) -> list[Text]:
-    return [text for text in found if text.field in step.stage.reads]
+def _read_by(stage: Stage, found: list[Text]) -> list[Text]:
+    return found if stage.reads is EVERYWHERE else [text for text in found if text.field in stage.reads]
 
 
-def _judge(stage: Stage, read: Sequence[Text]) -> list[Verdict]:
-    return [json_text.judge(stage, text.field, text.value) for text in read]
-
-
-def _check(stage: BodyStage, body: dict[str, Any]) -> list[Verdict]:
-    return [stage.check(body)]
+def _judge(step: Step | BodyStep, read: Sequence[Text], body: dict[str, Any]) -> Sequence[Verdict]:
+    if isinstance(step, BodyStep):
+        return (step.stage.check(body),)
+    stage = step.stage
+    return [json_text.judge(stage, text.value) if text.field == "arguments" else stage.judge(text.value) for text in read]

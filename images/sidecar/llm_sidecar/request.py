@@ -26,7 +26,9 @@ DANGEROUS = (
 )
 """Fields through which a request could run templates, load objects or steer the engine's transfer of data."""
 
-_TOKENS = ("logprobs", "prompt_logprobs", "logprob_token_ids", "return_token_ids", "return_tokens_as_token_ids", "return_prompt_text")
+_TOKENS = frozenset(
+    {"logprobs", "prompt_logprobs", "logprob_token_ids", "return_token_ids", "return_tokens_as_token_ids", "return_prompt_text"}
+)
 _FORMATS = ("response_format", "structured_outputs", "guided_json", "guided_regex", "guided_choice", "guided_grammar")
 
 _Unset = msgspec.UnsetType
@@ -101,7 +103,7 @@ def whole(body: bytes) -> dict[str, Any]:
 
 def refuse_tokens(body: Mapping[str, Any], stage: str) -> None:
     """Raise Refusal for a request that asks for single tokens of a text that a stage hides from the client."""
-    for name in _TOKENS:
+    for name in sorted(_TOKENS & body.keys()):
         if body.get(name) is not None and body[name] is not False:  # 0 asks for the tokens themselves
             raise Refusal(400, "field_not_allowed", f"{name} would show what the stage {stage} hides; remove it", param=name, stage=stage)
 

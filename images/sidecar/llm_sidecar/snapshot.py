@@ -25,6 +25,8 @@ class Snapshot:
         self._seen: str | None = None
         self.live: Live | None = None
         self.peers = Peers()
+        self.servers = 1
+        """How many sidecars with an engine are known to take requests; one that is alone is not told of itself."""
         self.reason = "NoSnapshot"
         self.error = "no snapshot has been read yet"
         self.error_generation: int | None = None
@@ -33,11 +35,6 @@ class Snapshot:
     def generation(self) -> int | None:
         """Return the generation that runs."""
         return self.live.generation if self.live is not None else None
-
-    @property
-    def servers(self) -> int:
-        """Return how many sidecars with an engine are known to take requests; one that is alone is not told of itself."""
-        return max(1, sum(map(len, self.peers.engines.values())))
 
     @property
     def serves(self) -> bool:
@@ -59,6 +56,7 @@ class Snapshot:
         directory = (self._directory / _LINK).resolve() if (self._directory / _LINK).is_symlink() else self._directory
         try:
             self.peers = await asyncio.to_thread(_peers, directory)
+            self.servers = max(1, sum(map(len, self.peers.engines.values())))
             live = await asyncio.to_thread(load, directory, self._engine, self.live)
         except OSError as error:
             # The kubelet may swap the directory under a read: the next look sees the new one.

@@ -44,7 +44,7 @@ class StageMetrics:
             for name, actions in _VERDICTS.items()
             for action in actions
         }
-        self._allowed = {stage: self._verdict[stage, "allow", "pass"] for stage in STAGES}
+        self._allowed = {stage: (self._duration[stage], self._verdict[stage, "allow", "pass"]) for stage in STAGES}
         self._bypass = {(stage, reason): bypass.labels(stage, reason) for stage in STAGES for reason in _REASONS}
         self._said: set[tuple[str, str]] = set()
 
@@ -52,9 +52,11 @@ class StageMetrics:
         """Note how long a stage took."""
         self._duration[stage].observe(seconds)
 
-    def allowed(self, stage: str, count: int) -> None:
-        """Count verdicts that found nothing."""
-        self._allowed[stage].inc(count)
+    def allowed(self, stage: str, seconds: float, count: int) -> None:
+        """Note how long a stage took that has found nothing, and count its verdicts."""
+        duration, verdict = self._allowed[stage]
+        duration.observe(seconds)
+        verdict.inc(count)
 
     def judged(self, stage: str, verdict: str, action: Action) -> None:
         """Count a verdict and what followed."""

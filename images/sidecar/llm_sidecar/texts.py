@@ -20,7 +20,9 @@ _FIELDS: dict[str, Field] = {
     **dict.fromkeys(("reasoning", "reasoning_content", "thinking"), "reasoning"),
     "arguments": "arguments",
 }
-_ANSWERED = ("content", "reasoning", "reasoning_content", "refusal")
+_ANSWERED: tuple[tuple[str, Field], ...] = tuple(
+    (name, _FIELDS.get(name, "other")) for name in ("content", "reasoning", "reasoning_content", "refusal")
+)
 
 
 @dataclass(slots=True)
@@ -74,26 +76,35 @@ def _is_plain(message: Any) -> bool:
     return message.get("role") in _ROLES and isinstance(message.get("content"), str)
 
 
-def of_answer(body: dict[str, Any]) -> Iterator[Text]:
+def of_answer(body: dict[str, Any]) -> list[Text]:
     """Return all text of a whole answer, choice by choice."""
     choices = body.get("choices")
-    if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
-        raise Refusal(502, "engine_broken", "the engine's answer has no choices, so it cannot be checked")
+    if not isinstance(choices, list):
+        raise _no_choices()
+    found: list[Text] = []
     for index, choice in enumerate(choices):
-        if isinstance(choice.get("text"), str):
-            yield Text(choice["text"], "content", choice, "text", ("choices", index))
-        message = choice.get("message")
+        if not isinstance(choice, dict):
+            raise _no_choices()
+        text, message = choice.get("text"), choice.get("message")
+        if isinstance(text, str):
+            found.append(Text(text, "content", choice, "text", ("choices", index)))
         if not isinstance(message, dict):
             continue
         inside = ("choices", index, "message")
-        for name in _ANSWERED:
-            if isinstance(message.get(name), str):
-                yield Text(message[name], _FIELDS.get(name, "other"), message, name, inside)
-        calls = [(number, call.get("function")) for number, call in enumerate(message.get("tool_calls") or ())]
-        for number, function in calls:
+        for name, field in _ANSWERED:
+            value = message.get(name)
+            if isinstance(value, str):
+                found.append(Text(value, field, message, name, inside))
+        for number, call in enumerate(message.get("tool_calls") or ()):
+            function = call.get("function")
             if isinstance(function, dict) and isinstance(function.get("arguments"), str):
                 place = (*inside, "tool_calls", number, "function")
-                yield Text(function["arguments"], "arguments", function, "arguments", place)
+                found.append(Text(function["arguments"], "arguments", function, "arguments", place))
+    return found
+
+
+def _no_choices() -> Refusal:
+    return Refusal(502, "engine_broken", "the engine's answer has no choices, so it cannot be checked")
 
 
 def _below(holder: Any, key: str | int, inside: tuple[str | int, ...], field: Field) -> Iterator[Text]:

@@ -43,11 +43,12 @@ _SPECS: dict[Kind, Object] = {
 
 @dataclass(frozen=True)
 class Behaviour:
-    """What is done once, and whether what has to follow from it has come."""
+    """What is done once, and whether what has to follow from it has come. What is ``told`` once is not told later: it has to happen anew."""
 
     name: str
     act: Callable[[Place], None]
     came: Callable[[Place], bool]
+    told: bool = False
 
 
 def _deployment(place: Place, name: str = "chat", **spec: Any) -> Object:
@@ -87,10 +88,8 @@ def _create(place: Place) -> None:
 
 
 def _serves(place: Place) -> bool:
-    events = place.server.raw(f"/apis/events.k8s.io/v1/namespaces/{place.namespace}/events")["items"]
-    told = any(each["regarding"]["kind"] == kinds.LLM_DEPLOYMENT.kind for each in events)
     used = place.server.status(place.namespace, "support", kinds.LLM_PROMPT).get("usedBy") == ["chat"]
-    return told and used and _settled(place) and not place.children(kinds.JOB) and all(place.children(kind) for kind in OWNED)
+    return used and _settled(place) and not place.children(kinds.JOB) and all(place.children(kind) for kind in OWNED)
 
 
 SERVES = Behaviour("serves what was created", _create, _serves)
@@ -101,19 +100,36 @@ def _edit_prompt(place: Place, words: str = "Be long.") -> None:
     place.server.merge(kinds.LLM_PROMPT, place.namespace, "support", {"spec": {"system": words}})
 
 
-def _has_words(place: Place) -> bool:
+def _are_out(place: Place) -> bool:
+    """Return whether sidecars are given the words."""
     (snapshot,) = place.children(kinds.CONFIG_MAP)
-    table = _status(place).get("table", {})
-    return any(place.seen["words"] in each for each in snapshot["data"].values()) and _settled(place) and table.get("acked") == 2
+    return any(place.seen["words"] in each for each in snapshot["data"].values())
+
+
+def _has_words(place: Place) -> bool:
+    return _are_out(place) and _settled(place) and _status(place).get("table", {}).get("acked") == 2
 
 
 EDITS_PROMPT = Behaviour("serves an edited prompt", _edit_prompt, _has_words)
 
 
+def _edit_anew(place: Place) -> None:
+    _edit_prompt(place, f"Be told, {time.monotonic()}.")
+
+
+def _is_told_of(place: Place) -> bool:
+    events = place.server.raw(f"/apis/events.k8s.io/v1/namespaces/{place.namespace}/events")["items"]
+    stable = _status(place).get("stable", {}).get("revision", "?")
+    return _has_words(place) and any(each["reason"] == "Promoted" and stable in each.get("note", "") for each in events)
+
+
+TELLS_OF_CHANGES = Behaviour("is told of a change", _edit_anew, _is_told_of, told=True)
+
+
 def _edit_many(place: Place) -> None:
     for number in range(HISTORY + 4):
         _edit_prompt(place, f"Edit {number}.")
-        until(lambda: _has_words(place), timeout_s=_ACT_S, what=f"edit {number}")
+        until(lambda: _are_out(place), timeout_s=_ACT_S, what=f"edit {number}")
 
 
 def _forgets(place: Place) -> bool:
@@ -237,7 +253,7 @@ def _made(sim: Sim) -> Iterator[Apply]:
 
 
 CHANGES = (SERVES, EDITS_PROMPT, EDITS_ENGINE)
-ALL = (*CHANGES, *(repairs(kind) for kind in OWNED), TELLS_OF_PODS, KEEPS_HISTORY_SHORT, FORGETS_EVIDENCE)
+ALL = (*CHANGES, TELLS_OF_CHANGES, *(repairs(kind) for kind in OWNED), TELLS_OF_PODS, KEEPS_HISTORY_SHORT, FORGETS_EVIDENCE)
 ALONE = tuple(tells_of_conflicts(kind) for kind in kinds.CHILDREN)
 """What has to be looked at before anything serves."""
 
@@ -252,5 +268,7 @@ def affected(right: Right) -> tuple[Behaviour, ...]:
         return (SERVES, repairs(kind))
     if kind == kinds.POD and verb == "watch":
         return (TELLS_OF_PODS,)
+    if kind == kinds.EVENT:
+        return (SERVES, TELLS_OF_CHANGES)
     alone = {kinds.CONTROLLER_REVISION: KEEPS_HISTORY_SHORT, kinds.CONFIG_MAP: FORGETS_EVIDENCE}
     return (SERVES, alone[kind]) if kind in alone and verb == "delete" else CHANGES

@@ -89,6 +89,8 @@ def _broken(place: Place, right: Right, behaviours: Sequence[Behaviour]) -> str:
             return f"{right} is not needed by any of: {', '.join(each.name for each in behaviours)}"
         place.grant()
         place.revive()
+        if broken.told:
+            broken.act(place)
         until(lambda: broken.came(place), timeout_s=WHOLE_S, what=broken.name)
     except AssertionError as error:
         return f"{right}: {error}"
