@@ -110,8 +110,8 @@ def test_a_revision_needs_the_figure_and_the_word_and_is_aborted_when_the_figure
             server.create(llm_deployment("chat", namespace, replicas=2, rollout=steps), namespace)
             until(lambda: condition(status(), "Ready").get("status") == "True", timeout_s=60, what="chat serves")
             good = edit("Be brief.")
-            until(lambda: gate("promql/cost").get("reason") == "EvidenceMissing", timeout_s=120, what="a query without an answer")
-            assert gate("promql/cost")["message"] == "the query gives 0 series, one is asked for"
+            until(lambda: "0 series" in gate("promql/cost").get("message", ""), timeout_s=120, what="a query without an answer")
+            assert (gate("promql/cost")["verdict"], gate("promql/cost")["reason"]) == ("Undecided", "EvidenceMissing")
             outside.costs[good] = 1.5
             until(lambda: gate("promql/cost").get("verdict") == "Pass", timeout_s=120, what="a figure within bounds")
             assert gate("webhook/judge")["message"] == "Undecided, as judged"

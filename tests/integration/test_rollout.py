@@ -122,6 +122,24 @@ def test_an_abort_is_remembered_and_a_rollback_goes_back(server: Server, namespa
     assert (after["rollout"]["reason"], after["stable"]["revision"]) == ("RolledBack", before["latestRevision"])
 
 
+def test_the_same_manifest_a_hundred_times_in_the_middle_moves_nothing(server: Server, namespace: str) -> None:
+    create(server, namespace, "again")
+    edit(server, namespace, "again", "Be very brief.")
+    before = wait_state(server, namespace, "again", "Stepping", 2)
+    live, snapshot = (
+        server.must(kinds.LLM_DEPLOYMENT, namespace, "again"),
+        server.must(kinds.CONFIG_MAP, namespace, names.snapshot("again")),
+    )
+    for number in range(100):  # as a tool does that notes when it has synced: each one is heard of
+        server.merge(kinds.LLM_DEPLOYMENT, namespace, "again", {"metadata": {"annotations": {"synced": str(number)}}, "spec": live["spec"]})
+    assert ask(server, namespace, "again", "pause", "gh-1")["outcome"] == "Done", "all of them have been looked at"
+    assert server.must(kinds.CONFIG_MAP, namespace, names.snapshot("again"))["data"] == snapshot["data"]
+    after = server.status(namespace, "again")
+    assert (after["rollout"]["id"], after["rollout"]["step"], after["rollout"]["weight"]) == (before["rollout"]["id"], 2, 5)
+    assert after["history"][:-1] == before["history"]
+    assert server.must(kinds.LLM_DEPLOYMENT, namespace, "again")["metadata"]["generation"] == live["metadata"]["generation"]
+
+
 @pytest.mark.usefixtures("stage")
 def test_an_operator_that_is_replaced_in_the_middle_goes_on_where_the_other_was(server: Server, account: str, spaces: Any) -> None:
     namespace = spaces()

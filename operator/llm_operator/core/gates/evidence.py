@@ -24,7 +24,8 @@ class Sightings:
 class Minute:
     """What both arms have served until ``end`` since the minute before.
 
-    ``share`` is the canary's of all units by the table, None when it was another one at the beginning or on the way.
+    ``share`` is the canary's of all new units, None when the table gave it another one at the beginning or on the way. ``planned`` is
+    what the table gave it all the time.
     """
 
     end: datetime
@@ -32,6 +33,7 @@ class Minute:
     stable: Rows
     share: float | None = None
     sightings: Sightings = Sightings()
+    planned: float | None = None
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,18 @@ class Totals:
             counts[bucket] += n
             sums[bucket] += total
         return Totals(tuple(counts), tuple(sums))
+
+
+@dataclass(frozen=True)
+class Load:
+    """Requests of the canary in minutes in which the table stayed the same, and how many it would have had if all units asked as often."""
+
+    canary: float = 0.0
+    planned: float = 0.0
+
+    def add(self, canary: float, stable: float, share: float | None) -> "Load":
+        """Return it with another minute."""
+        return Load(self.canary + canary, self.planned + share * (canary + stable)) if share else self
 
 
 @dataclass(frozen=True)
@@ -107,6 +121,7 @@ class Evidence:
     stable: Totals = Totals()
     errors: Likelihood = EVEN
     units: Likelihood = EVEN
+    load: Load = Load()
     ttft: Contrast = OF_LOGARITHMS
     tpot: Contrast = OF_LOGARITHMS
     prompt: Contrast = OF_AMOUNTS
@@ -132,6 +147,7 @@ class Evidence:
             stable=self.stable.add(stable_cells),
             errors=self.errors.add(canary_n / ((canary_n + stable_n) or 1.0), _total(canary_cells), _total(stable_cells)),
             units=seen,
+            load=self.load.add(canary_n, stable_n, minute.planned),
         )
         stable_ttft = _ttft(stable)
         if not sum(grown.canary.n):
@@ -156,8 +172,9 @@ class Evidence:
         for arm, found in (("canary", minute.canary), ("stable", minute.stable)):
             if wrong := contradiction(found):
                 return f"{wrong} of {arm}"
-        if minute.share is not None and not 0 <= minute.share <= 1:
-            return f"the canary had {minute.share:g} of all units"
+        for share in (minute.share, minute.planned):
+            if share is not None and not 0 <= share <= 1:
+                return f"the canary had {share:g} of all units"
         if min(minute.sightings.canary, minute.sightings.stable) < 0:
             return "a negative number of units was seen"
         return ""

@@ -41,6 +41,7 @@ class GateReason(StrEnum):
     EVIDENCE_MISSING = "EvidenceMissing"
     EVIDENCE_STALE = "EvidenceStale"
     EVIDENCE_TOO_LARGE = "EvidenceTooLarge"
+    LOAD_SHARE_HIGH = "LoadShareHigh"
     MORE_REQUESTS_NEEDED = "MoreRequestsNeeded"
     NO_BASELINE = "NoBaseline"
     TOO_FEW_SUBJECTS = "TooFewSubjects"

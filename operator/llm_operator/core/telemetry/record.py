@@ -68,7 +68,7 @@ def fold(record: Record, heard: Mapping[str, Heard], pods: Collection[str], shar
     sighted, fair = sightings(record.seen, units[0], units[1], kept, SEEN_BITS)
     return replace(
         record,
-        evidence=record.evidence.add(Minute(now, canary, stable, fair, sighted)),
+        evidence=record.evidence.add(Minute(now, canary, stable, fair, sighted, share if share == record.share else None)),
         share=share,
         seen=_union((record.seen, *units)),
         counted={epoch: each for epoch, each in counted.items() if each.pod in pods or each.pod in heard},

@@ -172,10 +172,30 @@ def test_whatever_a_sidecar_counts_does_not_contradict_itself(requests: list[tup
 def test_a_share_that_cannot_be_and_time_that_goes_back_are_faults() -> None:
     minute = Minute(BEGIN, {}, {})
     assert Evidence().add(replace(minute, share=1.5)).fault
+    assert Evidence().add(replace(minute, planned=-0.1)).fault
     assert Evidence().add(replace(minute, sightings=Sightings(-1, 0))).fault
     assert Evidence().add(minute).add(minute).fault
     assert contradiction({256: Row()})
     assert not baseline([{256: Row()}]).course.minutes
+
+
+@pytest.mark.parametrize(("requests", "verdict"), [(100, Verdict.PASS), (200, Verdict.PASS), (300, Verdict.UNDECIDED)])
+def test_a_few_who_bring_much_more_than_the_canarys_share_of_the_load_keep_it_small(requests: int, verdict: Verdict) -> None:
+    found = Evidence()
+    for at in range(3):
+        minute = Minute(BEGIN + timedelta(minutes=at), arm(at, requests), arm(at + 500, 1000 - requests), 0.1, Sightings(10, 90), 0.1)
+        found = found.add(minute)
+    assert found.last
+    (ratio,) = judge((), found, found.last)
+    assert ratio.verdict is verdict
+    if verdict is Verdict.UNDECIDED:
+        assert ratio.reason is GateReason.LOAD_SHARE_HIGH
+        assert "3.0 times the canary's share of the requests" in ratio.message
+
+
+def test_minutes_in_which_the_share_changed_say_nothing_of_the_load() -> None:
+    found = Evidence().add(Minute(BEGIN, arm(0, 900), arm(1, 100), 0.1, Sightings(10, 90)))
+    assert (found.load.canary, found.load.planned) == (0, 0)
 
 
 def test_as_many_errors_as_stable_pass_by_the_ratio() -> None:

@@ -31,6 +31,16 @@ class Traffic:
     fail_every: int = 0
     units: "count[int]" = field(default_factory=count)
 
+    def is_tried(self, unit: bytes) -> bool:
+        """Return whether a unit is assigned to the revision on its way."""
+        live = self.sim.tables[min(self.sim.pods)]
+        return table.assign(live, unit) != live.stable
+
+    def count(self, unit: bytes) -> None:
+        """Have a pod count a good request of a unit."""
+        name = min(self.sim.pods)
+        self.sim.counters[name].record(table.assign(self.sim.tables[name], unit), unit, failed=False, first_token_s=0.3, prompt_tokens=100)
+
     def serve(self, requests: int) -> None:
         pods = sorted(self.sim.pods)
         for name in pods:
@@ -222,6 +232,18 @@ def test_a_spec_that_cannot_be_read_leaves_the_evidence_as_it_is() -> None:
     assert EVIDENCE in sim.objects
     assert answers(sim) == said
     assert state(sim) == "Stepping"
+
+
+def test_a_subject_that_brings_most_of_the_load_keeps_its_revision_from_getting_more() -> None:
+    sim, traffic = gated(step={"minDuration": "1s", "maxDuration": "1h"})
+    minutes(sim, traffic, 2)
+    heavy = next(unit for unit in (f"heavy-{number}".encode() for number in range(100)) if traffic.is_tried(unit))
+    for _ in range(12):
+        for _ in range(2_000):
+            traffic.count(heavy)
+        minutes(sim, traffic, 1)
+    ratio = next(each for each in sim.deployment["status"]["gates"] if each["name"] == "sampleRatio")
+    assert (state(sim), ratio["verdict"], ratio["reason"]) == ("Stepping", "Undecided", "LoadShareHigh")
 
 
 def test_a_rollback_is_not_judged() -> None:
