@@ -43,7 +43,10 @@ _SPECS: dict[Kind, Object] = {
 
 @dataclass(frozen=True)
 class Behaviour:
-    """What is done once, and whether what has to follow from it has come. What is ``told`` once is not told later: it has to happen anew."""
+    """What is done once, and whether what has to follow from it has come.
+
+    What is ``told`` is told when it happens and not later, so it has to happen anew once a right is given back.
+    """
 
     name: str
     act: Callable[[Place], None]
