@@ -26,6 +26,7 @@ async def pose(session: aiohttp.ClientSession, gates: Gates, question: Question)
     try:
         if server.token_file:  # read each time, since a Secret may be renewed
             headers["Authorization"] = f"Bearer {(await asyncio.to_thread(Path(server.token_file).read_text)).strip()}"
+        headers["Accept-Encoding"] = "identity"  # what is packed could be far longer than it looks
         async with session.post(where, data=body, headers=headers, allow_redirects=False, timeout=_TIMEOUT) as response:
             return response.status, (await capped(response.content, _CAP)).decode(errors="replace")
     except TimeoutError:

@@ -40,7 +40,9 @@ class Servers:
         form = await request.post()
         self._note(request, str(form["query"]))
         self.numbers += 1
-        return web.json_response({"number": self.numbers})
+        answer = web.json_response({"number": self.numbers})
+        answer.enable_compression()  # as Prometheus does for whoever says that he can read it
+        return answer
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         self._note(request, await request.text())
