@@ -27,16 +27,19 @@ def differs(desired: Obj, live: Obj, manager: str) -> bool:
 
 
 def _agrees(desired: Any, live: Any, owned: Fields) -> bool:
-    """Return whether we own exactly what is desired, and the live value has it."""
-    if owned.keys() <= {"."}:
+    """Return whether we own exactly what is desired, and the live value has it. This is most of what a look without news does."""
+    fields = len(owned) - ("." in owned)
+    if not fields:
         return _same(desired, live)
-    if isinstance(desired, dict):
-        return (
-            isinstance(live, dict)
-            and owned.keys() - {"."} == {f"f:{key}" for key in desired}
-            and all(key in live and _agrees(value, live[key], owned[f"f:{key}"]) for key, value in desired.items())
-        )
-    return isinstance(desired, list) and isinstance(live, list) and _items_agree(desired, live, owned)
+    if isinstance(desired, list):
+        return isinstance(live, list) and _items_agree(desired, live, owned)
+    if not isinstance(desired, dict) or not isinstance(live, dict) or len(desired) != fields:
+        return False
+    for key, value in desired.items():
+        below = owned.get(f"f:{key}")
+        if below is None or key not in live or not _agrees(value, live[key], below):
+            return False
+    return True
 
 
 def _same(desired: Any, live: Any) -> bool:

@@ -65,6 +65,12 @@ def kubeconfig(folder: Path, server: str) -> str:
     return str(path)
 
 
+@pytest.fixture(autouse=True)
+def _no_goodbye(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without TLS there is nothing to wait for once a connection is closed."""
+    monkeypatch.setattr("llm_operator.shell.cluster.GOODBYE_S", 0)
+
+
 @pytest.fixture
 async def server() -> Server:
     return Server()

@@ -15,8 +15,6 @@ from llm_sidecar.table import Engine
 FRESH_S = 3.0
 """How long an answer counts."""
 
-_PERIOD_S = 1.0
-_PERIOD_HELD_S = 0.25  # somebody waits
 _TIMEOUT_S = 1.0
 _TAKES_REQUESTS = 204
 
@@ -24,7 +22,18 @@ _TAKES_REQUESTS = 204
 class Reach:
     """Asks the engines of the table whether they take requests, and opens the hold when one that gets units does."""
 
-    def __init__(self, snapshot: Snapshot, pool: Pool, hold: Hold, engine: str, token: bytes, own_ready: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        pool: Pool,
+        hold: Hold,
+        engine: str,
+        token: bytes,
+        own_ready: Callable[[], bool],
+        *,
+        period_s: float = 1.0,
+        held_period_s: float = 0.25,
+    ) -> None:
         self._snapshot = snapshot
         self._pool = pool
         self._hold = hold
@@ -32,6 +41,8 @@ class Reach:
         self._ping = ping_head(token)
         self._at: dict[str, float] = {}
         self._own_ready = own_ready
+        self._period_s = period_s
+        self._held_period_s = held_period_s  # somebody waits
 
     def reached(self) -> list[str]:
         """Return the other engines that took requests within the last seconds."""
@@ -46,7 +57,7 @@ class Reach:
                 await self._look(live)
             self._hold.began.clear()
             try:
-                async with asyncio.timeout(_PERIOD_HELD_S if self._hold.waiting else _PERIOD_S):
+                async with asyncio.timeout(self._held_period_s if self._hold.waiting else self._period_s):
                     await self._hold.began.wait()
             except TimeoutError:
                 continue

@@ -10,7 +10,6 @@ from tests.unit.sidecar.support.pod import route
 
 
 async def test_an_engine_is_reached_while_a_pod_of_it_takes_requests(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reach, "_PERIOD_S", 0.05)
     monkeypatch.setattr(reach, "FRESH_S", 0.5)
     await fleet.start("e1", "e2")
     fleet.publish("r1", route("r2", "e2", 0), route("r3", "e3", 0))
@@ -26,7 +25,6 @@ async def test_an_engine_is_reached_while_a_pod_of_it_takes_requests(fleet: Flee
 
 
 async def test_an_address_that_swallows_everything_does_not_hide_the_others(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reach, "_PERIOD_S", 0.05)
     monkeypatch.setattr(reach, "_TIMEOUT_S", 0.2)
     silent = socket.create_server(("127.0.0.1", 0))  # takes connections and never says a word
     try:
