@@ -1,6 +1,8 @@
-"""The fetcher run as its container runs it: a process, environment variables, a termination message."""
+"""The fetcher run as its container runs it: arguments, environment variables, a termination message, and a process where that shows."""
 
+import io
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -8,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from llm_fetcher import cli
 
 PACKAGES = Path(__file__).resolve().parents[3] / "images/fetcher"
 _LONGEST_S = 60
@@ -33,28 +37,42 @@ class Ended:
 
 
 class Fetcher:
-    """Starts the fetcher with an environment that holds nothing but what is given."""
+    """Runs the fetcher with an environment that holds nothing but what is given."""
 
     def __init__(self, env: Mapping[str, str], termination_log: Path) -> None:
         self.env = dict(env)
         self._log = termination_log
 
     def start(self, *arguments: str, **env: str) -> subprocess.Popen[str]:
-        """Start a run that the test watches itself."""
-        given = {"PATH": os.environ["PATH"], "PYTHONPATH": str(PACKAGES), "TERMINATION_LOG": str(self._log), **self.env, **env}
+        """Start a process that the test watches itself."""
+        self._log.unlink(missing_ok=True)
+        given = {"PATH": os.environ["PATH"], "PYTHONPATH": str(PACKAGES), **self._given(env)}
         command = [sys.executable, "-m", "llm_fetcher", *arguments]
         return subprocess.Popen(command, env=given, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
-    def run(self, *arguments: str, **env: str) -> Ended:
-        """Run to the end."""
-        self._log.unlink(missing_ok=True)
-        return self.end(self.start(*arguments, **env))
-
     def end(self, process: subprocess.Popen[str]) -> Ended:
-        """Wait for the end of a run."""
+        """Wait for the end of a process."""
         output, _ = process.communicate(timeout=_LONGEST_S)
-        message = json.loads(self._log.read_text()) if self._log.exists() else {}
-        return Ended(process.returncode, output, message)
+        return Ended(process.returncode, output, self._message())
+
+    def run(self, *arguments: str, **env: str) -> Ended:
+        """Run to the end without a process of its own: starting one takes longer than most runs."""
+        self._log.unlink(missing_ok=True)
+        output = io.StringIO()
+        said, log = logging.StreamHandler(output), logging.getLogger("llm_fetcher")
+        log.addHandler(said)
+        log.setLevel(logging.INFO)
+        try:
+            code = cli.run(arguments, self._given(env))
+        finally:
+            log.removeHandler(said)
+        return Ended(code, output.getvalue(), self._message())
+
+    def _given(self, env: Mapping[str, str]) -> dict[str, str]:
+        return {"TERMINATION_LOG": str(self._log), **self.env, **env}
+
+    def _message(self) -> dict[str, Any]:
+        return json.loads(self._log.read_text()) if self._log.exists() else {}
 
     def resolve(self, source: str, *arguments: str, **env: str) -> Ended:
         """Resolve a source."""

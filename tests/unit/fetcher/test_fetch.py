@@ -54,7 +54,8 @@ def _kept_bytes(target: Path) -> int:
 
 
 def test_what_is_fetched_is_byte_for_byte_what_was_uploaded(fetcher: Fetcher, model: str, local: Path, target: Path) -> None:
-    ended = fetcher.fetch(model, fetcher.digest_of(model), target)
+    arguments = ["--source", model, "--digest", fetcher.digest_of(model), "--target", str(target)]
+    ended = fetcher.end(fetcher.start("fetch", *arguments))
     assert ended.code == 0, ended.output
     assert _files(target) == _files(local)
     assert "fetched 3.0 MiB of 3.0 MiB (100 %), 4 of 4 files" in ended.output

@@ -22,7 +22,7 @@ def model(client: S3Client, bucket: str, tmp_path: Path) -> str:
 
 
 def test_a_prefix_is_resolved_to_digest_bytes_and_files(fetcher: Fetcher, model: str) -> None:
-    ended = fetcher.resolve(model)
+    ended = fetcher.end(fetcher.start("resolve", "--source", model))
     assert ended.code == 0
     assert ended.message == {"digest": ended.message["digest"], "bytes": 2 + 7 + 3, "files": 3}
     assert f"{model} holds 3 files, 12 B: sha256:" in ended.output
@@ -148,6 +148,6 @@ def test_without_a_place_for_the_answer_the_run_fails_rather_than_being_silent(f
     "arguments", [["--bogus"], ["--source", "s3://models", "--give-up-after", "0"], ["--source", "s3://models", "--give-up-after", "x"]]
 )
 def test_a_wrong_command_line_fails(fetcher: Fetcher, arguments: list[str]) -> None:
-    ended = fetcher.run("resolve", *arguments)
+    ended = fetcher.end(fetcher.start("resolve", *arguments))
     assert ended.code == 1
     assert "usage: llm_fetcher" in ended.output
