@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
+from tests.data.yaml_files import documents
 
 _FOLDER = Path(__file__).parent / "negative_cases"
-_BASE: dict[str, dict[str, Any]] = yaml.safe_load((_FOLDER / "base.yaml").read_text())
+_BASE: dict[str, dict[str, Any]] = documents(_FOLDER / "base.yaml")[0]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def merged(target: Any, patch: Any) -> Any:
 def _cases(path: Path) -> list[Case]:
     stage: Literal["schema", "operator"] = "operator" if path.stem == "operator" else "schema"
     cases = []
-    for each in yaml.safe_load(path.read_text()):
+    for each in documents(path)[0]:
         kind = each.get("kind", "LLMDeployment")
         manifest = merged(_BASE[kind], each["change"])
         cases.append(

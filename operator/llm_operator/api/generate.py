@@ -20,8 +20,9 @@ def outputs() -> dict[str, str]:
     }
     for resource in RESOURCES:
         files[f"docs/reference/{resource.kind.lower()}.md"] = resource_page(resource)
+        definition = crd_yaml(resource)
         for folder in CRD_FOLDERS:
-            files[f"{folder}/{resource.plural}.yaml"] = crd_yaml(resource)
+            files[f"{folder}/{resource.plural}.yaml"] = definition
     return files
 
 

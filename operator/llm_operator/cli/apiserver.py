@@ -18,7 +18,6 @@ from llm_operator.api.quantities import parse
 Schema = dict[str, Any]
 
 _SHOWN = 100
-_SCHEMAS: dict[str, Schema] = {resource.kind: resource.schema() for resource in RESOURCES}
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "object": dict,
     "array": list,
@@ -29,14 +28,15 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
 }
 
 
+@cache
 def schema_of(kind: str) -> Schema:
     """Return the schema of a kind as its CRD has it."""
-    return _SCHEMAS[kind]
+    return next(resource.schema() for resource in RESOURCES if resource.kind == kind)
 
 
 def refusals(manifest: dict[str, Any]) -> list[str]:
     """Return why the server would refuse a manifest under strict field validation; empty means it would store it."""
-    schema = _SCHEMAS[manifest["kind"]]
+    schema = schema_of(manifest["kind"])
     unknown = [f'unknown field "{path}"' for path in _unknown(manifest, schema, "")]
     if unknown:
         return unknown
@@ -48,7 +48,7 @@ def refusals(manifest: dict[str, Any]) -> list[str]:
 
 def defaulted(manifest: dict[str, Any]) -> dict[str, Any]:
     """Return a manifest as the server stores it, with the defaults filled in."""
-    stored: dict[str, Any] = _with_defaults(manifest, _SCHEMAS[manifest["kind"]])
+    stored: dict[str, Any] = _with_defaults(manifest, schema_of(manifest["kind"]))
     return stored
 
 

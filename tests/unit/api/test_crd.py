@@ -27,8 +27,11 @@ def nodes(schema: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, An
             yield from nodes(schema[key], path + suffix)
 
 
-SPECS = [node for resource in RESOURCES for node in nodes(resource.schema()["properties"]["spec"], f"{resource.kind}.spec")]
-STATUSES = [node for resource in RESOURCES for node in nodes(resource.schema()["properties"]["status"], f"{resource.kind}.status")]
+SCHEMAS = {resource.kind: resource.schema() for resource in RESOURCES}
+SPECS, STATUSES = (
+    [node for kind, schema in SCHEMAS.items() for node in nodes(schema["properties"][part], f"{kind}.{part}")]
+    for part in ("spec", "status")
+)
 NODES = SPECS + STATUSES
 RULES = [(path, rule) for path, node in NODES for rule in node.get("x-kubernetes-validations", ())]
 

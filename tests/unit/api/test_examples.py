@@ -14,10 +14,11 @@ from llm_operator.core.prompts import prompt_tests
 from llm_sidecar.auth.keys import FILE, read
 from llm_sidecar.bundle import Bundle, Message, Prompt
 from llm_sidecar.prompt_tests import check
+from tests.data.yaml_files import documents
 
 FOLDER = Path(__file__).resolve().parents[3] / "examples"
 EXAMPLES = sorted(FOLDER.rglob("*.yaml"))
-DOCUMENTS = [(str(path.relative_to(FOLDER)), document) for path in EXAMPLES for document in yaml.safe_load_all(path.read_text())]
+DOCUMENTS = [(str(path.relative_to(FOLDER)), document) for path in EXAMPLES for document in documents(path)]
 OURS = [(name, each) for name, each in DOCUMENTS if each["apiVersion"].startswith("llmops.dev/")]
 DEPLOYMENTS = [(name, LLMDeploymentSpec.model_validate(each["spec"])) for name, each in DOCUMENTS if each["kind"] == "LLMDeployment"]
 PROMPTS = [

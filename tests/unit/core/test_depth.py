@@ -7,6 +7,8 @@ from llm_operator.core.plan_prompt import plan_prompt
 from tests.unit.core.builders import NOW, make_deployment, make_prompt, make_spec
 from tests.unit.core.sim import Sim
 
+pytestmark = pytest.mark.covers
+
 
 def nested(depth: int) -> Any:
     value: Any = {}

@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from llm_operator.core.diff import differs
 from llm_operator.core.names import FIELD_MANAGER
 from llm_operator.core.observed import Obj
 from tests.data.wire import copied
+from tests.data.yaml_files import documents
 
 HERE = Path(__file__).parent
-DESIRED: list[Obj] = list(yaml.safe_load_all((HERE / "golden" / "full.yaml").read_text()))
+DESIRED: list[Obj] = documents(HERE / "golden" / "full.yaml")
 LIVE = {(each["kind"], each["metadata"]["name"]): each for each in json.loads((HERE / "data" / "live.json").read_text())}
 Path_ = tuple[Any, ...]
 

@@ -98,6 +98,7 @@ def test_an_engine_gets_no_units_before_every_sidecar_has_reached_it_and_who_has
     assert sim.engines() != [old]
 
 
+@pytest.mark.covers
 def test_a_pod_that_does_not_run_the_table_gets_no_units() -> None:
     sim, old = serving(1)
     sim.edit(model=OTHER)
@@ -150,6 +151,7 @@ def test_a_change_that_another_one_replaces_is_taken_back_before_the_next_begins
     assert not {old, middle} & set(sim.engines())
 
 
+@pytest.mark.covers
 def test_a_pod_that_still_streams_holds_the_next_one_up_and_is_named() -> None:
     sim, old = serving(3)
     first = mine(sim, old)
@@ -234,6 +236,7 @@ def test_when_stable_only_blinks_units_move_for_that_moment_and_nothing_is_given
     assert sim.engines() == [new]
 
 
+@pytest.mark.covers
 def test_when_stable_is_lost_and_there_is_no_room_it_makes_some() -> None:
     sim, old = serving(1)
     sim.crashed |= set(sim.pods)
@@ -278,6 +281,7 @@ def test_a_deployment_of_stable_that_somebody_deletes_in_mid_change_comes_back()
     sim.settle()
 
 
+@pytest.mark.covers
 def test_replicas_of_stable_that_somebody_edits_in_mid_change_come_back() -> None:
     sim, old = serving(3)
     sim.max_ready = 3
@@ -306,6 +310,7 @@ def test_a_frozen_pod_keeps_the_old_revision_in_the_table_and_is_named() -> None
     assert len(table(sim).routes) == 1
 
 
+@pytest.mark.covers
 def test_edits_under_a_frozen_pod_end_when_the_table_is_full_and_go_on_when_it_answers() -> None:
     sim, _ = serving(2)
     (first, _) = sim.pods
@@ -338,6 +343,7 @@ def test_nothing_of_the_old_engine_goes_while_a_pod_cannot_be_asked_and_it_is_na
     assert sim.engines() == [new]
 
 
+@pytest.mark.covers
 def test_a_pod_whose_sidecar_has_ended_holds_nothing_up() -> None:
     sim, _ = serving(2)
     name = next(iter(sim.pods))

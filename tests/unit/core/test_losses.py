@@ -59,6 +59,7 @@ def test_without_status_and_snapshot_the_sidecars_say_what_serves(mode: str, rep
     assert sim.deployment["status"]["phase"] == "Ready"
 
 
+@pytest.mark.covers
 @pytest.mark.parametrize("silent", [True, False])
 @pytest.mark.parametrize(("mode", "lost", "replicas"), [("Surge", "", 3), ("Surge", "", 1), ("Replace", "revision", 3)])
 def test_an_engine_whose_revision_is_lost_makes_room_for_the_next(mode: str, lost: str, replicas: int, *, silent: bool) -> None:
@@ -90,6 +91,7 @@ def test_an_engine_whose_revision_is_lost_stays_while_there_is_room_beside_it() 
     assert sim.ready_pods() == 1
 
 
+@pytest.mark.covers
 @pytest.mark.parametrize("silent", [True, False])
 def test_what_serves_in_place_of_a_stable_engine_gives_way_though_the_snapshot_is_lost(*, silent: bool) -> None:
     """The first change has all requests already when a second one takes its place; nobody can be asked: then it just makes room."""

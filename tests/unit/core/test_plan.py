@@ -92,12 +92,14 @@ def test_nothing_follows_from_a_deployment_that_is_being_deleted() -> None:
     assert sim.plan() == Plan(status=sim.deployment["status"])
 
 
+@pytest.mark.covers
 def test_a_deployment_that_is_deleted_before_its_first_look_has_no_status() -> None:
     sim = Sim()
     sim.deployment["metadata"]["deletionTimestamp"] = "2026-11-22T12:00:00Z"
     assert sim.plan() == Plan()
 
 
+@pytest.mark.covers
 def test_without_replicas_the_revision_becomes_stable_and_the_phase_says_why_nothing_runs() -> None:
     sim = serving(deployment=make_deployment(spec=make_spec(replicas=0)))
     status = sim.deployment["status"]
@@ -133,6 +135,7 @@ def test_missing_accelerators_are_said_for_as_long_as_they_are_missing() -> None
     assert condition(sim, "CapacityAvailable")["status"] == "True"
 
 
+@pytest.mark.covers
 def test_an_engine_that_is_not_ready_in_time_is_stalled_and_recovers_by_itself() -> None:
     sim = Sim(max_ready=0)
     for _ in range(4):
@@ -197,6 +200,7 @@ def test_a_sidecar_that_does_not_take_the_table_is_named_and_nudged_three_times(
     assert sim.plan().next_look_s == 5.0
 
 
+@pytest.mark.covers
 def test_a_refused_bundle_is_never_stable_and_the_condition_says_who_refuses_it_and_why() -> None:
     sim = serving()
     (pod,) = sim.pods
@@ -253,6 +257,7 @@ def test_an_engine_change_goes_one_up_one_down_and_units_move_with_the_pods() ->
     assert (SERVICE, f"chat-{old}") not in sim.objects
 
 
+@pytest.mark.covers
 def test_the_old_route_stays_until_the_last_old_pod_is_gone() -> None:
     sim = serving()
     (old,) = sim.engines()
@@ -377,6 +382,7 @@ def test_at_zero_replicas_a_new_engine_is_stable_at_once() -> None:
 # Bad input
 
 
+@pytest.mark.covers
 @pytest.mark.parametrize(
     ("spec", "reason", "words"),
     [
@@ -460,6 +466,7 @@ def test_bad_input_from_the_start_creates_nothing() -> None:
     assert condition(sim, "Resolved")["status"] == "False"
 
 
+@pytest.mark.covers
 def test_a_bundle_that_is_too_large_is_refused_with_its_size() -> None:
     sim = Sim(deployment=make_deployment(spec=make_spec(prompt={"inline": {"messages": [{"role": "user", "content": "x" * 60_000}] * 3}})))
     assert "180" in sim.look().status["message"]
@@ -511,6 +518,7 @@ def test_an_invalid_llmprompt_is_named_with_its_field() -> None:
     assert "nope" in message
 
 
+@pytest.mark.covers
 def test_an_edit_that_breaks_the_llmprompt_is_no_update() -> None:
     sim = serving(deployment=make_deployment(spec=make_spec(prompt={"ref": {"name": "support"}})), prompt=make_prompt())
     sim.prompt = make_prompt(messages=[{"role": "nobody", "content": ""}])
@@ -547,6 +555,7 @@ def test_a_profile_that_is_taken_away_keeps_what_was_made_with_it() -> None:
     assert condition(sim, "Stalled")["status"] == "False"
 
 
+@pytest.mark.covers
 def test_a_stored_profile_that_cannot_be_read_any_more_is_taken_anew() -> None:
     sim = serving()
     (engine,) = sim.engines()
@@ -592,6 +601,7 @@ def fail(reason: str) -> str:
     return json.dumps({"error": {"reason": reason, "message": f"{SOURCE}: no luck"}})
 
 
+@pytest.mark.covers
 def test_a_source_that_is_not_there_stalls_and_is_asked_again_after_five_minutes() -> None:
     sim = Sim(resolver_answers={SOURCE: fail("SourceNotFound")})
     sim.look()
@@ -652,6 +662,7 @@ def foreign(kind: str, name: str) -> Obj:
     return {"kind": kind, "metadata": {"name": name, "uid": "theirs", "resourceVersion": "9", "creationTimestamp": ""}, "spec": {}}
 
 
+@pytest.mark.covers
 def test_an_object_of_somebody_else_under_our_name_is_never_touched() -> None:
     sim = Sim()
     theirs = foreign("Service", "chat")
@@ -669,6 +680,7 @@ def test_an_object_of_somebody_else_under_our_name_is_never_touched() -> None:
     sim.settle()
 
 
+@pytest.mark.covers
 def test_what_an_earlier_deployment_of_the_name_leaves_is_waited_for() -> None:
     sim = Sim()
     left = foreign("Service", "chat")
@@ -699,6 +711,7 @@ def test_pods_of_an_earlier_deployment_of_the_name_do_not_count() -> None:
     assert sim.plan().status == sim.deployment["status"]
 
 
+@pytest.mark.covers
 def test_an_object_that_is_being_deleted_is_made_again_when_its_name_is_free() -> None:
     sim = serving()
     sim.objects[SERVICE, "chat"]["metadata"]["deletionTimestamp"] = "now"
@@ -711,6 +724,7 @@ def test_an_object_that_is_being_deleted_is_made_again_when_its_name_is_free() -
 # Repair
 
 
+@pytest.mark.covers
 @pytest.mark.parametrize("kind", ["ControllerRevision", "ConfigMap", "Service", "NetworkPolicy", "PodDisruptionBudget", "Deployment"])
 def test_each_deleted_child_comes_back_and_nothing_else_changes(kind: str) -> None:
     sim = serving()

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import yaml
 
 from llm_operator.core import names
 from llm_operator.core.kinds import BY_KIND, Kind
@@ -15,6 +14,7 @@ from llm_operator.core.rebuild import complete
 from llm_operator.core.render.meta import Owner
 from llm_operator.core.stored import Stored
 from llm_sidecar.table import TABLE_KEY, decode
+from tests.data.yaml_files import documents
 from tests.unit.core.builders import UID
 
 HERE = Path(__file__).parent
@@ -96,5 +96,5 @@ def test_without_a_table_there_is_nothing_to_make_revisions_from() -> None:
 
 
 def test_the_committed_objects_are_those_of_the_golden_file() -> None:
-    wanted = {(each["kind"], each["metadata"]["name"]) for each in yaml.safe_load_all((HERE / "golden" / "full.yaml").read_text())}
+    wanted = {(each["kind"], each["metadata"]["name"]) for each in documents(HERE / "golden" / "full.yaml")}
     assert {(kind.kind, name) for kind, name in objects()} == wanted

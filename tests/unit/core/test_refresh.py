@@ -35,6 +35,7 @@ def sidecar_image(sim: Sim) -> str:
     return next(str(each["image"]) for each in pod["initContainers"] if each["name"] == "sidecar")
 
 
+@pytest.mark.covers
 def test_with_nothing_newer_the_answer_is_nothing_to_refresh_and_nothing_moves() -> None:
     sim = serving()
     engines, pods, stable = sim.engines(), set(sim.pods), sim.deployment["status"]["stable"]
@@ -91,6 +92,7 @@ def test_a_refresh_takes_edited_profiles_a_moved_model_and_a_newer_prompt_in_one
     assert {each["digest"] for each in sim.deployment["status"]["resolutions"]} >= {digest_of("moved")}
 
 
+@pytest.mark.covers
 def test_a_newer_prompt_alone_needs_no_new_engine() -> None:
     sim = serving(deployment=make_deployment(spec=make_spec(prompt={"ref": {"name": "support"}})), prompt=make_prompt())
     engines, pods = sim.engines(), set(sim.pods)
@@ -166,6 +168,7 @@ def test_a_status_lost_in_the_middle_does_not_undo_a_refresh_even_without_its_an
     assert sim.engines() == [new]
 
 
+@pytest.mark.covers
 def test_a_status_lost_after_a_refresh_rejects_the_annotation_that_is_still_there() -> None:
     sim = serving()
     sim.config = NEWER
@@ -244,6 +247,7 @@ def test_inputs_that_lead_to_the_same_pods_are_remembered_with_the_engine() -> N
     assert sim.engines() == [engine]
 
 
+@pytest.mark.covers
 def test_an_edited_profile_without_any_setting_moves_nothing_either() -> None:
     sim = serving(deployment=make_deployment(spec=make_spec(accelerator={"profile": "cpu"})))
     engines = sim.engines()
@@ -253,6 +257,7 @@ def test_an_edited_profile_without_any_setting_moves_nothing_either() -> None:
     assert "spec.accelerator.profile cpu" in condition(sim, "RefreshAvailable")["message"]
 
 
+@pytest.mark.covers
 @pytest.mark.parametrize(
     ("change", "words"),
     [

@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import pytest
+
 from llm_operator.core import names
 from llm_operator.core.kinds import DEPLOYMENT, NETWORK_POLICY, POD_DISRUPTION_BUDGET, SERVICE
 from llm_sidecar.bundle import FIRST_SCHEMA
@@ -38,6 +40,7 @@ def test_the_only_accelerator_changes_hands_while_the_entry_holds_requests() -> 
     assert sim.ready_pods() == 1
 
 
+@pytest.mark.covers
 def test_the_last_pod_stays_until_the_entry_is_ready() -> None:
     sim, old = replacing(entry_gets_ready=False)
     sim.edit(model=OTHER, rollout=REPLACE)
@@ -132,6 +135,7 @@ def test_an_entry_is_one_sidecar_under_the_same_service_budget_and_policy_and_co
     assert status["table"]["of"] == 2
 
 
+@pytest.mark.covers
 def test_an_entry_pulls_with_the_secrets_of_all_images() -> None:
     sim, _ = replacing(config=make_config(imagePullSecrets=["registry"]))
     assert sim.objects[ENTRY]["spec"]["template"]["spec"]["imagePullSecrets"] == [{"name": "registry"}]
@@ -182,6 +186,7 @@ def test_an_unreadable_spec_leaves_the_entry_and_does_not_make_one() -> None:
     assert ENTRY not in sim.objects
 
 
+@pytest.mark.covers
 def test_an_entry_whose_sidecar_is_too_old_for_the_bundle_gets_the_sidecar_of_today() -> None:
     sim, _ = replacing()
     sim.schemas["example.org/llm-sidecar:1"] = FIRST_SCHEMA - 1
@@ -192,6 +197,7 @@ def test_an_entry_whose_sidecar_is_too_old_for_the_bundle_gets_the_sidecar_of_to
     assert container["image"] == "example.org/llm-sidecar:2"
 
 
+@pytest.mark.covers
 def test_without_the_mode_the_entry_goes_but_not_while_nobody_serves() -> None:
     sim, old = replacing()
     sim.crashed |= set(mine(sim, old))

@@ -240,6 +240,7 @@ def test_an_approval_in_the_spec_lets_its_revision_on_and_no_other() -> None:
     assert state(sim) == ("Stepping", 3, 50)
 
 
+@pytest.mark.covers
 def test_the_verb_approve_lets_it_on_once() -> None:
     sim = changed(steps=[{"weightPercent": 5}, {"approval": {}}, {"approval": {}}])
     run(sim, 6)
@@ -445,6 +446,7 @@ def test_an_engine_change_in_the_middle_supersedes_and_serves_in_the_end() -> No
     assert status(sim)["stable"]["revision"] == status(sim)["latestRevision"]
 
 
+@pytest.mark.covers
 def test_what_comes_in_the_middle_of_an_engine_change_waits_until_that_is_taken_back() -> None:
     sim = serving(TIMED)
     sim.max_ready = 3
@@ -478,6 +480,7 @@ def test_without_steps_any_more_it_gets_every_request() -> None:
     assert state(sim)[0] == "Promoted"
 
 
+@pytest.mark.covers
 def test_a_spec_that_cannot_be_read_moves_nothing_but_can_be_aborted() -> None:
     sim = changed(steps=TIMED)
     run(sim)
@@ -528,6 +531,7 @@ def test_pods_that_come_in_the_middle_serve_what_the_others_do() -> None:
     assert state(sim) == ("Stepping", 2, 50)
 
 
+@pytest.mark.covers
 def test_the_last_step_to_stable_waits_for_every_ready_pod_and_says_so() -> None:
     sim = changed(steps=[{"weightPercent": 5, "minDuration": "30s"}], progressDeadline="2m")
     run(sim)
@@ -591,6 +595,7 @@ def test_a_newer_spec_wins_over_a_rollback() -> None:
     assert "abortedRevisions" not in status(sim)
 
 
+@pytest.mark.covers
 def test_a_rollback_to_what_is_lost_leaves_what_serves() -> None:
     sim = changed(steps=[{"weightPercent": 5}])
     before = status(sim)["stable"]["revision"]

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from llm_operator.core.kinds import CONFIG_MAP
 from llm_sidecar.table import TABLE_KEY, Subject, Table, decode
 from tests.unit.core.builders import make_deployment, make_spec
@@ -63,6 +65,7 @@ def test_a_spec_that_cannot_be_read_leaves_the_subject_as_it_was() -> None:
     assert table(sim).subject == (Subject(header="x-user-id"),)
 
 
+@pytest.mark.covers
 def test_without_table_and_readable_spec_every_request_is_a_unit_of_its_own() -> None:
     sim = serving(BY_HEADER)
     sim.edit(replicas="many")

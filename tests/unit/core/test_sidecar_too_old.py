@@ -64,6 +64,7 @@ def test_the_new_engine_stays_the_one_of_the_spec_once_the_bundle_needs_less() -
     assert sim.engines() == engines
 
 
+@pytest.mark.covers
 def test_while_it_stops_a_spec_nobody_asks_what_the_source_holds() -> None:
     sim = serving()
     sim.edit(limits={"queue": 7}, model={"source": SOURCE, "updatePolicy": "Notify"})

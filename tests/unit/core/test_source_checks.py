@@ -104,6 +104,7 @@ def test_a_source_that_has_not_moved_is_asked_every_six_hours_and_only_the_time_
     assert {name for name in sim.pods if "resolve" not in name} == {name for name in pods if "resolve" not in name}
 
 
+@pytest.mark.covers
 def test_a_check_is_no_change_that_is_under_way() -> None:
     sim = serving()
     for made in let_a_check_pass(sim):
@@ -144,6 +145,7 @@ def test_rollout_serves_other_files_by_a_change_of_the_engine() -> None:
     assert sim.engines() == [old], "files that come back are served by the engine they had"
 
 
+@pytest.mark.covers
 def test_what_notify_has_told_of_is_asked_once_more_and_served_when_the_policy_becomes_rollout() -> None:
     sim = serving()
     answer(sim, MOVED)
@@ -167,6 +169,7 @@ def test_a_refresh_takes_what_notify_has_told_of() -> None:
     assert (told(sim)["status"], jobs(sim)) == ("False", [])
 
 
+@pytest.mark.covers
 @pytest.mark.parametrize("policy", ["Notify", "Rollout"])
 def test_a_check_that_fails_is_told_and_tried_again_and_disturbs_nobody(policy: str) -> None:
     sim = serving(policy)

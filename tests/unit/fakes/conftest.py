@@ -1,9 +1,12 @@
 from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from openai import AsyncOpenAI
 
 from tests.fakes.running import RunningStub, running_stub
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
 
 
 @pytest.fixture
@@ -14,7 +17,7 @@ async def stub() -> AsyncIterator[RunningStub]:
 
 
 @pytest.fixture
-async def client(stub: RunningStub) -> AsyncIterator[AsyncOpenAI]:
+async def client(openai: Any, stub: RunningStub) -> AsyncIterator["AsyncOpenAI"]:
     """The official client, talking to the stub."""
-    async with AsyncOpenAI(base_url=f"{stub.url}/v1", api_key="none", max_retries=0, timeout=20) as connected:
+    async with openai.AsyncOpenAI(base_url=f"{stub.url}/v1", api_key="none", max_retries=0, timeout=20) as connected:
         yield connected

@@ -1,15 +1,18 @@
 import hashlib
 import json
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from openai import AsyncOpenAI, BadRequestError, NotFoundError
 
 from tests.fakes.running import RunningStub, running_stub
 from tests.fakes.stub_engine.answer import Text, chat_tokens_of, completion_tokens_of
 from tests.fakes.stub_engine.generate import Choice
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
 
 
 async def _post(stub: RunningStub, path: str, body: object) -> tuple[int, bytes]:
@@ -18,7 +21,7 @@ async def _post(stub: RunningStub, path: str, body: object) -> tuple[int, bytes]
         return answer.status, await answer.read()
 
 
-async def test_a_chat_is_answered(client: AsyncOpenAI) -> None:
+async def test_a_chat_is_answered(client: "AsyncOpenAI") -> None:
     answer = await client.chat.completions.create(model="chat", messages=[{"role": "user", "content": "hello"}], max_tokens=20)
     assert answer.choices[0].finish_reason == "length"
     assert answer.choices[0].message.role == "assistant"
@@ -26,7 +29,7 @@ async def test_a_chat_is_answered(client: AsyncOpenAI) -> None:
     assert (answer.usage.prompt_tokens, answer.usage.completion_tokens, answer.usage.total_tokens) == (9, 20, 29)
 
 
-async def test_a_streamed_chat_says_the_same_as_a_whole_one_and_ends_with_usage(stub: RunningStub, client: AsyncOpenAI) -> None:
+async def test_a_streamed_chat_says_the_same_as_a_whole_one_and_ends_with_usage(stub: RunningStub, client: "AsyncOpenAI") -> None:
     text, chunks = "", []
     stream = await client.chat.completions.create(model="chat", messages=[{"role": "user", "content": "hello"}], max_tokens=20, stream=True)
     async for chunk in stream:
@@ -43,7 +46,7 @@ async def test_a_streamed_chat_says_the_same_as_a_whole_one_and_ends_with_usage(
     assert stub.stub.engine.jobs == 0
 
 
-async def test_completions_whole_and_streamed(client: AsyncOpenAI) -> None:
+async def test_completions_whole_and_streamed(client: "AsyncOpenAI") -> None:
     whole = await client.completions.create(model="chat", prompt="hello")
     assert (len(whole.choices), whole.choices[0].finish_reason) == (1, "length")
     assert whole.usage is not None
@@ -120,7 +123,7 @@ async def test_a_stop_string_ends_the_text_before_it(stub: RunningStub) -> None:
     assert events[-1]["usage"]["completion_tokens"] < 20
 
 
-async def test_several_choices_and_prompts_are_numbered(client: AsyncOpenAI) -> None:
+async def test_several_choices_and_prompts_are_numbered(client: "AsyncOpenAI") -> None:
     answer = await client.completions.create(model="chat", prompt=["one", "two"], n=2, max_tokens=3)
     assert [choice.index for choice in answer.choices] == [0, 1, 2, 3]
     assert len({choice.text for choice in answer.choices}) == 4
@@ -128,13 +131,13 @@ async def test_several_choices_and_prompts_are_numbered(client: AsyncOpenAI) -> 
     assert answer.usage.completion_tokens == 12
 
 
-async def test_a_chat_without_a_limit_ends_by_itself(client: AsyncOpenAI) -> None:
+async def test_a_chat_without_a_limit_ends_by_itself(client: "AsyncOpenAI") -> None:
     answer = await client.chat.completions.create(model="chat", messages=[{"role": "user", "content": "hello"}])
     assert (answer.choices[0].finish_reason, answer.usage and answer.usage.completion_tokens) == ("stop", 32)
 
 
-async def test_an_unknown_model_is_refused_as_vllm_does(client: AsyncOpenAI) -> None:
-    with pytest.raises(NotFoundError) as caught:
+async def test_an_unknown_model_is_refused_as_vllm_does(openai: Any, client: "AsyncOpenAI") -> None:
+    with pytest.raises(openai.NotFoundError) as caught:
         await client.completions.create(model="nope", prompt="x")
     assert caught.value.body == {
         "message": "The model `nope` does not exist. Valid aliases: chat.",
@@ -144,9 +147,12 @@ async def test_an_unknown_model_is_refused_as_vllm_does(client: AsyncOpenAI) -> 
     }
 
 
-async def test_a_prompt_beyond_the_context_is_refused_as_vllm_does() -> None:
-    async with running_stub("--max-model-len", "10") as stub, AsyncOpenAI(base_url=f"{stub.url}/v1", api_key="x", max_retries=0) as client:
-        with pytest.raises(BadRequestError, match="maximum context length is 10 tokens") as caught:
+async def test_a_prompt_beyond_the_context_is_refused_as_vllm_does(openai: Any) -> None:
+    async with (
+        running_stub("--max-model-len", "10") as stub,
+        openai.AsyncOpenAI(base_url=f"{stub.url}/v1", api_key="x", max_retries=0) as client,
+    ):
+        with pytest.raises(openai.BadRequestError, match="maximum context length is 10 tokens") as caught:
             await client.completions.create(model="chat", prompt="0123456789")
         assert caught.value.param == "input_tokens"
         answer = await client.completions.create(model="chat", prompt="01234", max_tokens=100)
@@ -192,7 +198,7 @@ async def test_a_key_guards_v1_and_nothing_else() -> None:
             assert answer.status == 200
 
 
-async def test_models_version_health_load_and_tokenize_answer(stub: RunningStub, client: AsyncOpenAI) -> None:
+async def test_models_version_health_load_and_tokenize_answer(stub: RunningStub, client: "AsyncOpenAI") -> None:
     models = await client.models.list()
     assert [model.id for model in models.data] == ["chat"]
     async with aiohttp.ClientSession() as session:

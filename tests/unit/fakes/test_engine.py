@@ -1,12 +1,15 @@
 import asyncio
 import re
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
-from openai import APIStatusError, AsyncOpenAI
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.fakes.running import RunningStub, running_stub
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
 
 
 async def _series(stub: RunningStub) -> dict[str, float]:
@@ -21,11 +24,12 @@ async def _series(stub: RunningStub) -> dict[str, float]:
     return found
 
 
-def _client(stub: RunningStub) -> AsyncOpenAI:
-    return AsyncOpenAI(base_url=f"{stub.url}/v1", api_key="none", max_retries=0, timeout=20)
+def _client(openai: Any, stub: RunningStub) -> "AsyncOpenAI":
+    made: AsyncOpenAI = openai.AsyncOpenAI(base_url=f"{stub.url}/v1", api_key="none", max_retries=0, timeout=20)
+    return made
 
 
-async def test_what_was_served_is_counted_as_vllm_counts(stub: RunningStub, client: AsyncOpenAI) -> None:
+async def test_what_was_served_is_counted_as_vllm_counts(stub: RunningStub, client: "AsyncOpenAI") -> None:
     await client.completions.create(model="chat", prompt="hello", max_tokens=20)
     await client.chat.completions.create(model="chat", messages=[{"role": "user", "content": "hello"}])
     series = await _series(stub)
@@ -51,8 +55,8 @@ async def test_a_fresh_engine_shows_every_series_at_zero(stub: RunningStub) -> N
     assert series["vllm:prompt_tokens_created"] > 1e9
 
 
-async def test_requests_beyond_the_slots_wait_and_are_shown_waiting() -> None:
-    async with running_stub("--max-num-seqs", "2", env={"STUB_TOKENS_PER_S": "200"}) as stub, _client(stub) as client:
+async def test_requests_beyond_the_slots_wait_and_are_shown_waiting(openai: Any) -> None:
+    async with running_stub("--max-num-seqs", "2", env={"STUB_TOKENS_PER_S": "200"}) as stub, _client(openai, stub) as client:
         requests = [asyncio.create_task(client.completions.create(model="chat", prompt=str(number), max_tokens=40)) for number in range(5)]
         await _until(stub, running=2, waiting=3)
         series = await _series(stub)
@@ -62,8 +66,8 @@ async def test_requests_beyond_the_slots_wait_and_are_shown_waiting() -> None:
         assert (await _series(stub))["vllm:num_requests_running"] == 0
 
 
-async def test_a_client_that_leaves_gives_its_slot_to_the_next_and_counts_as_aborted() -> None:
-    async with running_stub("--max-num-seqs", "1", env={"STUB_TOKENS_PER_S": "100"}) as stub, _client(stub) as client:
+async def test_a_client_that_leaves_gives_its_slot_to_the_next_and_counts_as_aborted(openai: Any) -> None:
+    async with running_stub("--max-num-seqs", "1", env={"STUB_TOKENS_PER_S": "100"}) as stub, _client(openai, stub) as client:
         first = await client.completions.create(model="chat", prompt="x", max_tokens=5000, stream=True)
         waiting = asyncio.create_task(client.completions.create(model="chat", prompt="waits", max_tokens=5000))
         served = asyncio.create_task(client.completions.create(model="chat", prompt="is next", max_tokens=2))
@@ -75,19 +79,19 @@ async def test_a_client_that_leaves_gives_its_slot_to_the_next_and_counts_as_abo
         assert (await _series(stub))["vllm:request_success_total{finished_reason=abort}"] == 2
 
 
-async def test_admission_beyond_the_limit_is_refused_and_counted() -> None:
-    async with running_stub("--max-num-queued-reqs", "1", env={"STUB_TOKENS_PER_S": "100"}) as stub, _client(stub) as client:
+async def test_admission_beyond_the_limit_is_refused_and_counted(openai: Any) -> None:
+    async with running_stub("--max-num-queued-reqs", "1", env={"STUB_TOKENS_PER_S": "100"}) as stub, _client(openai, stub) as client:
         stream = await client.completions.create(model="chat", prompt="x", max_tokens=500, stream=True)
         await anext(aiter(stream))
-        with pytest.raises(APIStatusError, match="currently busy") as caught:
+        with pytest.raises(openai.APIStatusError, match="currently busy") as caught:
             await client.completions.create(model="chat", prompt="y")
         assert caught.value.status_code == 503
         assert (await _series(stub))["vllm:admission_rejections_total{reason=max_num_queued_reqs}"] == 1
         await stream.close()
 
 
-async def test_tokens_come_at_the_configured_pace() -> None:
-    async with running_stub(env={"STUB_TOKENS_PER_S": "100", "STUB_TTFT_S": "0.1"}) as stub, _client(stub) as client:
+async def test_tokens_come_at_the_configured_pace(openai: Any) -> None:
+    async with running_stub(env={"STUB_TOKENS_PER_S": "100", "STUB_TTFT_S": "0.1"}) as stub, _client(openai, stub) as client:
         started = asyncio.get_running_loop().time()
         await client.completions.create(model="chat", prompt="x", max_tokens=31)
         assert asyncio.get_running_loop().time() - started >= 0.1 + 30 / 100
@@ -96,8 +100,8 @@ async def test_tokens_come_at_the_configured_pace() -> None:
     assert series["vllm:time_to_first_token_seconds_sum"] >= 0.1
 
 
-async def test_a_long_prompt_takes_its_time_when_prefill_is_slow() -> None:
-    async with running_stub(env={"STUB_TTFT_S": "0", "STUB_PREFILL_TOKENS_PER_S": "1000"}) as stub, _client(stub) as client:
+async def test_a_long_prompt_takes_its_time_when_prefill_is_slow(openai: Any) -> None:
+    async with running_stub(env={"STUB_TTFT_S": "0", "STUB_PREFILL_TOKENS_PER_S": "1000"}) as stub, _client(openai, stub) as client:
         started = asyncio.get_running_loop().time()
         await client.completions.create(model="chat", prompt="x" * 200, max_tokens=1)
         assert asyncio.get_running_loop().time() - started >= 0.2

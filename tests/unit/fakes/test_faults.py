@@ -1,13 +1,15 @@
 import asyncio
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
-from openai import APIConnectionError, APIError, AsyncOpenAI, InternalServerError
 
 from tests.fakes.running import RunningStub, running_stub
 from tests.fakes.stub_engine.faults import FaultBox, Faults
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
 
 CHAT: dict[str, Any] = {"model": "chat", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 20}
 
@@ -67,12 +69,12 @@ async def test_faults_can_be_on_from_the_start() -> None:
         assert (await _get(stub, "/health"))[0] == 503
 
 
-async def test_an_error_has_vllms_shape_and_the_wanted_status(stub: RunningStub, client: AsyncOpenAI) -> None:
+async def test_an_error_has_vllms_shape_and_the_wanted_status(openai: Any, stub: RunningStub, client: "AsyncOpenAI") -> None:
     stub.switch(error_rate=1.0)
-    with pytest.raises(InternalServerError, match="EngineCore encountered an issue"):
+    with pytest.raises(openai.InternalServerError, match="EngineCore encountered an issue"):
         await client.chat.completions.create(**CHAT)
     stub.switch(error_rate=1.0, error_status=503)
-    with pytest.raises(InternalServerError) as caught:
+    with pytest.raises(openai.InternalServerError) as caught:
         await client.chat.completions.create(**CHAT)
     assert caught.value.status_code == 503
 
@@ -85,7 +87,7 @@ def test_the_same_seed_hits_the_same_requests_at_about_the_wanted_rate() -> None
     assert 330 < sum(hits) < 470
 
 
-async def test_a_hanging_request_hangs_until_the_client_leaves_while_health_stays_good(stub: RunningStub, client: AsyncOpenAI) -> None:
+async def test_a_hanging_request_hangs_until_the_client_leaves_while_health_stays_good(stub: RunningStub, client: "AsyncOpenAI") -> None:
     stub.switch(hang_rate=1.0)
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(client.chat.completions.create(**CHAT), 0.2)
@@ -94,7 +96,7 @@ async def test_a_hanging_request_hangs_until_the_client_leaves_while_health_stay
     assert (await client.chat.completions.create(**CHAT)).choices
 
 
-async def test_latency_comes_before_the_first_token(stub: RunningStub, client: AsyncOpenAI) -> None:
+async def test_latency_comes_before_the_first_token(stub: RunningStub, client: "AsyncOpenAI") -> None:
     stub.switch(latency_s=0.2)
     started = asyncio.get_running_loop().time()
     stream = await client.chat.completions.create(**CHAT, stream=True)
@@ -110,19 +112,19 @@ async def test_a_stream_can_be_cut_off(stub: RunningStub) -> None:
         await _streamed(stub)
 
 
-async def test_a_stream_can_end_in_an_error_event(stub: RunningStub, client: AsyncOpenAI) -> None:
+async def test_a_stream_can_end_in_an_error_event(openai: Any, stub: RunningStub, client: "AsyncOpenAI") -> None:
     stub.switch(abort_rate=1.0, abort_after_tokens=5, abort_how="error")
     text = await _streamed(stub)
     assert '"content":' in text
     assert text.endswith('"param":null,"code":500}}\n\ndata: [DONE]\n\n')
-    with pytest.raises(APIError, match="EngineCore"):
+    with pytest.raises(openai.APIError, match="EngineCore"):
         async for _ in await client.chat.completions.create(**CHAT, stream=True):
             pass
-    with pytest.raises(InternalServerError):
+    with pytest.raises(openai.InternalServerError):
         await client.chat.completions.create(**CHAT)
 
 
-async def test_a_request_can_be_aborted_with_status_200(stub: RunningStub, client: AsyncOpenAI) -> None:
+async def test_a_request_can_be_aborted_with_status_200(stub: RunningStub, client: "AsyncOpenAI") -> None:
     stub.switch(abort_rate=1.0, abort_after_tokens=5, abort_how="finish")
     answer = await client.chat.completions.create(**CHAT)
     assert (answer.choices[0].finish_reason, answer.usage and answer.usage.completion_tokens) == ("abort", 5)
@@ -131,9 +133,9 @@ async def test_a_request_can_be_aborted_with_status_200(stub: RunningStub, clien
     assert text.endswith("data: [DONE]\n\n")
 
 
-async def test_a_whole_answer_can_be_cut_off(stub: RunningStub, client: AsyncOpenAI) -> None:
+async def test_a_whole_answer_can_be_cut_off(openai: Any, stub: RunningStub, client: "AsyncOpenAI") -> None:
     stub.switch(abort_rate=1.0)
-    with pytest.raises(APIConnectionError):
+    with pytest.raises(openai.APIConnectionError):
         await client.chat.completions.create(**CHAT)
 
 
@@ -165,7 +167,7 @@ async def test_answers_can_be_no_http_at_all(stub: RunningStub) -> None:
     ],
 )
 async def test_metrics_can_be_wrong_while_requests_are_served(
-    stub: RunningStub, client: AsyncOpenAI, how: str, status: int, words: str
+    stub: RunningStub, client: "AsyncOpenAI", how: str, status: int, words: str
 ) -> None:
     stub.switch(metrics=how)
     found, text = await _get(stub, "/metrics")
@@ -180,7 +182,7 @@ async def test_metrics_can_hang(stub: RunningStub) -> None:
         await asyncio.wait_for(_get(stub, "/metrics"), 0.2)
 
 
-async def test_counters_can_be_reset_as_by_a_restart(stub: RunningStub, client: AsyncOpenAI) -> None:
+async def test_counters_can_be_reset_as_by_a_restart(stub: RunningStub, client: "AsyncOpenAI") -> None:
     await client.chat.completions.create(**CHAT)
     line = 'vllm:generation_tokens_total{engine="0",model_name="chat"}'
     assert f"{line} 20.0" in (await _get(stub, "/metrics"))[1]

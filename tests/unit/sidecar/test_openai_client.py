@@ -1,6 +1,5 @@
 """The official client against sidecar and stub engine, by name."""
 
-import importlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,12 +24,6 @@ PROMPT = Prompt(
 async def pod(tmp_path: Path) -> AsyncIterator[Pod]:
     async with stub_engine() as port, pod_running(tmp_path / "snapshot", Engine(port=port), Bundle(prompt=PROMPT)) as running:
         yield running
-
-
-@pytest.fixture(scope="session")
-def openai() -> Any:
-    """The client's package. Its import takes longer than any test here, so only a worker that runs them does it."""
-    return importlib.import_module("openai")
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@
 import os
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import kubernetes_validate
 import pytest
@@ -14,6 +13,7 @@ import yaml
 
 from llm_operator.core.kinds import CUSTOM
 from llm_operator.core.observed import Obj
+from tests.data.yaml_files import documents
 from tests.unit.core.builders import make_config, make_deployment, make_prompt, make_spec
 from tests.unit.core.sim import Sim
 
@@ -64,8 +64,8 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
-def dump(documents: list[Obj]) -> str:
-    return yaml.dump_all(documents, Dumper=_Dumper, sort_keys=False, width=140)
+def dump(objects: list[Obj]) -> str:
+    return yaml.dump_all(objects, Dumper=_Dumper, sort_keys=False, width=140)
 
 
 def cases() -> dict[str, Sim]:
@@ -97,6 +97,7 @@ def text_of(case: str) -> str:
     return dump(rendered(cases()[case]))
 
 
+@pytest.mark.covers
 @pytest.mark.parametrize("case", ["s3", "pvc", "replace", "full"])
 def test_what_is_rendered_is_what_was_committed(case: str) -> None:
     text = text_of(case)
@@ -108,12 +109,13 @@ def test_what_is_rendered_is_what_was_committed(case: str) -> None:
 
 @pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.yaml")), ids=lambda path: str(path.stem))
 def test_every_committed_manifest_is_valid_kubernetes(path: Path) -> None:
-    documents: list[Any] = list(yaml.safe_load_all(path.read_text()))
-    assert documents
-    for document in documents:
+    committed = documents(path)
+    assert committed
+    for document in committed:
         assert document["kind"] not in {kind.kind for kind in CUSTOM}
         kubernetes_validate.validate(document, "1.37", strict=True)
 
 
+@pytest.mark.covers
 def test_rendering_the_same_again_gives_the_same_bytes() -> None:
     assert dump(rendered(cases()["full"])) == text_of("full")

@@ -4,6 +4,8 @@ import json
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from llm_operator.core.gates.fetched import Fetched
 from tests.unit.core.builders import make_config
 from tests.unit.core.rollout.test_gating import Traffic, answers, finish, gated, minutes, state
@@ -42,6 +44,7 @@ def test_prometheus_and_a_webhook_are_asked_about_the_revision_that_has_requests
     assert (question.gate, question.server, json.loads(question.text)["weightPercent"]) == (JUDGE, "judge", 40)
 
 
+@pytest.mark.covers
 def test_a_revision_that_all_of_them_pass_is_promoted() -> None:
     sim, traffic = asked()
     minutes(sim, traffic, 2)

@@ -150,6 +150,7 @@ def test_without_requests_nothing_is_promoted_and_after_a_while_somebody_has_to_
     assert (state(sim), sim.deployment["status"]["rollout"]["reason"]) == ("Paused", "Inconclusive")
 
 
+@pytest.mark.covers
 def test_a_pod_that_tells_nothing_keeps_the_others_from_passing() -> None:
     sim, traffic = gated([{"errors": {"limitPercent": 5}}], {"minDuration": "1h"})
     minutes(sim, traffic, 3)
@@ -272,6 +273,7 @@ def test_what_stable_was_like_before_is_observed_before_the_first_request_is_giv
     assert (state(sim), answers(sim)["stableTimeToFirstToken"]) == ("Paused", "Harm")
 
 
+@pytest.mark.covers
 def test_without_requests_there_is_nothing_to_observe_and_it_goes_on_after_a_while() -> None:
     sim, traffic = gated(OWN)
     minutes(sim, traffic, 16, requests=0)
