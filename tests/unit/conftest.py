@@ -12,6 +12,7 @@ from pkgutil import walk_packages
 from typing import Any
 
 import pytest
+from coverage import Coverage
 
 _CORE = Path(__file__).parent / "core"
 _BENEATH = ("llm_operator.api.config", "llm_operator.api.llmdeployment", "llm_operator.api.llmprompt", "llm_sidecar.prompt_tests")
@@ -22,6 +23,8 @@ def pytest_collection(session: pytest.Session) -> Iterator[None]:
     """Trace how the core is imported, and not how everything else is."""
     if session.config.getoption("dist", "no") == "no":  # else the workers collect
         _trace(session.config, wanted=False)
+        if (left := Coverage.current()) is not None:
+            left.stop()  # a worker's pytest-cov has begun as if it were the controller, and that would go on where the worker's own pauses
         for name in _BENEATH:
             import_module(name)
         _trace(session.config, wanted=True)
