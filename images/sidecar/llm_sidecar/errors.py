@@ -77,6 +77,18 @@ class Refusal(Exception):  # noqa: N818  # it is an answer, not a failure
         self.retry_after_s = retry_after_s
         self.headers = headers
 
+    def kept(self) -> "Refusal":
+        """Return it as it can be kept, and raised from where it is kept: one that was raised holds all the frames it went through."""
+        return Refusal(
+            self.status,
+            self.code,
+            self.message,
+            param=self.param,
+            stage=self.stage,
+            retry_after_s=self.retry_after_s,
+            headers=self.headers,
+        )
+
     def body(self) -> bytes:
         """Return the JSON body."""
         return error_body(self.status, self.code, self.message, self.param, self.stage)

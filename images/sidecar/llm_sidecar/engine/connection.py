@@ -1,7 +1,7 @@
 """One keep-alive connection to the engine: sends a request, hands out the answer, and slows the engine down when nobody reads."""
 
 import asyncio
-from typing import cast
+from typing import Any, cast
 
 import httptools
 
@@ -25,10 +25,10 @@ class Connection(asyncio.Protocol):
         self._loop = loop
         self._outbox = Outbox.of(loop)
         self._unsent = b""
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: Any = None
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._failure: EngineBrokenError | None = None
+        self._failure = ""
         self._paused = False
         self.idle_since = 0.0
         self._begin()
@@ -53,7 +53,7 @@ class Connection(asyncio.Protocol):
         self._begin()
         self._busy = True
         transport = self._transport
-        if transport is None or self._failure is not None:
+        if transport is None or self._failure:
             raise EngineBrokenError("the connection is closed")
         if len(body) < HIGH_WATER:
             self._unsent = request + body
@@ -112,7 +112,7 @@ class Connection(asyncio.Protocol):
     @property
     def closed(self) -> bool:
         """Return whether nothing can be sent any more."""
-        return self._transport is None or self._failure is not None or self._transport.is_closing()
+        return self._transport is None or bool(self._failure) or self._transport.is_closing()
 
     @property
     def reusable(self) -> bool:
@@ -123,8 +123,8 @@ class Connection(asyncio.Protocol):
         return self._transport is not None and self._transport.get_write_buffer_size() == 0
 
     async def _wait(self) -> None:
-        if self._failure is not None:
-            raise self._failure
+        if self._failure:
+            raise EngineBrokenError(self._failure)  # a new one each time: one that is kept holds all that it went through
         self._waiter = self._loop.create_future()
         try:
             await self._waiter
@@ -136,15 +136,15 @@ class Connection(asyncio.Protocol):
             self._waiter.set_result(None)
 
     def _fail(self, message: str) -> None:
-        if self._failure is None:
-            self._failure = EngineBrokenError(message)
+        self._failure = self._failure or message
         self._wake()
 
     # What the transport calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport."""
+        """Keep the transport, and begin to read."""
         self._transport = cast("asyncio.Transport", transport)
+        self._parser = httptools.HttpResponseParser(self)
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser; bytes nobody asked for end the connection."""
@@ -162,6 +162,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """End the exchange: cleanly only if the body was delimited by the end of the connection."""
         self._paused = False
+        self._transport = self._parser = None  # they know this object too, and nobody else would let go of it
         until_end = self.status and b"content-length" not in self.headers and b"transfer-encoding" not in self.headers
         if until_end and not self._complete and exc is None and self._failure is None:
             self._complete = True

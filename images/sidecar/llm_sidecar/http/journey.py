@@ -108,7 +108,7 @@ class Journey:
         """Wait until somebody can be reached; then begin anew with the table that is in force by then."""
         exchange, hold = self._exchange, self._services.hold
         if not hold.enabled:
-            raise refused
+            raise refused.kept()
         exchange.no_limit()
         if self._place is None:
             self._place = hold.take(len(exchange.content or b""))
@@ -141,7 +141,7 @@ class Journey:
                 full = target
             first = first or said
         if self._lost is not None:
-            raise self._lost
+            raise self._lost.kept()
         return first or _nobody()
 
     def _ways(self, *, own_failed: bool) -> Iterator[tuple[Assigned, Peer | None]]:
@@ -188,7 +188,7 @@ class Journey:
                 raise
             exchange.revision = self._assigned.encode()
             self._note(refusal, target.engine)
-            return refusal.with_traceback(None)
+            return refusal.kept()
         finally:
             if exchange.started and target.revision != self._assigned:
                 self._services.metrics.fallbacks.labels(self._assigned, target.revision).inc()
@@ -229,9 +229,9 @@ class Journey:
     def _note(self, refusal: Refusal, engine: str) -> None:
         """Remember and count an attempt that came to nothing, or raise where nobody else may be asked."""
         if not self._may_go_on(refusal):
-            raise refusal
+            raise refusal.kept()
         if refusal.code in LOST:
-            self._lost, self._lost_at = refusal, engine
+            self._lost, self._lost_at = refusal.kept(), engine
         self._services.metrics.unserved.labels(self._assigned, refusal.code).inc()
 
     def _may_go_on(self, refusal: Refusal) -> bool:

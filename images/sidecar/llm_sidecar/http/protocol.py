@@ -189,6 +189,8 @@ class BoundedProtocol(asyncio.Protocol):
         self._parser = None
         if self._running is not None and not self._running.complete:
             self._running.disconnect()
+        else:
+            self._let_go()
         self.resume_writing()
 
     # For the parser.
@@ -287,6 +289,12 @@ class BoundedProtocol(asyncio.Protocol):
                 self._state.tasks.discard(cycle.task)
             if not cycle.complete and not cycle.disconnected:
                 self.close()
+            if self._parser is None:
+                self._let_go()
+
+    def _let_go(self) -> None:
+        """Forget requests of a connection that is gone: they know it, so nobody else would let go of either."""
+        self._running = self._reading = None
 
     def _answer(self, cycle: Cycle, refusal: Refusal) -> None:
         """Answer in the app's place, and end the connection."""

@@ -135,7 +135,7 @@ class PublicApp:
             except Refusal as refusal:
                 if exchange.hop or exchange.started or refusal.code not in _ELSEWHERE:
                     raise
-                refused = refusal.with_traceback(None)
+                refused = refusal.kept()
             else:
                 return
         if exchange.hop:
