@@ -164,7 +164,7 @@ class Connection(asyncio.Protocol):
         self._paused = False
         self._transport = self._parser = None  # they know this object too, and nobody else would let go of it
         until_end = self.status and b"content-length" not in self.headers and b"transfer-encoding" not in self.headers
-        if until_end and not self._complete and exc is None and self._failure is None:
+        if until_end and not self._complete and exc is None and not self._failure:
             self._complete = True
             self._wake()
         self._fail("the engine closed the connection")

@@ -1,5 +1,7 @@
-"""What a request leaves behind goes with it. Objects that hold each other wait for the garbage collector, which comes the more seldom the
-more there is: after a burst of requests they would be most of the memory.
+"""What a request leaves behind goes with it.
+
+Objects that hold each other wait for the garbage collector, which comes the more seldom the more there is: after a burst of requests they
+would be most of what has grown.
 """
 
 import asyncio
