@@ -10,6 +10,8 @@ from llm_operator.api.gates import MAX_GATES, UNIQUE, Gate
 
 MAX_STEPS = 20
 PROGRESS_DEADLINE = "10m"
+ENGINE_DEADLINE = "30m"
+KEEP_CANARY_FOR = "2m"
 
 
 class Capacity(ApiModel):
@@ -47,13 +49,33 @@ class Step(ApiModel):
     """What happens then: `Pause` keeps the share of requests until somebody decides, `Abort` takes all requests back."""
 
 
-class ConfigRollout(ApiModel):
-    """How a change that needs no new pods is let in, such as one of the prompt."""
+class SteppedRollout(ApiModel):
+    """What every change that is let in by steps has."""
 
     steps: tuple[Step, ...] = Field(min_length=1, max_length=MAX_STEPS, json_schema_extra={"x-kubernetes-list-type": "atomic"})
     """Steps one after the other; after the last one the revision gets every request and becomes stable."""
+
+
+class ConfigRollout(SteppedRollout):
+    """How a change that needs no new pods is let in, such as one of the prompt."""
+
     progress_deadline: Annotated[str, Duration("10s", "24h")] = PROGRESS_DEADLINE
     """Time in which every ready pod must be able to serve a new revision; one that takes longer is aborted before it gets any request."""
+
+
+class EngineRollout(SteppedRollout):
+    """How a change of the engine is let in, such as one of the weights: one pod of it is tried by steps beside those of the old."""
+
+    progress_deadline: Annotated[str, Duration("10s", "24h")] = ENGINE_DEADLINE
+    """Time in which the pod of the new engine must be ready and reached by every other one, from when it has a node; one that takes longer
+    is aborted. Time without room for the pod does not count."""
+
+
+class Abort(ApiModel):
+    """What follows when a change of the engine is aborted."""
+
+    keep_canary_for: Annotated[str, Duration("0s", "24h")] = KEEP_CANARY_FOR
+    """How long the pod of the new engine stays without requests, so that the verb `retry` need not load it again. Not with `Replace`."""
 
 
 class Approve(ApiModel):
@@ -66,12 +88,18 @@ class Approve(ApiModel):
 class Rollout(ApiModel):
     """How a change is let in."""
 
-    rules: ClassVar = (rule("!has(self.gates) || has(self.config)", "gates judge steps, so gates need rollout.config"),)
+    rules: ClassVar = (
+        rule("!has(self.gates) || has(self.config) || has(self.engine)", "gates judge steps: they need rollout.config or rollout.engine"),
+    )
 
     capacity: Capacity = Capacity()
     """Which accelerators a change of the engine may use."""
     config: ConfigRollout | None = None
     """Steps of a change that needs no new pods; absent is all requests at once, as soon as every ready pod can serve it."""
+    engine: EngineRollout | None = None
+    """Steps of a change of the engine; absent is pod by pod, each with its share of the requests."""
+    abort: Abort = Abort()
+    """What follows when a change of the engine is aborted."""
     gates: Annotated[
         tuple[Gate, ...] | None,
         Field(

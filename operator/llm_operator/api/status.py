@@ -9,7 +9,9 @@ from llm_operator.api.base import ApiModel
 Text = Annotated[str, Field(max_length=32_768)]
 Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Name = Annotated[str, Field(max_length=253)]
-RolloutState = Literal["Preparing", "Stepping", "Paused", "Finalising", "Promoted", "Aborted", "Superseded"]
+RolloutState = Literal[
+    "Preparing", "WaitingCapacity", "Warming", "Stepping", "Paused", "Ratcheting", "Finalising", "Promoted", "Aborted", "Superseded"
+]
 
 
 class Condition(ApiModel):

@@ -1,11 +1,12 @@
 """What a manifest would change of a deployment: the fields, whether that needs new pods, and on which road it would be let in."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from llm_operator.api.config import AcceleratorProfile, EngineProfile
 from llm_operator.api.llmdeployment import LLMDeploymentSpec
+from llm_operator.api.rollout import Step
 from llm_operator.cli import apiserver
 from llm_operator.core.bundles import Words, inline, make_bundle, referenced
 from llm_operator.core.identity import engine_inputs
@@ -61,7 +62,11 @@ def _bundle(spec: LLMDeploymentSpec, prompt: dict[str, Any] | None) -> bytes:
 
 
 def _engine_road(spec: LLMDeploymentSpec) -> str:
-    if spec.rollout.capacity.mode == "Replace":
+    replaces = spec.rollout.capacity.mode == "Replace"
+    if spec.rollout.engine is not None and spec.replicas and not (replaces and spec.replicas == 1):
+        most = spec.replicas if replaces else spec.replicas + 1
+        return f"one new pod by steps: {_listed(spec.rollout.engine.steps)}; then one up and one down; never more than {most}"
+    if replaces:
         return f"new pods, one after another in place of an old one; never more than {spec.replicas}"
     return f"new pods, one up and one down; never more than {spec.replicas + 1}"
 
@@ -70,8 +75,11 @@ def _config_road(spec: LLMDeploymentSpec) -> str:
     config = spec.rollout.config
     if config is None:
         return "the pods that serve take it up without a restart, for every request at once"
-    steps = ", ".join("approval" if each.weight_percent is None else f"{each.weight_percent}%" for each in config.steps)
-    return f"the pods that serve take it up without a restart, by steps: {steps}"
+    return f"the pods that serve take it up without a restart, by steps: {_listed(config.steps)}"
+
+
+def _listed(steps: Iterable[Step]) -> str:
+    return ", ".join("approval" if each.weight_percent is None else f"{each.weight_percent}%" for each in steps)
 
 
 def _changes(before: Any, after: Any, path: str) -> Iterator[Change]:

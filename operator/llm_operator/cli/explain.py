@@ -65,7 +65,9 @@ def _to_do(status: Status, name: str) -> Iterator[str]:
         yield f"apply another spec, or kubectl llm retry {name} --revision {latest}"
     elif condition(status, "Stalled").get("status") == "True":
         yield "repair what the state names; nothing is tried again until then"
-    if condition(status, "CapacityAvailable").get("status") == "False":
+    if rollout.get("state") == "WaitingCapacity":
+        yield f"free or add an accelerator, or give the change up: kubectl llm abort {name}"
+    elif condition(status, "CapacityAvailable").get("status") == "False":
         yield "free or add accelerators, or lower spec.replicas"
     if condition(status, "UpdateAvailable").get("status") == "True":
         yield f"kubectl llm refresh {name} serves what is newer, once; updatePolicy: Rollout does it by itself"

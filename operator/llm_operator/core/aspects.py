@@ -8,6 +8,7 @@ from llm_operator.core.removal import listed
 from llm_operator.core.resolver import Waiting
 from llm_operator.core.roles import ready_of
 from llm_operator.core.rollout.evidence import Answer
+from llm_operator.core.rollout.progress import State
 from llm_operator.core.summary import Findings, Summary
 from llm_operator.core.target import Version
 
@@ -78,11 +79,15 @@ def _resolved(found: Findings) -> Condition:
 
 
 def _capacity(found: Findings) -> Condition:
-    diagnosis = found.growing
+    diagnosis, progress = found.growing, found.rollout.progress
+    if progress is not None and progress.state == State.WAITING_CAPACITY:
+        return condition("CapacityAvailable", progress.reason, progress.message, holds=False)
     if not diagnosis.pods:
         return condition("CapacityAvailable", Reason.NO_PODS, "there are no pods to place", holds=None)
     if diagnosis.unschedulable:
         return condition("CapacityAvailable", Reason.UNSCHEDULABLE, diagnosis.unschedulable, holds=False)
+    if progress is not None and progress.is_active and found.capped:
+        return condition("CapacityAvailable", Reason.WEIGHT_CAPPED_BY_CAPACITY, progress.message, holds=True)
     return condition("CapacityAvailable", Reason.SCHEDULED, "every pod has a node", holds=True)
 
 

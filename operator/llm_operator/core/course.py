@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from llm_operator.core.roles import Roles, ready_of, weights_of
+from llm_operator.core.roles import Roles, Trial, asked_of, ready_of, weights_of
 from llm_operator.core.world import World, engine_of, ready
 from llm_sidecar.table import WHOLE
 
@@ -13,7 +13,7 @@ class Course:
 
     ``floor`` is how many pods must take requests, ``ceiling`` how many there may be, those on their way out included. ``usable`` is how
     many pods of the growing engine can be given units; ``unreached`` says why none can although some are ready. ``weight`` is the
-    challenger's.
+    challenger's. While a trial is ``pinned`` nothing gives way to the growing engine, which may have ``most`` pods.
     """
 
     growing: str
@@ -23,6 +23,8 @@ class Course:
     usable: int
     unreached: str
     weight: int
+    most: int
+    pinned: bool = False
 
 
 def chart(world: World, roles: Roles) -> Course | None:
@@ -35,22 +37,53 @@ def chart(world: World, roles: Roles) -> Course | None:
     base, challenger = roles.base.engine.id, roles.challenger.engine.id if roles.challenger else ""
     back = roles.outgoing is not None or not challenger
     growing, giving = (base, challenger) if back else (challenger, base)
-    live = weights_of(world)
-    unreached = "" if live.get(growing) else _unreached(world, growing)
-    usable = 0 if unreached else ready_of(world, growing)
-    floor = max(0, roles.replicas - 1) if roles.replaces and giving else roles.replicas
-    share = _share(usable, ready_of(world, giving), floor)
+    usable, unreached = usable_of(world, growing)
+    floor = floor_of(roles) if giving else roles.replicas
+    share = share_of(usable, ready_of(world, giving), floor)
+    trial = None if back else roles.trial
+    live = weights_of(world).get(challenger, 0)
     if not challenger or not roles.replicas:
         weight = 0
-    elif share is None or not roles.readable:
-        weight = live.get(challenger, 0)  # nobody serves, or nobody knows how many pods should: units stay where they are
+    elif share is None or not (roles.readable or trial or roles.withdraws):
+        weight = live  # nobody serves, or nobody knows how many pods should: units stay where they are
+    elif trial is not None:
+        weight = _tried(trial, share, alone=roles.alone) if ready_of(world, giving) else share
     else:
-        weight = WHOLE - share if back else share
+        weight = _left(world, roles, usable, WHOLE - share) if back else share
     ceiling = roles.replicas if roles.replaces else roles.replicas + 1
-    return Course(growing, giving, floor, ceiling=ceiling, usable=usable, unreached=unreached, weight=weight)
+    pinned = trial is not None and trial.pinned
+    most = _most(roles, live) if pinned else roles.replicas
+    return Course(growing, giving, floor, ceiling, usable, unreached, weight, most, pinned)
 
 
-def _share(usable: int, giving: int, floor: int) -> int | None:
+def _tried(trial: Trial, share: int, *, alone: bool) -> int:
+    """Return the weight of what gets its requests by steps: no more than its pods can carry."""
+    return 0 if trial.pinned and alone else min(trial.weight, share)
+
+
+def _left(world: World, roles: Roles, usable: int, rest: int) -> int:
+    """Return the weight of what is taken back: none where stable has all its pods, else what those that are ready cannot carry yet."""
+    whole = roles.withdraws and usable and roles.base and (asked_of(world, roles.base.engine.id) or 0) >= floor_of(roles)
+    return 0 if whole else rest
+
+
+def _most(roles: Roles, live: int) -> int:
+    """Return how many pods a trial may have. In place of the last one of stable it has none, once it has no request."""
+    return int(live > 0) if roles.alone else min(roles.replicas, 1)
+
+
+def floor_of(roles: Roles) -> int:
+    """Return how many pods must take requests while an engine gives way."""
+    return max(0, roles.replicas - 1) if roles.replaces else roles.replicas
+
+
+def usable_of(world: World, engine: str) -> tuple[int, str]:
+    """Return how many pods of an engine can be given units, and why none can although some are ready."""
+    unreached = "" if weights_of(world).get(engine) else _unreached(world, engine)
+    return 0 if unreached else ready_of(world, engine), unreached
+
+
+def share_of(usable: int, giving: int, floor: int) -> int | None:
     """Return the share of the growing engine: as if all pods that must serve carried the same, and never less than that of each pod.
 
     A share of the pods that are ready now would be lower by the surge pod's part, and change with each pod that goes as well as with each

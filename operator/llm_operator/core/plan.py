@@ -75,7 +75,7 @@ def _step(observed: Observed, config: OperatorConfig, now: datetime, check: Chec
     if content is not None:
         keys, peers_in_s = peers(world, content, now)
         content = replace(content, data={**content.data, **keys})
-    leaves = removal(world, before, content, delivery)
+    leaves = removal(world, before, content, delivery, rollout.warm)
     numbers, diagnosis = {}, NO_ENGINE
     if course is not None:
         waits = bool(diagnose(world, course.growing, before.replicas).unschedulable)
@@ -84,7 +84,7 @@ def _step(observed: Observed, config: OperatorConfig, now: datetime, check: Chec
     wanted = children(world, config, target, before, content, numbers, gating)
     found = changes(world, wanted, prune=_prunable(target), retained=leaves.kept)
     taken = takes_over(world, before, course, content, delivery, now) if course and content and not found.conflicts else None
-    taken = before.target if rollout.move.promotes else taken
+    taken = before.target if rollout.promotes else taken
     roles = before.promoted(taken) if taken else before
     findings = Findings(world, target, roles, found, delivery, diagnosis, now, course, content, leaves, taken is not None, rollout, gating)
     summary = summarize(findings)
@@ -132,6 +132,8 @@ def _next_look_s(found: Findings, summary: Summary) -> float | None:
     if found.promotes:
         return _PROMOTED_S
     looks = [each for each in (found.rollout.move.look_s,) if each is not None]
+    if found.rollout.warm is not None:
+        looks.append((found.rollout.warm.until - found.now).total_seconds())
     if found.changes.leaving or found.changes.going:
         looks.append(_COLLECTING_S)
     if found.target.look_s is not None:

@@ -48,10 +48,11 @@ def _target(world: World, roles: Roles, content: Snapshot, delivery: Delivery) -
 def _challenger(world: World, roles: Roles, course: Course, content: Snapshot, delivery: Delivery, now: datetime) -> Version | None:
     """Return the challenger when it has every unit, every ready sidecar knows, and it has the pods to carry them.
 
-    When what it challenges has none left it takes over with fewer, also one that another change has replaced: it alone serves then.
+    When what it challenges has none left it takes over with fewer, also one that another change has replaced: it alone serves then. What is
+    let in by steps is stable at their end, and before that only in such a case.
     """
     challenger = roles.challenger
     if challenger is None or roles.base is None or content.weight(challenger.revision.id) != WHOLE or not delivery.complete:
         return None
-    carried = challenger.engine.id == course.growing and course.usable >= max(1, course.floor)
+    carried = roles.trial is None and challenger.engine.id == course.growing and course.usable >= max(1, course.floor)
     return challenger if carried or not alive(world, roles.base.engine.id, now) else None

@@ -3,12 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from llm_operator.core import names
 from llm_operator.core.course import Course
 from llm_operator.core.delivery import Delivery
-from llm_operator.core.kinds import DEPLOYMENT
 from llm_operator.core.pods import alive
-from llm_operator.core.roles import Roles, engines_seen, ready_of
+from llm_operator.core.roles import Roles, asked_of, engines_seen, ready_of
 from llm_operator.core.world import World, terminating
 
 
@@ -25,8 +23,7 @@ class Situation:
 
     def asked(self, engine: str) -> int | None:
         """Return how many pods the Deployment of an engine is asked for now; None when there is no Deployment."""
-        live = self.world.live(DEPLOYMENT, names.child(self.world.owner.name, engine))
-        return None if live is None else live["spec"].get("replicas", 1)
+        return asked_of(self.world, engine)
 
     def going(self, engine: str) -> int:
         """Return how many pods of an engine are on their way out."""
@@ -50,7 +47,7 @@ def replicas(now: Situation) -> dict[str, int]:
     roles, growing, giving = now.roles, now.course.growing, now.course.giving
     found = {each.id: 0 for each in roles.engines}
     if not roles.readable:
-        return {engine: now.roles.replicas if (live := now.asked(engine)) is None else live for engine in found}
+        return {engine: _as_it_is(now, engine) for engine in found}
     if not roles.replicas:
         return found
     others = now.others(growing, giving)
@@ -58,18 +55,26 @@ def replicas(now: Situation) -> dict[str, int]:
         found[giving] = _kept(now, others)
         others += max(found[giving], now.committed(giving))
     room = now.course.ceiling - others - now.going(growing) if others else roles.replicas
-    found[growing] = min(roles.replicas, max(room, now.asked(growing) or 0))
+    found[growing] = min(now.course.most, max(room, now.asked(growing) or 0))
     return found
+
+
+def _as_it_is(now: Situation, engine: str) -> int:
+    """Return how many pods an engine has while nobody knows how many should be: what serves is made again, and nothing begins."""
+    serves = now.roles.base is not None and engine == now.roles.base.engine.id
+    asked = now.asked(engine)
+    return asked if asked is not None else now.roles.replicas * serves
 
 
 def _kept(now: Situation, others: int) -> int:
     """Return how many pods the engine that gives way keeps."""
     course, engine = now.course, now.course.giving
     asked, living = now.asked(engine), alive(now.world, engine, now.now)
-    need = max(0, course.floor - course.usable)
-    serves_alone = not course.usable and ready_of(now.world, engine) > 0
+    usable = 0 if course.pinned else course.usable  # the pod of a trial takes nobody's place
+    need = max(int(course.pinned), course.floor - usable)
+    serves_alone = not usable and ready_of(now.world, engine) > 0
     kept = need if asked is None or serves_alone else min(asked, need)
-    if course.usable:
+    if usable:
         kept = min(kept, living)  # what is lost holds accelerators for nothing
     elif not living and now.unplaced:
         kept = min(kept, max(0, (asked or 0) - 1))  # nobody serves, and the next engine has no room: it gets that of a lost pod

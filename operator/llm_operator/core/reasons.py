@@ -57,6 +57,7 @@ class Reason(StrEnum):
     RESOLVER_FAILED = "ResolverFailed"
     ROLLED_BACK = "RolledBack"
     SIDECAR_TOO_OLD = "SidecarTooOld"
+    STABLE_LOST = "StableLost"
     SUPERSEDED = "Superseded"
     UNSCHEDULABLE = "Unschedulable"
 
@@ -73,12 +74,15 @@ class Reason(StrEnum):
     PAUSE_REQUESTED = "PauseRequested"
     OBSERVING = "Observing"
     PREPARING = "Preparing"
+    RATCHETING = "Ratcheting"
     REACHING = "Reaching"
     REMOVING = "Removing"
     RESOLVING = "Resolving"
     SCHEDULED = "Scheduled"
     STARTING = "Starting"
     STEPPING = "Stepping"
+    WARMING = "Warming"
+    WEIGHT_CAPPED_BY_CAPACITY = "WeightCappedByCapacity"
 
     # What has been reached.
     ACTION_DONE = "ActionDone"

@@ -5,18 +5,27 @@ the step before.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from llm_operator.core import names
 from llm_operator.core.addresses import own_services
 from llm_operator.core.delivery import Delivery
 from llm_operator.core.kinds import DEPLOYMENT, SERVICE, Kind
 from llm_operator.core.reasons import Reason
-from llm_operator.core.roles import Roles, engines_seen, ready_of, weights_of
+from llm_operator.core.roles import Roles, asked_of, engines_seen, ready_of, weights_of
 from llm_operator.core.tables import Snapshot
 from llm_operator.core.world import World
 
 NAMED = 3
 """Pods that a message names; the number says how many there are."""
+
+
+@dataclass(frozen=True)
+class Warm:
+    """An engine that nobody asks for keeps its pods until then, in case somebody does again."""
+
+    engine: str
+    until: datetime
 
 
 @dataclass(frozen=True)
@@ -28,9 +37,10 @@ class Removal:
     words: str = ""
 
 
-def removal(world: World, roles: Roles, content: Snapshot | None, delivery: Delivery) -> Removal:
+def removal(world: World, roles: Roles, content: Snapshot | None, delivery: Delivery, warm: Warm | None = None) -> Removal:
     """Return what stays."""
-    wanted = {each.id for each in roles.engines}
+    asked = {each.id for each in roles.engines}
+    wanted = asked | ({warm.engine} if warm else set())
     seen = engines_seen(world) - wanted
     routes = content.table.routes if content else ()
     named = set(own_services(world, content.table)) if content else set[str]()
@@ -38,10 +48,11 @@ def removal(world: World, roles: Roles, content: Snapshot | None, delivery: Deli
     weights = weights_of(world)
     serving = {each for each in seen if weights.get(each) or not _disposable(world, roles, each)}
     kept = {(DEPLOYMENT, each) for each in (serving if delivery.everywhere else seen)}
+    kept |= {(kind, warm.engine) for kind in (DEPLOYMENT, SERVICE) if warm}
     kept |= {(SERVICE, each) for each in (reachable & (seen | named) if delivery.everywhere else reachable)}
     tried = roles.trial.version if roles.trial else None
     live = {each.revision.id for each in (roles.base, roles.challenger, tried) if each is not None}
-    revisions = [route.revision for route in routes if route.engine in wanted and route.revision not in live]
+    revisions = [route.revision for route in routes if route.engine in asked and route.revision not in live]
     left = [f"engine {each}" for each in sorted((seen | reachable) - wanted)] + [f"revision {each}" for each in revisions]
     pods = [pod["metadata"]["name"] for engine in sorted(seen) for pod in world.held_by(engine)]
     return Removal(frozenset((kind, names.child(world.owner.name, each)) for kind, each in kept), *_why(world, left, pods, delivery))
@@ -54,21 +65,16 @@ def _with_service(world: World) -> set[str]:
 
 
 def _disposable(world: World, roles: Roles, engine: str) -> bool:
-    """Return whether an engine nobody asks for may go: it takes no requests, or somebody else does in its place."""
+    """Return whether an engine nobody asks for may go: it takes no requests, or somebody else does in its place.
+
+    What no table names, because its revision is lost, takes none either. It goes when no engine with a role may have a pod, as then it is
+    in their way and nothing would ever scale it down.
+    """
     if not ready_of(world, engine) or not roles.replicas:
         return True
     if roles.stable is not None and ready_of(world, roles.stable.engine.id):
         return True
-    return engine not in weights_of(world) and not any(_asked(world, each.id) for each in roles.engines)
-
-
-def _asked(world: World, engine: str) -> int:
-    """Return how many pods an engine is asked for. When that is none of any role's, what no table names is in their way.
-
-    That happens when its revision is lost: it takes no requests, and nothing would ever scale it down.
-    """
-    live = world.live(DEPLOYMENT, names.child(world.owner.name, engine))
-    return 0 if live is None else int(live["spec"].get("replicas", 1))
+    return engine not in weights_of(world) and not any(asked_of(world, each.id) for each in roles.engines)
 
 
 def _why(world: World, left: list[str], pods: list[str], delivery: Delivery) -> tuple[str, str]:

@@ -14,11 +14,15 @@ from llm_operator.core.world import World, engine_of, finished, ready
 
 @dataclass(frozen=True)
 class Trial:
-    """A version on the engine of stable that gets its requests by steps: its weight in the table, and the salt of its assignment."""
+    """A version that gets its requests by steps: its weight in the table, and the salt of its assignment.
+
+    While one on another engine is ``pinned`` that has one pod, beside as many of stable as must serve.
+    """
 
     version: Version
     weight: int
     salt: str
+    pinned: bool = False
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,8 @@ class Roles:
     """Whether a change may not use more pods than are asked for."""
     latest: Version | None = None
     trial: Trial | None = None
+    withdraws: bool = False
+    """Whether what is outgoing was let in by steps: stable can carry all its requests at once as long as it has all its pods."""
 
     @property
     def canary(self) -> Version | None:
@@ -60,7 +66,17 @@ class Roles:
     @property
     def challenger(self) -> Version | None:
         """Return the version on another engine that takes units from the base; one that is going comes before one that is coming."""
-        return self.outgoing or (self.target if self.target is not self.base and self.trial is None else None)
+        return self.outgoing or (self.target if self.target is not self.base and (self.trial is None or self.tries_engine) else None)
+
+    @property
+    def tries_engine(self) -> bool:
+        """Return whether what gets its requests by steps runs on another engine than stable."""
+        return self.trial is not None and self.stable is not None and self.trial.version.engine.id != self.stable.engine.id
+
+    @property
+    def alone(self) -> bool:
+        """Return whether one engine can only run in place of the other: one accelerator is all there may be."""
+        return self.replaces and self.replicas == 1
 
     @property
     def engines(self) -> tuple[Engine, ...]:
@@ -78,7 +94,7 @@ def cast(world: World, target: Target) -> Roles:
     latest = target.version or version_of(world, world.status.get("latestRevision"))
     stable = _stable(world, latest.engine.id if latest else "")
     wanted = latest or stable
-    outgoing = _outgoing(world, stable, wanted)
+    outgoing = left_over(world, stable, wanted)
     asked = target.spec
     if asked is not None:
         replaces = asked.rollout.capacity.mode == "Replace"
@@ -113,18 +129,25 @@ def weights_of(world: World) -> dict[str, int]:
     return weights
 
 
-def _outgoing(world: World, stable: Version | None, target: Version | None) -> Version | None:
-    """Return the challenger of the live table when it has units and nobody asks for its engine any more.
+def asked_of(world: World, engine: str) -> int | None:
+    """Return how many pods the Deployment of an engine is asked for now; None when there is no Deployment."""
+    live = world.live(DEPLOYMENT, names.child(world.owner.name, engine))
+    return None if live is None else int(live["spec"].get("replicas", 1))
 
-    Without a table it is what serves in place of a stable engine that does not.
+
+def left_over(world: World, stable: Version | None, target: Version | None, salt: str = "") -> Version | None:
+    """Return the challenger of the live table when it has units and nobody asks for its engine any more, or for another assignment.
+
+    ``salt`` is that of the rollout that goes on. Without a table it is what serves in place of a stable engine that does not.
     """
     wanted = {each.engine.id for each in (stable, target) if each is not None}
     if world.table is None and stable is not None and not ready_of(world, stable.engine.id):
         return next((each for each in _reported(world) if each.engine.id not in wanted), None)
-    for route in world.table.routes if world.table and stable else ():
-        if route.slot is not None and route.weight and route.engine not in wanted:
-            return version_of(world, route.revision)
-    return None
+    if world.table is None or stable is None:
+        return None
+    wanted = {stable.engine.id} if salt and world.table.salt != salt else wanted
+    moving = (route for route in world.table.routes if route.slot is not None and route.weight and route.engine not in wanted)
+    return next((version_of(world, route.revision) for route in moving), None)
 
 
 def _stable(world: World, latest: str) -> Version | None:

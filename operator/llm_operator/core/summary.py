@@ -5,6 +5,7 @@ from datetime import datetime
 
 from llm_operator.core import names
 from llm_operator.core.changes import Changes
+from llm_operator.core.clock import stamp
 from llm_operator.core.course import Course
 from llm_operator.core.delivery import Delivery
 from llm_operator.core.diagnose import Diagnosis
@@ -48,6 +49,12 @@ class Findings:
     def unreached(self) -> str:
         """Return which sidecar has not reached the engine that grows although that is ready, or nothing."""
         return self.course.unreached if self.course and self.growing.ready else ""
+
+    @property
+    def capped(self) -> bool:
+        """Return whether a step asks for more than the pod on trial can carry."""
+        course, trial = self.course, self.roles.trial
+        return course is not None and trial is not None and course.pinned and course.usable > 0 and course.weight < trial.weight
 
     def percent(self, revision: str) -> int:
         """Return the share of requests that the table gives a revision."""
@@ -99,7 +106,7 @@ def _obstacle(found: Findings) -> Summary | None:
         return _stalled(target.waiting.reason, target.waiting.message)
     if found.delivery.refused:
         return _stalled(Reason.BUNDLE_REFUSED, f"table {found.delivery.generation} is not run by {found.delivery.refused}")
-    if diagnosis.overdue:
+    if diagnosis.overdue and not (found.course and found.course.pinned):  # a trial has a deadline of its own
         words = f"not ready within spec.engine.startup.timeout: {diagnosis.message}"
         return Summary(diagnosis.phase, "ProgressDeadlineExceeded", words, stalled=True)
     return None
@@ -122,11 +129,13 @@ def _by_steps(found: Findings) -> Summary | None:
     rests = _at_rest(found) and not found.leaves.words
     if rollout.barred is not None and roles.stable is not None:
         words = f"revision {rollout.barred.revision} was aborted: {rollout.barred.message}; revision {roles.stable.revision.id} stays"
+        words += f"; engine {rollout.warm.engine} keeps its pod until {stamp(rollout.warm.until)} for a retry" if rollout.warm else ""
         return Summary(Phase.STALLED, Reason.ABORTED, words, stalled=True, rests=rests)
     progress = rollout.progress
-    if roles.trial is None or progress is None or not _serves(found):
+    if roles.trial is None or progress is None or not _serves(found) or progress.state == State.RATCHETING:
         return None
     words = f"revision {progress.revision} is on its way: {progress.message}"
+    rests = rests and (progress.state in {State.STEPPING, State.PAUSED} or not roles.tries_engine)
     if progress.state == State.PAUSED or progress.reason == Reason.APPROVAL_REQUIRED:
         return Summary(Phase.PAUSED, progress.reason, words, rests=rests, waits=rests)
     stalled = progress.reason == Reason.PROGRESS_DEADLINE_EXCEEDED
@@ -145,7 +154,7 @@ def _stalled(reason: str, message: str) -> Summary:
 
 def _at_rest(found: Findings) -> bool:
     changes, delivery, diagnosis = found.changes, found.delivery, found.growing
-    asked = found.roles.replicas
+    asked = found.course.most if found.course else found.roles.replicas
     deletes = [each for each in changes.deletes if each.kind != JOB]
     going = [kind for kind, _ in changes.going if kind != JOB]
     written = not (found.promotes or found.writes or deletes or going)

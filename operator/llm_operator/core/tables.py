@@ -1,7 +1,7 @@
 """The snapshot's content: the table of live revisions with a generation that only rises, and their bundles."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -93,10 +93,15 @@ def _route(version: Version, *, weight: int, slot: int | None = None) -> Route:
 
 
 def _moving(world: World, roles: Roles, course: Course) -> Trial | None:
-    """Return what takes requests from the base. The salt of an engine change stays as long as the same engine is the challenger."""
-    challenger = roles.challenger
+    """Return what takes requests from the base.
+
+    The salt of an engine change without steps stays as long as the same engine is the challenger.
+    """
+    challenger, trial = roles.challenger, roles.trial
     if challenger is None:
-        return roles.trial
+        return trial
+    if trial is not None and not roles.outgoing:
+        return replace(trial, weight=course.weight)
     routes = world.table.routes if world.table else ()
     live = next((each for each in routes if each.slot is not None and each.engine == challenger.engine.id), None)
     salt = world.table.salt if live is not None and world.table else challenger.revision.id

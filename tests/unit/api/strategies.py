@@ -18,6 +18,7 @@ _SOURCES = st.one_of(
 
 _ONE_OF = {
     "spec.rollout.config.steps[]": ("approval", "weightPercent"),
+    "spec.rollout.engine.steps[]": ("approval", "weightPercent"),
     "spec.rollout.gates[]": GATE_KINDS,
     "spec.routing.subject[]": ("apiKey", "bodyField", "header"),
 }

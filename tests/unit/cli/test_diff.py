@@ -30,6 +30,7 @@ def diff(kube: FakeKube, run: Run, tmp_path: Path) -> Diff:
     return compare
 
 
+TRIED = {"engine": {"steps": [{"weightPercent": 5}, {"approval": {}}]}}
 STEPS = {"config": {"steps": [{"weightPercent": 5}, {"approval": {}}, {"weightPercent": 50}]}}
 
 
@@ -43,6 +44,24 @@ STEPS = {"config": {"steps": [{"weightPercent": 5}, {"approval": {}}, {"weightPe
         ({"limits": {"maxConcurrency": 7}}, "Config", "for every request at once", ["spec.limits.maxConcurrency"]),
         ({"limits": {"maxConcurrency": 7}, "rollout": STEPS}, "Config", "by steps: 5%, approval, 50%", None),
         ({"engine": {"maxModelLen": 1024}}, "Engine", "one up and one down; never more than 2", ["spec.engine.maxModelLen"]),
+        (
+            {"engine": {"maxModelLen": 1024}, "rollout": TRIED},
+            "Engine",
+            "one new pod by steps: 5%, approval; then one up and one down; never more than 2",
+            None,
+        ),
+        (
+            {"engine": {"maxModelLen": 1024}, "rollout": {**TRIED, "capacity": {"mode": "Replace"}}},
+            "Engine",
+            "in place of an old one",
+            None,
+        ),
+        (
+            {"engine": {"maxModelLen": 1024}, "replicas": 2, "rollout": {**TRIED, "capacity": {"mode": "Replace"}}},
+            "Engine",
+            "never more than 2",
+            None,
+        ),
         ({"model": {"source": "s3://models/other"}}, "Engine", "one up and one down", ["spec.model.source"]),
         ({"engine": {"profile": "other"}}, "Engine", "one up and one down", ["spec.engine.profile"]),
         ({"engine": {"maxModelLen": 1024}, "rollout": {"capacity": {"mode": "Replace"}}}, "Engine", "never more than 1", None),

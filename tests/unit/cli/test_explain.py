@@ -49,6 +49,11 @@ def test_a_newer_spec_is_waited_for_first() -> None:
             f"apply another spec, or kubectl llm retry chat --revision {NEW}",
         ),
         ({"conditions": conditions(Stalled="True")}, "Ready is True", "repair what the state names"),
+        (
+            {"rollout": rollout("WaitingCapacity"), "conditions": conditions(CapacityAvailable="False")},
+            f"the rollout of revision {NEW} is WaitingCapacity",
+            "free or add an accelerator, or give the change up: kubectl llm abort chat",
+        ),
         ({"conditions": conditions(CapacityAvailable="False")}, "Ready is True", "free or add accelerators"),
         ({"conditions": conditions(RefreshAvailable="True")}, "Ready is True", "kubectl llm refresh chat makes pods as they"),
         ({"conditions": conditions(RefreshAvailable="True", UpdateAvailable="True")}, "Ready is True", "kubectl llm refresh chat serves"),

@@ -65,7 +65,7 @@ class Operator(RuleBasedStateMachine):
 
     @rule(steps=st.sampled_from([STEPS, STEPS, STEPS[:1], []]))
     def let_changes_in_by_steps(self, steps: list[dict[str, Any]]) -> None:
-        self.sim.edit(rollout={"config": {"steps": steps}} if steps else {})
+        self.sim.edit(rollout={"config": {"steps": steps}, "engine": {"steps": steps}} if steps else {})
 
     @precondition(lambda self: "latestRevision" in self.sim.deployment.get("status", {}))
     @rule(verb=st.sampled_from(VERBS))

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from llm_operator.core.reasons import Reason
 from llm_operator.core.rollout.moves import PREPARING, SOON_S, Answer, Asked, Look, Move, Seen, Verb
-from llm_operator.core.rollout.progress import Memory, Progress, State
+from llm_operator.core.rollout.progress import COMING, Memory, Progress, State
 
 
 def heed(look: Look) -> Move | None:
@@ -23,7 +23,7 @@ def _abort(look: Look) -> Move:
 
 
 def _pause(look: Look) -> Move | None:
-    if look.progress.state not in {State.PREPARING, State.STEPPING}:
+    if look.progress.state not in {*COMING, State.STEPPING}:
         return None
     return look.pause(Reason.PAUSE_REQUESTED, "somebody asked for it").answering("paused")
 
@@ -65,8 +65,10 @@ def _why_not(look: Look, verb: Verb) -> str:
     state = f"revision {look.progress.revision} is {look.progress.state}"
     if look.asked.steps is None:
         return f"{state}, and the spec cannot be read, so nobody knows its steps; repair it first"
-    if verb == Verb.PROMOTE and look.seen.weight is None:
-        return f"{state}, and not every ready pod can serve it yet; ask again when it is Stepping"
+    empty = look.seen.canary is not None and not look.seen.canary.usable
+    if verb == Verb.PROMOTE and (look.seen.weight is None or empty):
+        who = "no pod of its engine" if empty else "not every ready pod"
+        return f"{state}, and {who} can serve it yet; ask again when it is Stepping"
     if verb == Verb.ROLLBACK:
         return f"{state}, not stable yet; abort takes its requests back"
     if verb == Verb.RETRY:

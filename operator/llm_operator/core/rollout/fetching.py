@@ -15,7 +15,7 @@ from llm_operator.core.rollout.progress import Progress, State
 Answers = Mapping[str, tuple[Fetched, ...]]
 """By gate, the newest answer last."""
 
-_ASKED = frozenset({State.STEPPING, State.PAUSED})
+_ASKED = frozenset({State.STEPPING, State.PAUSED, State.RATCHETING})
 _STAMP = timedelta(seconds=1)
 """How much later than its stamp something may have happened."""
 

@@ -1,23 +1,22 @@
-"""A rollout within the plan: what the machine is told of one look, and what its move makes of the roles."""
+"""A rollout within the plan: what one look makes of it, and what its move makes of the roles."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from llm_operator.api.durations import parse_s
-from llm_operator.api.rollout import PROGRESS_DEADLINE
 from llm_operator.core import verbs
 from llm_operator.core.actions import EventDraft
 from llm_operator.core.clock import stamp
-from llm_operator.core.delivery import NOTHING as NO_DELIVERY
-from llm_operator.core.delivery import deliver
-from llm_operator.core.removal import listed
-from llm_operator.core.roles import Roles, Trial, ready_of, version_of
+from llm_operator.core.removal import Warm
+from llm_operator.core.roles import Roles, Trial, left_over, ready_of, version_of
+from llm_operator.core.rollout import told
 from llm_operator.core.rollout.evidence import NO_GATES, Verdict
 from llm_operator.core.rollout.machine import step
-from llm_operator.core.rollout.moves import WHOLE, Answer, Asked, Move, Seen, Verb
-from llm_operator.core.rollout.progress import Barred, Memory, Progress, State
+from llm_operator.core.rollout.moves import WHOLE, Answer, Move, Verb
+from llm_operator.core.rollout.progress import THROUGH, Barred, Memory, Progress, State
+from llm_operator.core.rollout.told import brings_engine
 from llm_operator.core.target import Target, Version
 from llm_operator.core.verbs import Action, Outcome
 from llm_operator.core.world import World
@@ -29,10 +28,16 @@ HISTORY = 20
 
 @dataclass(frozen=True)
 class Rollout:
-    """What a look makes of the rollout. ``barred`` says why the revision that the spec asks for is not served."""
+    """What a look makes of the rollout.
+
+    ``barred`` says why the revision that the spec asks for is not served, ``promotes`` that the one on its way becomes stable. The pod of
+    an engine that was aborted stays ``warm`` for a while.
+    """
 
     move: Move
     barred: Barred | None = None
+    promotes: bool = False
+    warm: Warm | None = None
 
     @property
     def progress(self) -> Progress | None:
@@ -65,13 +70,27 @@ def follow(world: World, target: Target, roles: Roles, now: datetime, verdict: V
         return _answered(target, action, missing, now), roles, Rollout(Move(memory))
     latest, stable = roles.latest.revision.id, roles.stable.revision.id
     is_meant = action is not None and action.revision == latest
-    asked = _asked(target, roles.latest, roles.stable, Verb(action.verb) if action and is_meant else None)
-    move = step(asked, _seen(world, roles, memory.progress, now), verdict, memory, now)
+    goes_on = memory.progress is not None and memory.progress.is_active
+    coming = _version(world, roles.latest, memory.progress) if memory.progress and goes_on else roles.latest
+    asked = told.asked(target, roles, coming, Verb(action.verb) if action and is_meant else None)
+    move = step(asked, told.seen(world, roles, coming, memory.progress, now), verdict, memory, now)
     answer = move.answer if is_meant or action is None else Answer(done=False, message=verbs.stale(action.revision, latest))
-    after = move.memory.progress.revision if move.promotes and move.memory.progress else stable
+    progress = move.memory.progress
+    promotes = move.promotes and progress is not None and progress.revision != stable
+    after = progress.revision if promotes and progress else stable
     barred = move.memory.bar(latest) if latest != after else None
-    weight = _weight(memory.progress, move.memory.progress)
-    return _answered(target, action, answer, now), _cast(world, roles, move, barred, weight), Rollout(move, barred)
+    rollout = Rollout(move, barred, promotes, _warm(world, target, roles, barred, now))
+    return _answered(target, action, answer, now), _cast(world, roles, rollout, memory.progress), rollout
+
+
+def _warm(world: World, target: Target, roles: Roles, barred: Barred | None, now: datetime) -> Warm | None:
+    """Return which engine keeps its pod although it was aborted: one that is ready, and that stable does not need back."""
+    asked = target.spec.rollout if target.spec is not None else None
+    if barred is None or asked is None or asked.engine is None or roles.replaces or not brings_engine(roles, roles.latest):
+        return None
+    engine = roles.latest.engine.id if roles.latest else ""
+    until = datetime.fromisoformat(barred.at) + timedelta(seconds=parse_s(asked.abort.keep_canary_for))
+    return Warm(engine, until) if now < until and ready_of(world, engine) else None
 
 
 def _action(target: Target) -> Action | None:
@@ -87,42 +106,9 @@ def _answered(target: Target, action: Action | None, answer: Answer | None, now:
     return replace(target, actions=verbs.answered(target.actions, turned))
 
 
-def _asked(target: Target, latest: Version, stable: Version, verb: Verb | None) -> Asked:
-    """Return what is asked for. What needs another engine has no steps of its own."""
-    rollout = target.spec.rollout if target.spec is not None else None
-    if rollout is None:
-        return Asked(latest.revision.id, None, parse_s(PROGRESS_DEADLINE), verb=verb)
-    config = rollout.config if latest.engine.id == stable.engine.id else None
-    deadline_s = parse_s(config.progress_deadline if config else PROGRESS_DEADLINE)
-    return Asked(latest.revision.id, config.steps if config else (), deadline_s, rollout.approve.revision, verb)
-
-
-def _seen(world: World, roles: Roles, progress: Progress | None, now: datetime) -> Seen:
-    """Return what the machine has to know: above all what every ready pod runs of this rollout."""
-    stable, live = roles.stable, world.table
-    engine, revision = (stable.engine.id, stable.revision.id) if stable else ("", "")
-    delivery = deliver(world, live.generation, now, is_live=True) if live else NO_DELIVERY
-    mine = [route for route in live.routes if route.slot is not None and progress and route.revision == progress.revision] if live else []
-    known = bool(mine) and live is not None and progress is not None and live.salt == progress.id
-    going = f"the change to revision {roles.outgoing.revision.id} is taken back first" if roles.outgoing else ""
-    return Seen(
-        stable=revision,
-        pods=ready_of(world, engine),
-        weight=mine[0].weight * WHOLE // ALL_UNITS if known and not delivery.late else None,
-        replicas=roles.replicas,
-        late=listed(world, tuple(name for name, _ in delivery.late)) or "pods that are coming up",
-        refused=delivery.refused if known else "",
-        going=going,
-        previous=_previous(world, stable, progress),
-    )
-
-
-def _previous(world: World, stable: Version | None, progress: Progress | None) -> str:
-    """Return the revision that the last rollout has replaced, if it can be served by the pods there are."""
-    if progress is None or stable is None or progress.state != State.PROMOTED or progress.revision != stable.revision.id:
-        return ""
-    before = version_of(world, progress.replaces)
-    return progress.replaces if before is not None and before.engine.id == stable.engine.id else ""
+def _version(world: World, latest: Version, progress: Progress) -> Version | None:
+    """Return the version of a rollout; the latest one need not be stored yet."""
+    return latest if latest.revision.id == progress.revision else version_of(world, progress.revision)
 
 
 def _weight(before: Progress | None, after: Progress | None) -> int:
@@ -132,15 +118,24 @@ def _weight(before: Progress | None, after: Progress | None) -> int:
     return min(before.weight, after.weight)
 
 
-def _cast(world: World, roles: Roles, move: Move, barred: Barred | None, weight: int) -> Roles:
+def _cast(world: World, roles: Roles, rollout: Rollout, before: Progress | None) -> Roles:
     """Return the roles of a look: what is on trial is the target, and what must not be served leaves it to stable."""
-    progress, latest = move.memory.progress, roles.latest
-    if progress is not None and (progress.is_active or move.promotes):
-        version = latest if latest and latest.revision.id == progress.revision else version_of(world, progress.revision)
-        if version is not None:
-            return replace(roles, target=version, trial=Trial(version, weight * ALL_UNITS // WHOLE, progress.id))
+    progress = rollout.progress
+    if progress is None or not (progress.is_active or rollout.promotes):
+        target = roles.stable if rollout.barred else roles.target
+        withdraws = progress is not None and world.table is not None and world.table.salt == progress.id
+        return replace(roles, target=target, outgoing=left_over(world, roles.stable, target), withdraws=withdraws)
+    version = _version(world, roles.latest, progress) if roles.latest else None
+    if version is None:
         return replace(roles, target=roles.stable)
-    return replace(roles, target=roles.stable) if barred else roles
+    trial = Trial(version, _weight(before, progress) * ALL_UNITS // WHOLE, progress.id, pinned=not _through(before, progress))
+    outgoing = left_over(world, roles.stable, version, progress.id)
+    return replace(roles, target=version, trial=trial, outgoing=outgoing, withdraws=brings_engine(roles, version))
+
+
+def _through(before: Progress | None, after: Progress) -> bool:
+    """Return whether the last step is over; as for the weight, that has to be in the status first."""
+    return before is not None and before.id == after.id and {before.state, after.state} <= THROUGH
 
 
 def _line(turn: Progress) -> dict[str, Any]:

@@ -89,7 +89,7 @@ def weigh(world: World, statistics: Mapping[str, Heard], answers: Answers, targe
             words = f"pod {silent[0]} has not told its statistics yet"
             waiting = Verdict(Answer.WAITING, GateReason.EVIDENCE_MISSING, words, before=words)
             return Gating(waiting, live, known, asks, look_s=_GATHER_LOOK_S)
-        warm_up = WARM_UP_REQUESTS * sum(ready(pod) for pod in world.pods)
+        warm_up = WARM_UP_REQUESTS * _cold(world, progress)
         record, grows = begin(progress.id, progress.revision, progress.replaces, warm_up, statistics, now), True
     elif _is_over(record, statistics, share := _share(world, progress, now), now):
         record, grows = fold(record, statistics, {pod["metadata"]["uid"] for pod in world.pods}, share, now), True
@@ -154,6 +154,14 @@ def _record(progress: Progress, live: Content | None) -> Record | None:
     record = unpack(live) if live else None
     of = (progress.id, progress.revision, progress.replaces)
     return record if record is not None and (record.rollout, record.canary, record.stable) == of else None
+
+
+def _cold(world: World, progress: Progress) -> int:
+    """Return how many pods begin to serve the canary: all there are, or the one that another engine is tried with."""
+    canary, stable = world.stored.revision(progress.revision), world.stored.revision(progress.replaces)
+    if canary is not None and stable is not None and canary.engine != stable.engine:
+        return 1
+    return sum(ready(pod) for pod in world.pods)
 
 
 def _is_over(record: Record, statistics: Mapping[str, Heard], share: float | None, now: datetime) -> bool:

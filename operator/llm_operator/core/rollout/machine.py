@@ -3,6 +3,7 @@
 A move follows from what status remembers and from what is seen now, and from nothing else; so a look that was lost is made again.
 """
 
+from dataclasses import replace
 from datetime import datetime
 
 from llm_operator.api.rollout import Step
@@ -10,8 +11,8 @@ from llm_operator.core.reasons import Reason
 from llm_operator.core.rollout import evidence
 from llm_operator.core.rollout.commands import begin, heed
 from llm_operator.core.rollout.evidence import Verdict
-from llm_operator.core.rollout.moves import Asked, Look, Move, Seen, Verb
-from llm_operator.core.rollout.progress import Memory, Progress, State
+from llm_operator.core.rollout.moves import NO_ROOM_YET, Asked, Look, Move, Seen, Verb
+from llm_operator.core.rollout.progress import COMING, THROUGH, Memory, Progress, State
 
 OBSERVED_S = 900.0
 """How long a rollout waits to learn what it was like before: with too few requests for that its gates stay undecided."""
@@ -22,12 +23,22 @@ def step(asked: Asked, seen: Seen, verdict: Verdict, memory: Memory, now: dateti
     progress = memory.progress
     if progress is None or not progress.is_active:
         return begin(asked, seen, memory, now)
-    if why := _overtaken(progress, asked, seen):
+    look = Look(asked, seen, verdict, memory, progress, now)
+    why = _overtaken(progress, asked, seen)
+    if why and seen.stable == progress.revision:
+        return _stable_already(look)
+    if why:
         over = progress.turned(State.SUPERSEDED, now, Reason.SUPERSEDED, why, weight=0)
         begun = begin(asked, seen, Memory(over, memory.barred), now)
         return Move(begun.memory, (over, *begun.turns), begun.look_s, begun.answer)
-    look = Look(asked, seen, verdict, memory, progress, now)
     return _ended(look) or heed(look) or _gone_on(look)
+
+
+def _stable_already(look: Look) -> Move:
+    """Return the end of a rollout whose revision took over when nothing was left of the stable one, be it on the last of its way."""
+    if look.progress.state in THROUGH:
+        return look.promote()
+    return look.promote(Reason.STABLE_LOST, "it is stable, because nothing else could serve any more")
 
 
 def _overtaken(progress: Progress, asked: Asked, seen: Seen) -> str:
@@ -42,24 +53,29 @@ def _ended(look: Look) -> Move | None:
     """Return that a rollout is over by harm or for lack of anybody to serve, or None. Somebody who asks for an abort comes first."""
     if look.asked.verb == Verb.ABORT:
         return None
-    judged = look.progress.state != State.PREPARING and not look.progress.rollback
+    judged = look.progress.state not in COMING and not look.progress.rollback
     if judged and look.verdict.answer == evidence.Answer.HARM:
         return look.abort(look.verdict.reason, look.verdict.message)
-    if look.seen.refused and look.progress.state == State.PREPARING:
+    if look.seen.refused and look.progress.state in COMING:
         return look.abort(Reason.BUNDLE_REFUSED, f"it cannot be served by {look.seen.refused}")
     if not look.seen.replicas and look.progress.state != State.FINALISING:
         words = "no replicas are asked for, so it becomes stable without steps"
         return look.finalise(Reason.SCALED_TO_ZERO, words)
+    if look.asked.undivided and not look.asked.steps and look.progress.state not in THROUGH and not look.progress.rollback:
+        words = "the only accelerator there is cannot be shared: capacity.mode is Replace and one replica is asked for"
+        return look.abort(Reason.WEIGHT_CAPPED_BY_CAPACITY, words)
     return None
 
 
 def _gone_on(look: Look) -> Move:
     if look.asked.steps is None:
         return look.stay()
-    if look.progress.state == State.PREPARING:
-        return _prepared(look)
-    if look.progress.state == State.FINALISING:
+    if look.progress.state in THROUGH:
         return _finalised(look)
+    if (awaited := _awaited(look)) is not None:
+        return awaited
+    if look.progress.state in COMING:
+        return _prepared(look)
     here = look.here
     if here is None:
         return look.finalise() if look.progress.state == State.STEPPING else look.stay()
@@ -68,8 +84,6 @@ def _gone_on(look: Look) -> Move:
 
 def _prepared(look: Look) -> Move:
     """Return what follows while pods learn of a revision. The time in which none could does not count."""
-    if look.seen.going:
-        return look.wait(Reason.DRAINING, look.seen.going)
     if not look.seen.pods:
         return look.wait(Reason.NOT_READY, "no pod is ready to serve it")
     if look.seen.weight is not None:
@@ -83,6 +97,30 @@ def _prepared(look: Look) -> Move:
     return look.abort(Reason.PROGRESS_DEADLINE_EXCEEDED, f"it could not be served within {look.asked.deadline_s:.0f}s by {look.seen.late}")
 
 
+def _awaited(look: Look) -> Move | None:
+    """Return what a rollout waits for before it can have requests, or have them again; None when that is there.
+
+    Without room for a pod of its engine no time counts. What somebody has paused waits for them alone.
+    """
+    canary, comes = look.seen.canary, look.progress.state in COMING
+    if comes and look.seen.going:
+        return look.wait(Reason.DRAINING, look.seen.going, State.PREPARING)
+    known = canary is None or canary.alone or (canary.usable and (look.seen.weight is not None or not comes))
+    if canary is None or known or look.progress.state == State.PAUSED:
+        return None
+    if not canary.usable and canary.pending:
+        return look.wait(canary.reason, canary.message, State.WAITING_CAPACITY)
+    if not canary.usable and not canary.asked:
+        return look.wait(Reason.DRAINING, NO_ROOM_YET, State.PREPARING)
+    why = f"it is not run by {look.seen.late}" if canary.usable else canary.message
+    begun = look.progress.state == State.WARMING and look.progress.reason == Reason.WARMING
+    left_s = look.asked.deadline_s - (look.progress.waited_s(look.now) if begun else 0)
+    if left_s <= 0:
+        return look.abort(Reason.PROGRESS_DEADLINE_EXCEEDED, f"it could not be served within {look.asked.deadline_s:.0f}s: {why}")
+    move = look.wait(Reason.WARMING, why, State.WARMING)
+    return replace(move, look_s=left_s) if move.look_s is None else move
+
+
 def _stepped(look: Look, here: Step) -> Move:
     progress = look.progress
     index = min(progress.step, len(look.steps) - 1)
@@ -91,15 +129,32 @@ def _stepped(look: Look, here: Step) -> Move:
     if look.verdict.answer == evidence.Answer.INCONCLUSIVE:
         return look.pause(look.verdict.reason, f"{look.named(index)}: {look.verdict.message}")
     missing = _missing(look, here)
-    if look.runs and progress.reason == Reason.DELIVERING:
-        reason = Reason.STEPPING if here.approval is None else Reason.APPROVAL_REQUIRED
-        return look.wait(reason, progress.message)  # from here on its time counts
+    if look.runs and (progress.reason == Reason.DELIVERING or _recapped(look)):
+        return look.wait(_counting(look, here), _share(look, index))  # from here on its time counts
     if not missing and look.left_s(here.min_duration) <= 0:
         return look.enter(index + 1)
     if missing and look.left_s(here.max_duration) <= 0:
         words = f"{look.named(index)} was not through after {here.max_duration}: {missing}"
         return look.abort(Reason.INCONCLUSIVE, words) if here.on_inconclusive == "Abort" else look.pause(Reason.INCONCLUSIVE, words)
     return look.stay(look.left_s(here.max_duration if missing else here.min_duration))
+
+
+def _counting(look: Look, here: Step) -> Reason:
+    """Return the reason under which the time of a step counts."""
+    if here.approval is not None:
+        return Reason.APPROVAL_REQUIRED
+    return Reason.WEIGHT_CAPPED_BY_CAPACITY if look.capped else Reason.STEPPING
+
+
+def _recapped(look: Look) -> bool:
+    """Return whether a step has another share than before because its engine can carry more or less now."""
+    return look.seen.canary is not None and look.progress.message != _share(look, look.progress.step)
+
+
+def _share(look: Look, index: int) -> str:
+    """Return what a step does, in words; the pods of the engine may carry less than it asks for."""
+    words = look.words(index, look.progress.weight)
+    return f"{words}, of which its pods can carry {look.able}%" if look.capped else words
 
 
 def _behind(look: Look) -> str:
@@ -124,7 +179,10 @@ def _paused(look: Look, here: Step) -> Move:
 
 
 def _finalised(look: Look) -> Move:
-    if look.runs:
+    through = look.seen.canary is None or look.seen.canary.through
+    if look.progress.state == State.RATCHETING:
+        return look.finalise() if through else look.stay()  # pods that do not come up are told of as in a change without steps
+    if look.runs and through:
         return look.promote()
     left_s = look.asked.deadline_s - look.progress.waited_s(look.now)
     if left_s > 0 and look.progress.reason != Reason.PROGRESS_DEADLINE_EXCEEDED:

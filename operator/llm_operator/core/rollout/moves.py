@@ -8,10 +8,12 @@ from llm_operator.api.durations import parse_s
 from llm_operator.api.rollout import Step
 from llm_operator.core.reasons import Reason
 from llm_operator.core.rollout.evidence import Verdict
-from llm_operator.core.rollout.progress import Memory, Progress, State
+from llm_operator.core.rollout.progress import COMING, Memory, Progress, State
 
 WHOLE = 100
 PREPARING = "it gets requests once every ready pod can serve it"
+RATCHETING = "it gets every request pod by pod: one of its engine up, one of the other down"
+NO_ROOM_YET = "its first pod starts once there is room for it"
 SOON_S = 0.1
 """When to look again after a move: what it leads to may be there already."""
 
@@ -33,6 +35,7 @@ class Asked:
     """What is asked for: the revision of the spec, and how it is let in.
 
     ``steps`` are None while the spec cannot be read, and empty where all requests move at once. ``verb`` is meant for this revision.
+    ``undivided`` says that steps with a share were left out: the only accelerator there is serves one engine or the other.
     """
 
     revision: str
@@ -40,14 +43,34 @@ class Asked:
     deadline_s: float
     approved: str = ""
     verb: Verb | None = None
+    undivided: bool = False
+
+
+@dataclass(frozen=True)
+class Canary:
+    """The engine that a rollout brings: ``usable`` of its pods can be given requests, and carry ``able`` percent of all of them.
+
+    ``through`` says that they are as many as have to serve, ``asked`` that its Deployment may have a pod, and ``alone`` that it can have
+    one only in place of the last one of stable. ``pending`` says that a pod waits for room. ``reason`` and ``message`` are what its pods
+    are at.
+    """
+
+    usable: int
+    able: int
+    through: bool
+    asked: bool
+    pending: bool
+    alone: bool
+    reason: str
+    message: str
 
 
 @dataclass(frozen=True)
 class Seen:
     """What is there: ``weight`` is the percentage of the rollout that every ready pod runs, None while one of them does not know of it.
 
-    ``late`` says which pods do not follow, ``refused`` which one cannot, ``going`` what has to end before a rollout may begin, and
-    ``previous`` which revision could be gone back to.
+    ``pods`` are those that serve. ``late`` says which of them do not follow, ``refused`` which one cannot, ``going`` what has to end before
+    a rollout may begin, and ``previous`` which revision could be gone back to. There is a ``canary`` where another engine is brought.
     """
 
     stable: str
@@ -58,6 +81,7 @@ class Seen:
     refused: str = ""
     going: str = ""
     previous: str = ""
+    canary: Canary | None = None
 
 
 @dataclass(frozen=True)
@@ -111,7 +135,17 @@ class Look:
     @property
     def runs(self) -> bool:
         """Return whether every ready pod gives it the requests it is meant to have; without replicas nobody has to."""
-        return self.seen.weight == self.progress.weight and (self.seen.pods > 0 or not self.seen.replicas)
+        return self.seen.weight == min(self.progress.weight, self.able) and (self.seen.pods > 0 or not self.seen.replicas)
+
+    @property
+    def able(self) -> int:
+        """Return the percentage of all requests that it can be given at most."""
+        return WHOLE if self.seen.canary is None else self.seen.canary.able
+
+    @property
+    def capped(self) -> bool:
+        """Return whether a step asks for more than the pods of its engine can carry."""
+        return bool(self.seen.canary and self.seen.canary.usable) and self.able < self.progress.weight
 
     def stay(self, look_s: float | None = None) -> Move:
         """Return that nothing changes."""
@@ -122,12 +156,14 @@ class Look:
         turns = (progress,) if progress.differs(self.progress) else ()
         return Move(replace(self.memory, progress=progress), turns, SOON_S)
 
-    def wait(self, reason: Reason, message: str) -> Move:
-        """Return that it waits where it is; the time it waits counts from when the reason began."""
-        if (self.progress.reason, self.progress.message) == (reason, message):
+    def wait(self, reason: str, message: str, state: State | None = None) -> Move:
+        """Return that it waits where it is, or in another state; the time it waits counts from when the reason began."""
+        there = state or self.progress.state
+        if (self.progress.state, self.progress.reason, self.progress.message) == (there, reason, message):
             return self.stay()
-        same = self.progress.reason == reason
-        waiting = self.progress.turned(self.progress.state, self.now, reason, message)
+        same = (self.progress.state, self.progress.reason) == (there, reason)
+        weight = 0 if there in COMING else self.progress.weight
+        waiting = self.progress.turned(there, self.now, reason, message, weight=weight)
         return self.turn(replace(waiting, since=self.progress.since) if same else waiting)
 
     def prepare(self) -> Move:
@@ -142,13 +178,21 @@ class Look:
         """Return that a step begins; behind the last one the revision gets every request."""
         if index >= len(self.steps):
             return self.finalise()
-        weight = self.steps[index].weight_percent or self.progress.weight
-        words = f"{self.named(index)}: {weight}% of requests go to it"
-        words += " until somebody approves it" if self.steps[index].approval is not None else ""
+        asked = (each.weight_percent for each in reversed(self.steps[: index + 1]) if each.weight_percent)
+        weight = self.steps[index].weight_percent or self.progress.weight or next(asked, 0)
+        words = self.words(index, weight)
         return self.turn(self.progress.turned(State.STEPPING, self.now, Reason.DELIVERING, words, step=index, weight=weight))
 
+    def words(self, index: int, weight: int) -> str:
+        """Return what a step does, in words."""
+        until = " until somebody approves it" if self.steps[index].approval is not None else ""
+        return f"{self.named(index)}: {weight}% of requests go to it{until}"
+
     def finalise(self, reason: Reason = Reason.FINALISING, message: str = "") -> Move:
-        """Return that the revision gets every request; once every ready pod knows, it is stable."""
+        """Return that the revision gets every request, pod by pod where its engine needs more; once every ready pod knows, it is stable."""
+        canary = self.seen.canary
+        if canary is not None and not canary.through:
+            return self.turn(self.progress.turned(State.RATCHETING, self.now, Reason.RATCHETING, RATCHETING, weight=WHOLE))
         words = message or "it gets every request"
         return self.turn(self.progress.turned(State.FINALISING, self.now, reason, words, weight=WHOLE))
 
@@ -163,10 +207,9 @@ class Look:
         move = self.turn(ended)
         return move if ended.rollback else replace(move, memory=self.memory.barring(ended, ended.revision, self.now))
 
-    def promote(self) -> Move:
+    def promote(self, reason: Reason = Reason.PROMOTED, words: str = "it is stable") -> Move:
         """Return that it is stable. What it was rolled back from does not begin again."""
-        words = "it is stable"
-        ended = self.progress.turned(State.PROMOTED, self.now, Reason.PROMOTED, words)
+        ended = self.progress.turned(State.PROMOTED, self.now, reason, words, weight=WHOLE)
         move = self.turn(ended)
         if not ended.rollback:
             return move

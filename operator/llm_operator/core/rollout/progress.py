@@ -18,8 +18,11 @@ class State(StrEnum):
     """What a rollout is doing; the last three are ends."""
 
     PREPARING = "Preparing"
+    WAITING_CAPACITY = "WaitingCapacity"
+    WARMING = "Warming"
     STEPPING = "Stepping"
     PAUSED = "Paused"
+    RATCHETING = "Ratcheting"
     FINALISING = "Finalising"
     PROMOTED = "Promoted"
     ABORTED = "Aborted"
@@ -27,6 +30,10 @@ class State(StrEnum):
 
 
 ENDS = frozenset({State.PROMOTED, State.ABORTED, State.SUPERSEDED})
+COMING = frozenset({State.PREPARING, State.WAITING_CAPACITY, State.WARMING})
+"""States without a request."""
+THROUGH = frozenset({State.RATCHETING, State.FINALISING, State.PROMOTED})
+"""States in which every request is meant for it."""
 
 
 @dataclass(frozen=True)

@@ -305,3 +305,59 @@ def test_every_kind_of_gate_has_its_figures() -> None:
         {"name": "promptTokens", "metric": "promptTokens", "margin": 0.1, "harm_margin": None, "on_harm": "Pause"},
         {"name": "stableTimeToFirstToken", "metric": "selfTtft", "margin": 0.1, "harm_margin": None, "on_harm": "Abort"},
     ]
+
+
+# Another engine
+
+
+def tried() -> tuple[Sim, Traffic]:
+    """A deployment whose other engine has its share."""
+    rollout = {"engine": {"steps": [{"weightPercent": 40, "minDuration": "2m"}]}, "gates": GATES, "abort": {"keepCanaryFor": "0s"}}
+    sim = Sim(deployment=make_deployment(spec=make_spec(replicas=2, rollout=rollout)))
+    sim.settle()
+    traffic = Traffic(sim)
+    sim.edit(model={"source": "s3://models/other"})
+    for _ in range(12):
+        for name in sim.pods.keys() & sim.tables.keys():
+            sim.counters.setdefault(name, Statistics("chat"))
+        sim.look()
+        sim.tick()
+    traffic.serve(0)
+    assert state(sim) == "Stepping"
+    return sim, traffic
+
+
+def test_another_engine_is_judged_as_another_prompt_is_and_only_its_own_pod_has_to_get_warm() -> None:
+    sim, traffic = tried()
+    record = unpack(sim.objects[EVIDENCE])
+    assert record is not None
+    assert record.evidence.warm_up == gating.WARM_UP_REQUESTS
+    minutes(sim, traffic, 12)
+    finish(sim)
+    finish(sim)
+    assert state(sim) == "Promoted"
+    assert set(answers(sim).values()) == {"Pass"}
+
+
+def test_another_engine_that_fails_loses_all_requests_and_then_its_pod() -> None:
+    sim, traffic = tried()
+    old = sim.deployment["status"]["stable"]["engine"]
+    traffic.fail_every = 3
+    minutes(sim, traffic, 3)
+    assert (state(sim), sim.deployment["status"]["rollout"]["reason"]) == ("Aborted", "ErrorsMore")
+    finish(sim)
+    assert sim.engines() == [old]
+
+
+def test_a_pod_of_the_other_engine_that_tells_nothing_keeps_it_from_passing() -> None:
+    sim, traffic = tried()
+    (pod,) = [name for name in sim.pods if sim.deployment["status"]["canary"]["engine"] in name]
+    counters = sim.counters
+    for _ in range(12):
+        traffic.serve(400)
+        sim.counters = {name: each for name, each in counters.items() if name != pod}
+        sim.tick(60)
+        sim.look()
+        sim.counters = counters
+    assert state(sim) == "Stepping"
+    assert pod in passing(sim)["message"]
