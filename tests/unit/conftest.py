@@ -5,6 +5,7 @@ marked ``covers``, which between them go everywhere the tests of single function
 the test that is about it, and mark that.
 """
 
+import gc
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -20,7 +21,8 @@ _BENEATH = ("llm_operator.api.config", "llm_operator.api.llmdeployment", "llm_op
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection(session: pytest.Session) -> Iterator[None]:
-    """Trace how the core is imported, and not how everything else is."""
+    """Trace how the core is imported, and not how everything else is. What is there then stays, so nothing looks for garbage in it."""
+    gc.disable()
     if session.config.getoption("dist", "no") == "no":  # else the workers collect
         _trace(session.config, wanted=False)
         if (left := Coverage.current()) is not None:
@@ -31,7 +33,10 @@ def pytest_collection(session: pytest.Session) -> Iterator[None]:
         for module in walk_packages(import_module("llm_operator.core").__path__, "llm_operator.core."):
             import_module(module.name)
         _trace(session.config, wanted=False)
-    return (yield)
+    done = yield
+    gc.freeze()
+    gc.enable()
+    return done
 
 
 @pytest.hookimpl(tryfirst=True)
