@@ -37,9 +37,7 @@ def _agrees(desired: Any, live: Any, owned: Fields) -> bool:
         return False
     for key, value in desired.items():
         below = owned.get(f"f:{key}")
-        if below is None or key not in live:
-            return False
-        if not (_agrees(value, live[key], below) if below else _same(value, live[key])):
+        if below is None or key not in live or not _agrees(value, live[key], below):
             return False
     return True
 

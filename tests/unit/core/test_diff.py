@@ -163,6 +163,16 @@ def test_a_map_that_is_no_longer_a_map_differs() -> None:
     assert differs(desired, live, FIELD_MANAGER)
 
 
+@pytest.mark.parametrize(
+    ("desired", "stored", "result"),
+    [({"a": 1}, {"a": 1}, False), ({"b": 1}, {"a": 1, "b": 1}, True), ({"a": 1}, {}, True)],
+    ids=["the same", "another in its place", "removed"],
+)
+def test_a_field_is_ours_by_name_and_has_to_be_there(desired: Obj, stored: Obj, *, result: bool) -> None:
+    owned = [{"manager": "m", "operation": "Apply", "fieldsV1": {"f:spec": {"f:a": {}}}}]
+    assert differs({"metadata": {}, "spec": desired}, {"metadata": {"managedFields": owned}, "spec": stored}, "m") == result
+
+
 def test_true_is_not_one() -> None:
     live = {"metadata": {"managedFields": [{"manager": "m", "operation": "Apply", "fieldsV1": {"f:spec": {"f:a": {}}}}]}, "spec": {"a": 1}}
     assert differs({"metadata": {}, "spec": {"a": True}}, live, "m")
