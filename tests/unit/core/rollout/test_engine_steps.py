@@ -314,6 +314,7 @@ def test_a_pod_that_has_not_been_ready_yet_is_not_kept() -> None:
     assert (one.sim.engines(), len(one.sim.held())) == ([one.old], 2)
 
 
+@pytest.mark.covers
 def test_what_is_kept_warm_goes_at_once_when_something_else_is_asked_for() -> None:
     one = changed(2, keep="1h")
     one.until("Stepping")
@@ -499,6 +500,7 @@ def test_when_stable_is_lost_requests_go_to_the_canary_at_once_and_after_a_minut
     assert (one.sim.engines(), one.sim.ready_pods()) == ([one.old], 2)
 
 
+@pytest.mark.covers
 def test_when_stable_is_lost_in_the_middle_of_the_ratchet_the_new_engine_is_stable_with_the_pods_it_has() -> None:
     one = changed(4, steps=QUICK)
     one.until("Ratcheting")
@@ -531,6 +533,7 @@ def test_when_stable_only_blinks_the_steps_go_on_and_nothing_is_given_up() -> No
     assert (one.state, one.share(), one.pods(old=True)) == (("Stepping", 1, 5), 500, pods)
 
 
+@pytest.mark.covers
 def test_when_stable_is_lost_and_the_canary_has_no_room_a_lost_pod_makes_it() -> None:
     one = changed(1)
     one.sim.unschedulable = FULL
@@ -576,6 +579,7 @@ def test_with_the_only_accelerator_shares_cannot_be_kept_so_without_an_approval_
     assert one.status["stable"]["revision"] == one.status["latestRevision"]
 
 
+@pytest.mark.covers
 def test_a_deployment_that_shrinks_to_the_only_accelerator_in_the_middle_aborts() -> None:
     one = changed(2, "Replace")
     one.until("Stepping")

@@ -339,6 +339,7 @@ def test_another_engine_is_judged_as_another_prompt_is_and_only_its_own_pod_has_
     assert set(answers(sim).values()) == {"Pass"}
 
 
+@pytest.mark.covers
 def test_another_engine_that_fails_loses_all_requests_and_then_its_pod() -> None:
     sim, traffic = tried()
     old = sim.deployment["status"]["stable"]["engine"]
