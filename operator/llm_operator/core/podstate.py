@@ -85,6 +85,11 @@ def _end_of(name: str, ended: dict[str, Any], restarts: int) -> str:
     return f"container {name} ended with exit code {ended.get('exitCode')} ({ended.get('reason') or 'Error'}){again}{words}"
 
 
+def restarts(pod: Obj) -> int:
+    """Return how often the engine of a pod has been started again."""
+    return max((int(each.get("restartCount", 0)) for each in containers(pod) if each["name"] == "engine"), default=0)
+
+
 def last_line(text: str) -> str:
     """Return the last line of a log that says something."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]

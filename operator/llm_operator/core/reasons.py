@@ -51,6 +51,7 @@ class Reason(StrEnum):
     ACTION_REJECTED = "ActionRejected"
     ACTION_SUPERSEDED = "ActionSuperseded"
     BUNDLE_REFUSED = "BundleRefused"
+    ENGINE_CRASHES = "EngineCrashes"
     FAILED_CREATE = "FailedCreate"
     INCONCLUSIVE = "Inconclusive"
     PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"

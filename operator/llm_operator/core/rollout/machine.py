@@ -11,8 +11,11 @@ from llm_operator.core.reasons import Reason
 from llm_operator.core.rollout import evidence
 from llm_operator.core.rollout.commands import begin, heed
 from llm_operator.core.rollout.evidence import Verdict
-from llm_operator.core.rollout.moves import NO_ROOM_YET, Asked, Look, Move, Seen, Verb
+from llm_operator.core.rollout.moves import NO_ROOM_YET, Asked, Canary, Look, Move, Seen, Verb
 from llm_operator.core.rollout.progress import COMING, THROUGH, Memory, Progress, State
+
+CRASHES = 3
+"""How often the engine of a pod on trial may be started again: one that crashes after a while would begin its step for ever."""
 
 OBSERVED_S = 900.0
 """How long a rollout waits to learn what it was like before: with too few requests for that its gates stay undecided."""
@@ -112,7 +115,14 @@ def _awaited(look: Look) -> Move | None:
         return look.wait(canary.reason, canary.message, State.WAITING_CAPACITY)
     if not canary.usable and not canary.asked:
         return look.wait(Reason.DRAINING, NO_ROOM_YET, State.PREPARING)
+    return _warmed(look, canary)
+
+
+def _warmed(look: Look, canary: Canary) -> Move:
+    """Return what follows while the pod of an engine loads, or is reached by the others, or is not ready any more."""
     why = f"it is not run by {look.seen.late}" if canary.usable else canary.message
+    if canary.crashes >= CRASHES:
+        return look.abort(Reason.ENGINE_CRASHES, f"its engine was started again {canary.crashes} times: {why}")
     begun = look.progress.state == State.WARMING and look.progress.reason == Reason.WARMING
     left_s = look.asked.deadline_s - (look.progress.waited_s(look.now) if begun else 0)
     if left_s <= 0:

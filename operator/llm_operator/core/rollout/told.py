@@ -8,6 +8,7 @@ from llm_operator.core.course import floor_of, share_of, usable_of
 from llm_operator.core.delivery import NOTHING as NO_DELIVERY
 from llm_operator.core.delivery import deliver
 from llm_operator.core.diagnose import diagnose
+from llm_operator.core.podstate import restarts
 from llm_operator.core.reasons import Reason
 from llm_operator.core.removal import listed
 from llm_operator.core.roles import Roles, asked_of, left_over, ready_of, version_of
@@ -58,6 +59,7 @@ def _canary(world: World, roles: Roles, version: Version | None) -> Canary | Non
         asked=bool(asked_of(world, engine)),
         pending=pending,
         alone=roles.alone,
+        crashes=max((restarts(pod) for pod in world.pods_of(engine)), default=0),
         reason=str(Reason.UNSCHEDULABLE if found.unschedulable else found.reason),
         message=found.unschedulable or (f"its engine is ready, but {unreached}" if unreached and found.ready else found.message),
     )

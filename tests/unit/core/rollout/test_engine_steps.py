@@ -218,6 +218,24 @@ def test_a_canary_that_dies_has_no_request_from_the_next_look_on_and_its_step_be
     assert one.state == ("Stepping", 2, 50)
 
 
+def test_a_canary_that_crashes_again_and_again_is_aborted_and_does_not_begin_its_step_for_ever() -> None:
+    one = changed(2)
+    one.healthy = False
+    for restarts in range(1, 4):
+        one.until("Stepping")
+        one.run(3)
+        (pod,) = one.pods(old=False)
+        one.sim.crashed.add(pod)
+        one.sim.pods[pod]["status"]["containerStatuses"][0]["restartCount"] = restarts
+        one.sim.tick(1)
+        one.run(2)
+        one.sim.crashed.clear()
+    assert (one.rollout["state"], one.rollout["reason"]) == ("Aborted", "EngineCrashes")
+    assert "started again 3 times" in one.rollout["message"]
+    one.sim.settle()
+    assert one.sim.engines() == [one.old]
+
+
 def test_a_canary_that_dies_at_an_approval_comes_back_to_it_with_the_share_it_had() -> None:
     one = changed(2, steps=[{"weightPercent": 10}, {"approval": {}}])
     one.until("Stepping")
