@@ -78,6 +78,7 @@ def test_a_step_has_its_share_while_stable_keeps_all_its_pods_and_one_pod_is_all
     assert (made.applies, made.nudges, made.status) == ((), (), before)
 
 
+@pytest.mark.covers
 def test_a_step_that_asks_for_more_than_its_pod_can_carry_gets_that_and_says_so() -> None:
     one = changed(4)
     one.until("Stepping")
@@ -125,6 +126,7 @@ def test_steps_of_the_engine_do_not_rule_a_change_that_needs_no_pods_and_the_oth
 # Capacity
 
 
+@pytest.mark.covers
 def test_a_pod_without_a_node_is_waited_for_without_a_deadline_and_stable_stays_as_it_is() -> None:
     one = changed(2, progressDeadline="1m")
     one.sim.unschedulable = FULL
@@ -218,6 +220,7 @@ def test_a_canary_that_dies_has_no_request_from_the_next_look_on_and_its_step_be
     assert one.state == ("Stepping", 2, 50)
 
 
+@pytest.mark.covers
 def test_a_canary_that_crashes_again_and_again_is_aborted_and_does_not_begin_its_step_for_ever() -> None:
     one = changed(2)
     one.healthy = False
@@ -301,6 +304,7 @@ def test_an_abort_takes_requests_first_and_the_pod_only_when_every_sidecar_knows
     assert (one.status["phase"], one.status["reason"]) == ("Stalled", "Aborted")
 
 
+@pytest.mark.covers
 def test_a_canary_that_was_aborted_is_kept_warm_for_a_while_and_a_retry_does_not_load_it_again() -> None:
     one = changed(2, keep="2m")
     one.until("Stepping")
@@ -498,6 +502,7 @@ def test_a_rollback_to_another_engine_is_a_ratchet_without_steps() -> None:
 # Emergency
 
 
+@pytest.mark.covers
 def test_when_stable_is_lost_requests_go_to_the_canary_at_once_and_after_a_minute_it_is_stable() -> None:
     one = changed(2)
     one.until("Stepping")
