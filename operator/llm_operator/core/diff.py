@@ -37,7 +37,7 @@ def _agrees(desired: Any, live: Any, owned: Fields) -> bool:
         return False
     for key, value in desired.items():
         below = owned.get(f"f:{key}")
-        if below is None or key not in live or not _agrees(value, live[key], below):
+        if below is None or key not in live or not (_agrees(value, live[key], below) if below else _same(value, live[key])):
             return False
     return True
 
@@ -57,6 +57,7 @@ def _items_agree(desired: list[Any], live: list[Any], owned: Fields) -> bool:
     if values:
         return len(values) == len(desired) and all(each in values and each in live for each in desired)
     wanted, ours = named(desired, owned), named(live, owned)
-    return len(desired) == len(wanted) == len(ours) == len(owned.keys() - {"."}) and all(
-        step == stored_step and _agrees(item, stored, owned[step]) for (step, item), (stored_step, stored) in zip(wanted, ours, strict=True)
-    )
+    if not len(desired) == len(wanted) == len(ours) == len(owned) - ("." in owned):
+        return False
+    pairs = zip(wanted, ours, strict=True)
+    return all(step == stored_step and _agrees(item, stored, owned[step]) for (step, item), (stored_step, stored) in pairs)

@@ -34,19 +34,20 @@ def project(live: Any, owned: Fields) -> Any:
 
 def named(items: list[Any], owned: Fields) -> list[tuple[str, Any]]:
     """Return the items of a list that have a ``k:`` step, each behind its step, in the order of the list."""
-    steps = {_key(step): step for step in owned if step.startswith("k:")}
-    shapes = {names for names, _ in steps}  # nearly always one: the keys of the list
-    found = [
-        (steps.get((names, tuple([item.get(name) for name in names]))), item)
-        for item in items
-        if isinstance(item, dict)
-        for names in shapes
-    ]
+    steps, shapes = _steps(tuple(owned))
+    found = [(steps.get((names, tuple(map(item.get, names)))), item) for item in items if isinstance(item, dict) for names in shapes]
     return [(step, item) for step, item in found if step is not None]
 
 
+_Key = tuple[tuple[str, ...], tuple[Any, ...]]
+
+
 @lru_cache(maxsize=1024)
-def _key(step: str) -> tuple[tuple[str, ...], tuple[Any, ...]]:
-    """Return the names and values of a ``k:`` step; there are few, and each is looked at many times."""
-    key = json.loads(step[2:])
-    return tuple(key), tuple(key.values())
+def _steps(owned: tuple[str, ...]) -> tuple[dict[_Key, str], set[tuple[str, ...]]]:
+    """Return the ``k:`` steps by their names and values, and the names: nearly always one set, the keys of the list.
+
+    There are few such lists, and each is looked at many times.
+    """
+    keys = {step: json.loads(step[2:]) for step in owned if step.startswith("k:")}
+    steps = {(tuple(key), tuple(key.values())): step for step, key in keys.items()}
+    return steps, {names for names, _ in steps}
