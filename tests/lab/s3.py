@@ -160,11 +160,19 @@ class S3Server:
 
     def start(self) -> None:
         """Start the server and return once it takes requests."""
+        self.launch()
+        self.until_up()
+
+    def launch(self) -> None:
+        """Start the server and do not wait for it."""
         data = self.directory / "data"
         data.mkdir(parents=True, exist_ok=True)
         config = write_config(self.directory / "keys.json", self.identities)
         with (self.directory / "seaweedfs.log").open("ab") as log:
             self._process = subprocess.Popen(argv(data, self.ip, self.ports, config), stdout=log, stderr=log, cwd=self.directory)
+
+    def until_up(self) -> None:
+        """Return once it takes requests, whoever has started it."""
         until(self._is_up, timeout_s=READY_TIMEOUT_S, what=f"SeaweedFS at {self.endpoint} (log: {self.directory}/seaweedfs.log)")
 
     def stop(self) -> None:

@@ -198,4 +198,4 @@ class Operator(RuleBasedStateMachine):
 
 
 TestOperator = Operator.TestCase
-TestOperator.settings = tried(15, stateful_step_count=25, suppress_health_check=list(HealthCheck))
+TestOperator.settings = tried(10, stateful_step_count=25, suppress_health_check=list(HealthCheck))

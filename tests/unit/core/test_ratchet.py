@@ -224,6 +224,6 @@ class OnlyOne(Replacement):
 TestChange = Change.TestCase
 TestReplacement = Replacement.TestCase
 TestOnlyOne = OnlyOne.TestCase
-TestReplacement.settings = tried(8, stateful_step_count=20, suppress_health_check=list(HealthCheck))
+TestReplacement.settings = tried(6, stateful_step_count=20, suppress_health_check=list(HealthCheck))
 TestOnlyOne.settings = TestReplacement.settings
-TestChange.settings = tried(10, stateful_step_count=20, suppress_health_check=list(HealthCheck))
+TestChange.settings = tried(7, stateful_step_count=20, suppress_health_check=list(HealthCheck))

@@ -1,22 +1,25 @@
+import os
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
 import pytest
 
-from tests.lab.s3 import Identity, S3Client, S3Server
+from tests.lab.s3 import S3Client, S3Server
+from tests.unit.fetcher import store
 from tests.unit.fetcher.runner import Fetcher
-
-WRITER = Identity("WRITER", "writer-secret")
-STRANGER = Identity("STRANGER", "stranger-secret", ("Read:elsewhere", "List:elsewhere"))
 
 _numbers = count()
 
 
 @pytest.fixture(scope="session")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+def s3(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """A real S3 server, shared: each test has its own bucket."""
-    with S3Server(tmp_path_factory.mktemp("s3"), identities=(WRITER, STRANGER)) as server:
+    lent = store.lent(pytestconfig)
+    if lent is not None:
+        yield lent
+        return
+    with store.server(tmp_path_factory.mktemp("s3")) as server:
         yield server
 
 
@@ -28,7 +31,7 @@ def client(s3: S3Server) -> S3Client:
 @pytest.fixture
 def bucket(client: S3Client) -> str:
     """An empty bucket of this test alone."""
-    name = f"test-{next(_numbers)}"
+    name = f"test-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}-{next(_numbers)}"
     client.create_bucket(name)
     return name
 
