@@ -35,6 +35,7 @@ def pytest_collection(session: pytest.Session) -> Iterator[None]:
         _trace(session.config, wanted=False)
     done = yield
     gc.freeze()
+    gc.set_threshold(10_000, 20, 50)  # the simulated world makes much, nearly all of it without cycles
     gc.enable()
     return done
 
