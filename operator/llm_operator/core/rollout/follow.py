@@ -16,7 +16,7 @@ from llm_operator.core.rollout.evidence import NO_GATES, Verdict
 from llm_operator.core.rollout.machine import step
 from llm_operator.core.rollout.moves import WHOLE, Answer, Move, Verb
 from llm_operator.core.rollout.progress import THROUGH, Barred, Memory, Progress, State
-from llm_operator.core.rollout.told import brings_engine
+from llm_operator.core.rollout.told import brings_engine, leaving
 from llm_operator.core.target import Target, Version
 from llm_operator.core.verbs import Action, Outcome
 from llm_operator.core.world import World
@@ -129,7 +129,7 @@ def _cast(world: World, roles: Roles, rollout: Rollout, before: Progress | None)
     if version is None:
         return replace(roles, target=roles.stable)
     trial = Trial(version, _weight(before, progress) * ALL_UNITS // WHOLE, progress.id, pinned=not _through(before, progress))
-    outgoing = left_over(world, roles.stable, version, progress.id)
+    outgoing = leaving(world, roles, version, progress)
     return replace(roles, target=version, trial=trial, outgoing=outgoing, withdraws=brings_engine(roles, version))
 
 

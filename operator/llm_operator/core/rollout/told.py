@@ -13,7 +13,7 @@ from llm_operator.core.reasons import Reason
 from llm_operator.core.removal import listed
 from llm_operator.core.roles import Roles, asked_of, left_over, ready_of, version_of
 from llm_operator.core.rollout.moves import WHOLE, Asked, Canary, Seen, Verb
-from llm_operator.core.rollout.progress import Progress, State
+from llm_operator.core.rollout.progress import COMING, Progress, State
 from llm_operator.core.target import Target, Version
 from llm_operator.core.world import World
 from llm_sidecar.table import WHOLE as ALL_UNITS
@@ -65,12 +65,25 @@ def _canary(world: World, roles: Roles, version: Version | None) -> Canary | Non
     )
 
 
+def leaving(world: World, roles: Roles, coming: Version | None, progress: Progress) -> Version | None:
+    """Return what has to give its requests back before a rollout may have any.
+
+    It can be the same rollout, begun again under the same id because the status was lost in the middle of the ratchet: stable has too few
+    pods to carry everything.
+    """
+    found = left_over(world, roles.stable, coming, progress.id)
+    if found is not None or roles.stable is None or progress.state not in COMING:
+        return found
+    whole = (asked_of(world, roles.stable.engine.id) or 0) >= floor_of(roles)
+    return None if whole else left_over(world, roles.stable, roles.stable)
+
+
 def seen(world: World, roles: Roles, coming: Version | None, progress: Progress | None, now: datetime) -> Seen:
     """Return what the machine has to know: above all what every ready pod runs of this rollout."""
     stable, live = roles.stable, world.table
     engine, revision = (stable.engine.id, stable.revision.id) if stable else ("", "")
     canary = _canary(world, roles, coming)
-    outgoing = left_over(world, stable, coming, progress.id) if progress and progress.is_active else roles.outgoing
+    outgoing = leaving(world, roles, coming, progress) if progress and progress.is_active else roles.outgoing
     delivery = deliver(world, live.generation, now, is_live=True) if live else NO_DELIVERY
     mine = [route for route in live.routes if route.slot is not None and progress and route.revision == progress.revision] if live else []
     known = bool(mine) and live is not None and progress is not None and live.salt == progress.id

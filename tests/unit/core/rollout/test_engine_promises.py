@@ -101,7 +101,8 @@ class Tried(Change):
     def _units_go_where_somebody_serves(self) -> None:
         super()._units_go_where_somebody_serves()
         rollout, engine = self.sim.deployment["status"].get("rollout", {}), self.sim.deployment["status"].get("stable", {}).get("engine")
-        if self.table.salt != rollout.get("id") or rollout["state"] not in TRIED or not self.sim.ready_pods(engine):
+        begun = TRIED - {"Preparing"}  # then an earlier change is taken back, or the same one from before the status was lost
+        if self.table.salt != rollout.get("id") or rollout["state"] not in begun or not self.sim.ready_pods(engine):
             return
         share = sum(route.weight for route in self.table.routes if route.engine != engine)
         carriers = max(1, min(self.asked - (1 - self.surge), self.sim.ready_pods()))

@@ -653,6 +653,21 @@ def test_a_lost_status_begins_the_steps_again_from_what_serves() -> None:
     assert (one.state, one.rollout["replaces"]) == (("Stepping", 1, 5), stable)
 
 
+@pytest.mark.covers
+def test_a_status_that_is_lost_in_the_middle_of_the_ratchet_has_stable_get_its_pods_back_first() -> None:
+    one = changed(4, steps=QUICK)
+    one.until("Ratcheting")
+    while one.share() < 5000:
+        one.run(1)
+    one.healthy = False
+    del one.sim.deployment["status"]
+    one.run(3)
+    assert (one.rollout["state"], one.rollout["reason"], one.share() >= 2500) == ("Preparing", "Draining", True)
+    while one.rollout["state"] != "Promoted":
+        one.run(1)
+        assert one.sim.ready_pods() >= 4
+
+
 def test_a_canary_whose_deployment_somebody_deletes_is_made_again() -> None:
     one = changed(2)
     one.until("Stepping")
