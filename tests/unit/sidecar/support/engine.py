@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.unit.sidecar.support.process import free_port
+
 
 @dataclass(frozen=True)
 class Request:
@@ -113,8 +115,8 @@ class Engine:
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def start(self) -> None:
+        self.port = self.port or free_port()  # it comes back on the same one, which nobody else may have taken meanwhile
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
         """Go away at once: no listener, no connections."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import os
 import re
 import socket
@@ -61,11 +62,19 @@ async def started(module: str, *arguments: str, environment: dict[str, str], pat
         await process.communicate()
 
 
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_FIRST = 10_000 + (os.getppid() + _WORKER) % 44 * 500
+_ports = itertools.cycle(range(_FIRST, _FIRST + 500))
+
+
 def free_port() -> int:
-    """Return a port nobody listens on."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+    """Return a port nobody listens on, and that stays so: the system gives none of these away, and every worker of a run has its own."""
+    for port in _ports:
+        with socket.socket() as free, contextlib.suppress(OSError):
+            free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what was closed a moment ago is free
+            free.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("unreachable: the ports go round")
 
 
 def stub_flags(port: int) -> tuple[str, ...]:
