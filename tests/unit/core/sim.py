@@ -136,6 +136,16 @@ class Sim:
         self.write_status(made)
         return made
 
+    def look_dying(self, after: int) -> int:
+        """Look, and die after so many writes; by another number than there are nobody dies. Return how many writes a whole look has."""
+        made = self.plan()
+        if 0 <= after <= len(made.applies):
+            self.execute(Plan(applies=made.applies[:after]))
+        else:
+            self.execute(made)
+            self.write_status(made)
+        return len(made.applies) + 1
+
     def execute(self, made: Plan) -> None:
         for each in made.applies:
             self._apply(each.object, force=each.force)

@@ -630,14 +630,7 @@ def walked(killed: int) -> tuple[dict[str, Any], list[tuple[str, int, int]], int
     sim = changed(steps=[{"weightPercent": 5, "minDuration": "4s"}])
     writes = 0
     while status(sim).get("rollout", {}).get("state") != "Promoted":
-        made = sim.plan()
-        here = killed - writes - 1
-        writes += len(made.applies) + 1
-        if 0 <= here <= len(made.applies):
-            sim.execute(Plan(applies=made.applies[:here]))
-        else:
-            sim.execute(made)
-            sim.write_status(made)
+        writes += sim.look_dying(killed - writes - 1)
         sim.tick(5)
     return status(sim), [(each["state"], each["step"], each["weight"]) for each in status(sim)["history"]], writes
 

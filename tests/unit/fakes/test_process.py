@@ -1,7 +1,6 @@
 import asyncio
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,6 +9,8 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+
+from tests.unit.sidecar.support.process import free_port
 
 PACKAGES = Path(__file__).resolve().parents[2] / "fakes"
 
@@ -33,7 +34,7 @@ class Process:
 
 @asynccontextmanager
 async def started(*arguments: str, listens: bool = True, **env: str) -> AsyncIterator[Process]:
-    port = _free_port()
+    port = free_port()
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "stub_engine", "serve", "--model", "/model", "--served-model-name", "chat"),
         *("--host", "127.0.0.1", "--port", str(port), *arguments),
@@ -169,8 +170,3 @@ async def test_many_open_streams_cost_little_memory() -> None:
 
 def _resident_bytes(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])

@@ -98,13 +98,14 @@ def weigh(world: World, statistics: Mapping[str, Heard], answers: Answers, targe
     withheld = _withheld(silent) if content else Verdict(Answer.WAITING, GateReason.EVIDENCE_TOO_LARGE, _TOO_LARGE)
     due_s = record.due_s(now)
     said = {each["name"]: each for each in known}
-    looks = [due_s if due_s > 0 else _UNHEARD_LOOK_S, *(each.interval_s for each in fetching.questions)]
+    questions = fetching.questions
+    looks = [due_s if due_s > 0 else _UNHEARD_LOOK_S, *(each.interval_s for each in questions)]
     return Gating(
         replace(_verdict(results, withheld), before=_before(gates, record)),
         content or live,
         tuple(said[each.gate] if each.gate in fetching.settled & said.keys() else entry(each) for each in results),
         asks,
-        fetching.questions,
+        questions,
         min(looks),
     )
 

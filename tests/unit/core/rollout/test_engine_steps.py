@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from llm_operator.core.actions import Plan
 from llm_operator.core.kinds import CONFIG_MAP, DEPLOYMENT
 from llm_sidecar.table import WHOLE
 from tests.unit.core.builders import SOURCE, make_deployment, make_spec
@@ -701,14 +700,7 @@ def walked(killed: int, *, aborted: bool) -> tuple[dict[str, Any], int]:
         state = sim.deployment["status"].get("rollout", {}).get("state")
         if aborted and state == "Stepping":
             sim.verb("abort", "gh-1")
-        made = sim.plan()
-        here = killed - writes - 1
-        writes += len(made.applies) + 1
-        if 0 <= here <= len(made.applies):
-            sim.execute(Plan(applies=made.applies[:here]))
-        else:
-            sim.execute(made)
-            sim.write_status(made)
+        writes += sim.look_dying(killed - writes - 1)
         sim.tick()
         assert len(sim.held()) <= 3
         assert sim.ready_pods() >= 2
