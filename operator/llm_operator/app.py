@@ -86,6 +86,7 @@ async def _work(config: OperatorConfig, cluster: KubernetesCluster, stop: asynci
     queue = WorkQueue(jitter=random.SystemRandom().random)
     metrics.watch(depth=lambda: float(len(queue)), watch_age=lambda: progress.watch_age(loop.time()))
     namespaces = () if config.cluster_wide else config.namespaces
+    optional = frozenset(kinds.OPTIONAL) if config.gateway else frozenset[kinds.Kind]()
 
     seen = Seen()
     inbox = Inbox(queue.hear, seen)
@@ -102,7 +103,7 @@ async def _work(config: OperatorConfig, cluster: KubernetesCluster, stop: asynci
         telemetry = await parts.enter_async_context(HttpTelemetry(config.gates))
         reconciler = Reconciler(
             cluster=cluster,
-            eye=Eye(cluster, telemetry, seen, lambda: datetime.now(UTC), loop.time),
+            eye=Eye(cluster, telemetry, seen, lambda: datetime.now(UTC), loop.time, optional),
             inbox=inbox,
             config=config,
             check=checker.known,
@@ -115,7 +116,7 @@ async def _work(config: OperatorConfig, cluster: KubernetesCluster, stop: asynci
         surveyor = Surveyor(cluster, reconciler.eye, reconciler.decide, reconciler.decide_prompt)
         begun = asyncio.Event()
         resync = Resync(surveyor.survey, namespaces, inbox, progress, config.resync_seconds, loop.time, begun, queue.add)
-        follower = Follower(cluster, namespaces, deliver, resync.again, begun=begun)
+        follower = Follower(cluster, namespaces, deliver, resync.again, begun=begun, watched=(*kinds.WATCHED, *optional))
         watch = Watch(deliver, cluster.credentials, namespaces)
         progress.leads()
         log(logging.INFO, "the operator runs", namespaces=",".join(namespaces) or "all")

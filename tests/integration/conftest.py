@@ -60,7 +60,7 @@ def account(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """Install the chart for its account, rights and policies, and return a kubeconfig of that account."""
     until(lambda: not server.has_namespace(SYSTEM), timeout_s=60, what=f"{SYSTEM} of an earlier run gone")
     server.create_namespace(SYSTEM)
-    install(RELEASE, SYSTEM, {"clusterWide": True, "admissionPolicy": {"extraImages": IMAGES}})
+    install(RELEASE, SYSTEM, {"clusterWide": True, "admissionPolicy": {"extraImages": IMAGES}, "gateway": {"enabled": True}})
     yield str(kubeconfig_of(server, RELEASE, SYSTEM, tmp_path_factory.mktemp("account") / "kubeconfig"))
     run(["helm", "uninstall", RELEASE, "--namespace", SYSTEM])
     server.delete_namespace(SYSTEM)

@@ -2,6 +2,7 @@
 
 import fcntl
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -19,6 +20,7 @@ GO = Path(__file__).parent / "go"
 KUBERNETES_VERSION = "v1.37.2"
 _LDFLAGS = f"-s -w -X k8s.io/component-base/version.gitVersion={KUBERNETES_VERSION}"
 _CONTAINERD = "github.com/containerd/containerd/v2/cmd"
+_HTTP_ROUTE = "gateway.networking.k8s.io_httproutes.yaml"
 _PROGRESS_EVERY_S = 15.0
 
 
@@ -58,6 +60,7 @@ MODULES: dict[str, Module] = {
         Module("kwok", (("kwok", "sigs.k8s.io/kwok/cmd/kwok"),)),
         Module("helm", (("helm", "helm.sh/helm/v3/cmd/helm"),)),
         Module("pause", (("pause", "."),)),
+        Module("gateway", ()),
     )
 }
 
@@ -110,6 +113,8 @@ def _build_module(module: Module) -> None:
             (part / link).symlink_to(target)
         if module.name == "kwok":
             (part / "stages.yaml").write_text(_kwok_stages(module))
+        if module.name == "gateway":
+            shutil.copy(_source(module, "sigs.k8s.io/gateway-api") / "config/crd/standard" / _HTTP_ROUTE, part)
         (part / "built").touch()
         shutil.rmtree(module.out, ignore_errors=True)
         part.rename(module.out)
@@ -144,9 +149,21 @@ def _go_build(module: Module, package: str, target: Path) -> float:
 
 def _kwok_stages(module: Module) -> str:
     """Return KWOK's own stages as one file: its executable has none built in."""
-    command = ["go", "list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/kwok"]
-    listed = subprocess.run(command, cwd=module.folder, env=_environment(), capture_output=True, text=True, check=True)
-    stages = Path(listed.stdout.strip()) / "kustomize" / "stage"
+    stages = _source(module, "sigs.k8s.io/kwok") / "kustomize" / "stage"
     folders = {"pod/fast": "pod-*.yaml", "node/fast": "node-*.yaml", "node/heartbeat-with-lease": "node-*.yaml"}
     files = [file for folder, pattern in folders.items() for file in sorted((stages / folder).glob(pattern))]
     return "".join(f"---\n{file.read_text()}\n" for file in files)
+
+
+def http_route_crd() -> Path:
+    """Return the CRD of HTTPRoutes in the Gateway API's standard channel, once the module gateway is built."""
+    return MODULES["gateway"].out / _HTTP_ROUTE
+
+
+def _source(module: Module, path: str) -> Path:
+    """Return the folder of a module that another one requires; go checks it against go.sum."""
+    command = ["go", "mod", "download", "-json", path]
+    downloaded = subprocess.run(command, cwd=module.folder, env=_environment(), capture_output=True, text=True, check=False)
+    if downloaded.returncode:
+        raise BuildError(f"fetching {path} failed: {downloaded.stderr.strip() or downloaded.stdout.strip()}")
+    return Path(json.loads(downloaded.stdout)["Dir"])

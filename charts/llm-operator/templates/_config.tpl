@@ -17,6 +17,7 @@
   "leaderElection" (dict "leaseName" (include "llm-operator.fullname" .))
 -}}
 {{- if not .Values.admissionPolicy.enabled }}{{ $_ := set $config "nudge" false }}{{ end -}}
+{{- if .Values.gateway.enabled }}{{ $_ := set $config "gateway" true }}{{ end -}}
 {{- toYaml $config }}
 {{ include "llm-operator.profiles" . }}
 {{- end }}

@@ -54,10 +54,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end }}
 
-{{/* The rules of the operator's Role: what every feature needs, and `patch` on pods only where a policy holds it in bounds. */}}
+{{/* The rules of the operator's Role: what every installation needs, `patch` on pods only where a policy holds it in bounds, and optional kinds. */}}
 {{- define "llm-operator.granted" -}}
 {{- include "llm-operator.rules" . }}
 {{- if .Values.admissionPolicy.enabled }}
 {{ include "llm-operator.rules.nudge" . }}
+{{- end }}
+{{- if .Values.gateway.enabled }}
+{{ include "llm-operator.rules.gateway" . }}
 {{- end }}
 {{- end }}

@@ -36,6 +36,12 @@
   verbs: [patch]
 {{- end }}
 
+{{- define "llm-operator.rules.gateway" -}}
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [httproutes]
+  verbs: [get, list, watch, create, patch, delete]
+{{- end }}
+
 {{- define "llm-operator.rules.lease" -}}
 - apiGroups: [coordination.k8s.io]
   resources: [leases]

@@ -185,6 +185,8 @@ class OperatorConfig(ConfigModel):
     """Sources of models whose `updatePolicy` is not `Pin` are asked this often what they hold."""
     resync_seconds: int = Field(default=600, ge=10, le=86_400)
     """Everything is looked at again at least this often, whether something was heard of it or not."""
+    gateway: bool = False
+    """Whether the operator may make HTTPRoutes of the Gateway API for those who ask for one in `spec.routing.gateway`."""
     gates: Gates = Gates()
     """Who answers those gates of rollouts that the operator cannot answer itself."""
     leader_election: LeaderElection = LeaderElection()

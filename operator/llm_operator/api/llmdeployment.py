@@ -253,6 +253,6 @@ class LLMDeploymentSpec(ApiModel):
     drain: Drain = Drain()
     """How a pod leaves."""
     routing: Routing = Routing()
-    """Which requests belong together; a change of it is no new revision."""
+    """How requests come in, and which of them belong together; a change of it is no new revision."""
     rollout: Rollout = Rollout()
     """How a change is let in."""

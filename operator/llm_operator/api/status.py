@@ -199,6 +199,26 @@ class HistoryLine(ApiModel):
     """Why, as a sentence for people."""
 
 
+class RouteParent(ApiModel):
+    """What one controller says of the route at one Gateway."""
+
+    gateway: str = Field(max_length=512)
+    """Namespace and name of the Gateway."""
+    section_name: str | None = Field(default=None, max_length=253)
+    """Listener of it."""
+    controller: str = Field(max_length=253)
+    """Name of the controller."""
+    conditions: Conditions = ()
+    """Its conditions, such as Accepted and ResolvedRefs, with the generation of the route as observedGeneration."""
+
+
+class RouteStatus(ApiModel):
+    """What Gateways say of the route."""
+
+    parents: Annotated[tuple[RouteParent, ...], Field(max_length=32, json_schema_extra={"x-kubernetes-list-type": "atomic"})] = ()
+    """One item for each Gateway and controller."""
+
+
 class LLMDeploymentStatus(ApiModel):
     """What the operator has seen and done."""
 
@@ -247,6 +267,8 @@ class LLMDeploymentStatus(ApiModel):
         Field(max_length=16, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}),
     ] = ()
     """What the gates of the rollout say, once a minute; after it, what they said last."""
+    route: RouteStatus | None = None
+    """What Gateways say of the route, where there is one."""
     conditions: Conditions = ()
     """Aspects of the state: Stalled, Reconciling and Ready first."""
 

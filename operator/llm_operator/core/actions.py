@@ -5,7 +5,7 @@ from typing import Any
 
 from llm_operator.core import names
 from llm_operator.core.gates.fetched import Question
-from llm_operator.core.kinds import BY_KIND, SERVICE, Kind
+from llm_operator.core.kinds import BY_KIND, OPTIONAL, SERVICE, Kind
 from llm_operator.core.observed import Obj
 
 
@@ -40,6 +40,11 @@ class Apply:
         """Return whether what is applied after it is wrong without it: a table that names a Service sends requests there."""
         return self.kind == SERVICE and names.LABEL_ENGINE in self.object["metadata"]["labels"]
 
+    @property
+    def is_optional(self) -> bool:
+        """Return whether everything else goes on without it."""
+        return self.kind in OPTIONAL
+
 
 @dataclass(frozen=True)
 class Delete:
@@ -49,6 +54,11 @@ class Delete:
     name: str
     uid: str
     reason: str
+
+    @property
+    def is_optional(self) -> bool:
+        """Return whether everything else goes on without it."""
+        return self.kind in OPTIONAL
 
 
 @dataclass(frozen=True)

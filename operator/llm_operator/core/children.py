@@ -7,6 +7,7 @@ from llm_operator.core import names
 from llm_operator.core.addresses import own_services
 from llm_operator.core.canonical import alike, canonical
 from llm_operator.core.entry import entry_of
+from llm_operator.core.gateway import route_of
 from llm_operator.core.kinds import CONTROLLER_REVISION, DEPLOYMENT
 from llm_operator.core.observed import Obj
 from llm_operator.core.render import service
@@ -48,7 +49,7 @@ def children(
         service.public(owner),
         policy(owner, config.operator_namespace, config.monitoring_namespaces),
         budget(owner),
-        *(made for made in (entry_of(world, config, target, roles),) if made is not None),
+        *(made for made in (entry_of(world, config, target, roles), route_of(world, config, target)) if made is not None),
         *(made for each in roles.engines if (made := _deployment(world, roles, each, replicas[each.id])) is not None),
         *jobs,
     )

@@ -21,10 +21,11 @@ ORDER = (
     "ApprovalRequired",
     "SpecDiverged",
     "GatesPassing",
+    "RouteAccepted",
 )
 """kstatus first: tools that read conditions one after the other find what decides at the top."""
 
-GOOD = {"Stalled": "False", "Ready": "True", "Resolved": "True", "CapacityAvailable": "True"}
+GOOD = {"Stalled": "False", "Ready": "True", "Resolved": "True", "CapacityAvailable": "True", "RouteAccepted": "True"}
 """Conditions whose changes are worth an Event, and the status that is good news."""
 
 MAX_MESSAGE = 4096

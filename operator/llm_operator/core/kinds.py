@@ -45,6 +45,7 @@ POD = Kind("", "v1", "pods", "Pod", ("list", "watch", "patch"))
 POD_DISRUPTION_BUDGET = Kind("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", _KEPT_CHILD)
 NETWORK_POLICY = Kind("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", _KEPT_CHILD)
 EVENT = Kind("events.k8s.io", "v1", "events", "Event", ("create", "patch"))
+HTTP_ROUTE = Kind("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute", _WATCHED_CHILD)
 
 LEASE = Kind("coordination.k8s.io", "v1", "leases", "Lease", ("get", "create", "update"))
 """Of the operator's own namespace, by one name; so it is none of ``ALL``, which are rights in the namespaces it serves."""
@@ -61,4 +62,8 @@ CHILDREN: tuple[Kind, ...] = (
 )
 WATCHED: tuple[Kind, ...] = (DEPLOYMENT, SERVICE, CONFIG_MAP, CONTROLLER_REVISION, POD_DISRUPTION_BUDGET, NETWORK_POLICY, POD)
 ALL: tuple[Kind, ...] = (*CUSTOM, *CHILDREN, POD, EVENT)
-BY_KIND: dict[str, Kind] = {kind.kind: kind for kind in ALL}
+OPTIONAL: tuple[Kind, ...] = (HTTP_ROUTE,)
+"""Children of those who ask for them, of kinds a cluster need not have; the rights on them are granted where the chart is told to."""
+ASIDE: frozenset[Kind] = frozenset({JOB, *OPTIONAL})
+"""Children that serve nobody: what serves is whole without them."""
+BY_KIND: dict[str, Kind] = {kind.kind: kind for kind in (*ALL, *OPTIONAL)}

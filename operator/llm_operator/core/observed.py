@@ -7,6 +7,7 @@ from typing import Any
 from llm_operator.core import kinds
 from llm_operator.core.gates.fetched import Fetched
 from llm_operator.core.kinds import Kind
+from llm_operator.core.reasons import Reason
 from llm_operator.core.telemetry.replies import Heard
 
 Obj = dict[str, Any]
@@ -47,6 +48,7 @@ class Children:
     jobs: tuple[Obj, ...] = ()
     pdbs: tuple[Obj, ...] = ()
     network_policies: tuple[Obj, ...] = ()
+    http_routes: tuple[Obj, ...] = ()
 
     def by_kind(self) -> tuple[tuple[Kind, Obj], ...]:
         """Return every child with its kind: items of a LIST do not carry theirs."""
@@ -57,6 +59,7 @@ class Children:
                 (kinds.CONFIG_MAP, self.config_maps),
                 (kinds.SERVICE, self.services),
                 (kinds.NETWORK_POLICY, self.network_policies),
+                (kinds.HTTP_ROUTE, self.http_routes),
                 (kinds.POD_DISRUPTION_BUDGET, self.pdbs),
                 (kinds.DEPLOYMENT, self.deployments),
                 (kinds.JOB, self.jobs),
@@ -72,7 +75,8 @@ class Observed:
     ``pods`` carry the engine label, ``job_pods`` are those of resolver Jobs. ``reports`` are keyed by pod uid, and so are ``statistics``:
     what pods have counted, those that are gone included, while a rollout with gates lasts. ``answers`` are those of Prometheus and
     webhooks by gate, the newest last. ``foreign`` holds objects found under a name the last plan wanted to create, because they lack the
-    labels that list children; each must carry its ``kind``.
+    labels that list children; each must carry its ``kind``. ``unreadable`` says of
+    optional kinds that could not be listed why.
     """
 
     deployment: Obj
@@ -84,3 +88,4 @@ class Observed:
     statistics: Mapping[str, Heard] = field(default_factory=dict)
     answers: Mapping[str, tuple[Fetched, ...]] = field(default_factory=dict)
     foreign: tuple[Obj, ...] = ()
+    unreadable: Mapping[str, Reason] = field(default_factory=dict)

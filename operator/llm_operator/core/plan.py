@@ -16,7 +16,8 @@ from llm_operator.core.delivery import NOTHING as NO_DELIVERY
 from llm_operator.core.delivery import Delivery, deliver
 from llm_operator.core.diagnose import NOTHING as NO_ENGINE
 from llm_operator.core.diagnose import diagnose
-from llm_operator.core.kinds import CHILDREN, JOB, Kind
+from llm_operator.core.gateway import told_of_route
+from llm_operator.core.kinds import CHILDREN, JOB, OPTIONAL, Kind
 from llm_operator.core.observed import Observed
 from llm_operator.core.peers import peers
 from llm_operator.core.promotion import takes_over
@@ -88,7 +89,7 @@ def _step(observed: Observed, config: OperatorConfig, now: datetime, check: Chec
     roles = before.promoted(taken) if taken else before
     findings = Findings(world, target, roles, found, delivery, diagnosis, now, course, content, leaves, taken is not None, rollout, gating)
     summary = summarize(findings)
-    conditions = conditions_of(findings, summary)
+    conditions = [*conditions_of(findings, summary), *told_of_route(world, config, target)]
     promoted = _promotion(findings)
     decided = Plan(
         applies=found.applies,
@@ -116,7 +117,7 @@ def _step(observed: Observed, config: OperatorConfig, now: datetime, check: Chec
 def _prunable(target: Target) -> frozenset[Kind]:
     """Return the kinds of which what is not asked for may go. As long as the spec cannot be used nobody knows what that is."""
     if target.version is not None:
-        return frozenset(kind for kind in CHILDREN if "delete" in kind.verbs)
+        return frozenset(kind for kind in (*CHILDREN, *OPTIONAL) if "delete" in kind.verbs)
     return frozenset({JOB}) if target.waiting is not None else frozenset()
 
 

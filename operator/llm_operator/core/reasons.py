@@ -44,6 +44,11 @@ class Reason(StrEnum):
     SOURCE_NOT_ALLOWED = "SourceNotAllowed"
     SPEC_INVALID = "SpecInvalid"
 
+    # What the cluster or the administrator does not offer.
+    FORBIDDEN = "Forbidden"
+    KIND_MISSING = "KindMissing"
+    NOT_ENABLED = "NotEnabled"
+
     # What has gone wrong on the way.
     ABORT_REQUESTED = "AbortRequested"
     ABORTED = "Aborted"
@@ -79,6 +84,7 @@ class Reason(StrEnum):
     REACHING = "Reaching"
     REMOVING = "Removing"
     RESOLVING = "Resolving"
+    ROUTE_PENDING = "RoutePending"
     SCHEDULED = "Scheduled"
     STARTING = "Starting"
     STEPPING = "Stepping"
@@ -86,6 +92,7 @@ class Reason(StrEnum):
     WEIGHT_CAPPED_BY_CAPACITY = "WeightCappedByCapacity"
 
     # What has been reached.
+    ACCEPTED = "Accepted"
     ACTION_DONE = "ActionDone"
     COMPLETE = "Complete"
     DELIVERED = "Delivered"

@@ -5,6 +5,7 @@ from typing import Any
 
 from llm_operator.core import names
 from llm_operator.core.conditions import MAX_MESSAGE, Condition, merge
+from llm_operator.core.gateway import parents_of
 from llm_operator.core.roles import ready_of
 from llm_operator.core.summary import Findings, Summary
 from llm_operator.core.target import Version
@@ -40,6 +41,8 @@ def status_of(found: Findings, summary: Summary, conditions: Sequence[Condition]
         status["table"] = {"generation": found.delivery.generation, "acked": found.delivery.acked, "of": found.delivery.of}
     elif "table" in world.status:
         status["table"] = world.status["table"]  # a number counts once the ConfigMap has it: else each look would count it up
+    if parents := parents_of(world):
+        status["route"] = {"parents": parents}
     return {name: value for name, value in status.items() if value != []}
 
 

@@ -9,7 +9,7 @@ from llm_operator.core.clock import stamp
 from llm_operator.core.course import Course
 from llm_operator.core.delivery import Delivery
 from llm_operator.core.diagnose import Diagnosis
-from llm_operator.core.kinds import CONFIG_MAP, JOB
+from llm_operator.core.kinds import ASIDE, CONFIG_MAP
 from llm_operator.core.reasons import Phase, Reason
 from llm_operator.core.removal import Removal, listed
 from llm_operator.core.roles import Roles, ready_of
@@ -41,8 +41,8 @@ class Findings:
 
     @property
     def writes(self) -> bool:
-        """Return whether anything is applied that serves; addresses that changed are a hint in passing, and a Job only asks."""
-        applied = [each for each in self.changes.applies if each.kind != JOB]
+        """Return whether anything is applied that serves; addresses that changed are a hint in passing."""
+        applied = [each for each in self.changes.applies if each.kind not in ASIDE]
         return any(each.kind != CONFIG_MAP or not self.delivery.is_live for each in applied)
 
     @property
@@ -155,8 +155,8 @@ def _stalled(reason: str, message: str) -> Summary:
 def _at_rest(found: Findings) -> bool:
     changes, delivery, diagnosis = found.changes, found.delivery, found.growing
     asked = found.course.most if found.course else found.roles.replicas
-    deletes = [each for each in changes.deletes if each.kind != JOB]
-    going = [kind for kind, _ in changes.going if kind != JOB]
+    deletes = [each for each in changes.deletes if each.kind not in ASIDE]
+    going = [kind for kind, _ in changes.going if kind not in ASIDE]
     written = not (found.promotes or found.writes or deletes or going)
     return written and delivery.complete and diagnosis.pods == asked and found.roles.outgoing is None
 

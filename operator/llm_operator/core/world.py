@@ -1,13 +1,14 @@
 """One look, sorted once: which objects are ours, which are going, which are somebody else's, and which pods count."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from llm_operator.core import names
 from llm_operator.core.fields import applied_by
 from llm_operator.core.kinds import BY_KIND, CONFIG_MAP, DEPLOYMENT, LLM_DEPLOYMENT, Kind
 from llm_operator.core.observed import Obj, Observed, SidecarReport
+from llm_operator.core.reasons import Reason
 from llm_operator.core.rebuild import complete, resolutions
 from llm_operator.core.render.meta import Owner
 from llm_operator.core.stored import Stored
@@ -35,6 +36,7 @@ class World:
     stored: Stored
     table: Table | None
     bundles: Mapping[str, str]
+    unreadable: Mapping[str, Reason] = field(default_factory=dict)
 
     def live(self, kind: Kind, name: str) -> Obj | None:
         """Return an object of ours that exists and is not being deleted."""
@@ -126,6 +128,7 @@ def sort(observed: Observed) -> World:
         stored=complete(Stored.of(owner, owned), owner, owned, table, bundles),
         table=table,
         bundles=bundles,
+        unreadable=observed.unreadable,
     )
 
 

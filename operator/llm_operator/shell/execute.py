@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from llm_operator.core import kinds, names
-from llm_operator.core.actions import Apply, Plan
+from llm_operator.core.actions import Apply, Delete, Plan
 from llm_operator.core.kinds import Kind
 from llm_operator.shell.errors import ApiError, ConflictError, NotFoundError, RejectedError, TerminatingError
 from llm_operator.shell.logging import log
@@ -28,10 +28,14 @@ class Refusal:
 
 @dataclass
 class Outcome:
-    """What came of a plan: what the server stored, what it refused, and whose object is under a name that was to be used first."""
+    """What came of a plan: what the server stored, what it refused, and whose object is under a name that was to be used first.
+
+    ``spared`` is what it refused of what everything else goes on without.
+    """
 
     applied: list[Manifest] = field(default_factory=list)
     refusal: Refusal | None = None
+    spared: Refusal | None = None
     taken: tuple[Kind, str] | None = None
 
 
@@ -44,28 +48,49 @@ async def execute(cluster: Cluster, plan: Plan, namespace: str, wrote: Wrote) ->
     """
     outcome = Outcome()
     for apply in plan.applies:
-        try:
-            live = await (_create(cluster, apply) if apply.first else cluster.apply(apply.object, force=apply.force))
-        except TerminatingError:
-            raise
-        except RejectedError as error:
-            outcome.refusal = outcome.refusal or Refusal(f"{apply.kind.kind} {apply.name}", error.message)
-            if apply.relied_on:
-                break
-            continue
-        if live is None:
-            outcome.taken = (apply.kind, apply.name)
-            return outcome
-        outcome.applied.append(live)
-        wrote(apply.kind.kind, "apply")
-    if outcome.refusal:
+        if not await _apply(cluster, apply, outcome, wrote):
+            break
+    if outcome.refusal or outcome.taken:
         return outcome
     for delete in plan.deletes:
-        await cluster.delete(delete.kind, namespace, delete.name, delete.uid)
-        wrote(delete.kind.kind, "delete")
+        await _delete(cluster, delete, namespace, outcome, wrote)
     for nudge in plan.nudges:
         await _nudge(cluster, namespace, nudge.pod_name, nudge.value, wrote)
     return outcome
+
+
+async def _apply(cluster: Cluster, apply: Apply, outcome: Outcome, wrote: Wrote) -> bool:
+    """Apply one object; return whether those after it may be applied. Of an optional object the whole kind may not be there."""
+    try:
+        live = await (_create(cluster, apply) if apply.first else cluster.apply(apply.object, force=apply.force))
+    except TerminatingError:
+        raise
+    except (RejectedError, NotFoundError) as error:
+        refusal = Refusal(f"{apply.kind.kind} {apply.name}", error.message)
+        if apply.is_optional:
+            outcome.spared = refusal
+            return True
+        if isinstance(error, NotFoundError):
+            raise
+        outcome.refusal = outcome.refusal or refusal
+        return not apply.relied_on
+    if live is None:
+        outcome.taken = (apply.kind, apply.name)
+        return False
+    outcome.applied.append(live)
+    wrote(apply.kind.kind, "apply")
+    return True
+
+
+async def _delete(cluster: Cluster, delete: Delete, namespace: str, outcome: Outcome, wrote: Wrote) -> None:
+    try:
+        await cluster.delete(delete.kind, namespace, delete.name, delete.uid)
+    except RejectedError as error:
+        if not delete.is_optional:
+            raise
+        outcome.spared = Refusal(f"the deletion of {delete.kind.kind} {delete.name}", error.message)
+    else:
+        wrote(delete.kind.kind, "delete")
 
 
 async def _create(cluster: Cluster, apply: Apply) -> Manifest | None:

@@ -7,7 +7,7 @@ nothing is kept, and nothing is listed at the start: a resync reads everything o
 import asyncio
 import itertools
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -48,12 +48,13 @@ class Follower:
     deliver: Deliver
     missed: Callable[[], None]
     pauses: Callable[[], Iterator[float]] = patience
+    watched: Collection[Kind] = kinds.WATCHED
     begun: asyncio.Event = field(default_factory=asyncio.Event)
     _to_begin: int = 0
 
     async def run(self) -> None:
         """Follow until cancelled; ``begun`` is set once every watch was tried."""
-        watched = [(kind, namespace) for kind in kinds.WATCHED for namespace in (self.namespaces or (None,))]
+        watched = [(kind, namespace) for kind in self.watched for namespace in (self.namespaces or (None,))]
         self._to_begin = len(watched)
         async with asyncio.TaskGroup() as group:
             for kind, namespace in watched:

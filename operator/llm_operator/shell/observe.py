@@ -1,22 +1,27 @@
 """Looks at one LLMDeployment: live reads of it and of what carries its label."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from llm_operator.core import kinds, names
 from llm_operator.core.actions import Plan
 from llm_operator.core.clock import seconds_since
+from llm_operator.core.gateway import may_have_route
 from llm_operator.core.kinds import BY_KIND, Kind
 from llm_operator.core.observed import Children, Observed
-from llm_operator.shell.errors import NotFoundError, StaleError
+from llm_operator.core.reasons import Reason
+from llm_operator.shell.errors import ForbiddenError, NotFoundError, StaleError
 from llm_operator.shell.news import Seen
 from llm_operator.shell.ports import Cluster, Manifest, Telemetry
 from llm_operator.shell.queue import Key
 
-Objects = Mapping[Kind, tuple[Manifest, ...]]
+Listed = tuple[Manifest, ...]
+Objects = Mapping[Kind, Listed]
+Unreadable = Mapping[Kind, Reason]
+"""Optional kinds that could not be listed, and why."""
 
 EVERYTHING: frozenset[Kind] = frozenset({*kinds.CHILDREN, kinds.POD, kinds.LLM_PROMPT})
 RUNNING: frozenset[Kind] = frozenset({kinds.DEPLOYMENT, kinds.POD})
@@ -38,6 +43,7 @@ class Look:
     objects: Objects
     read: frozenset[Kind]
     whole_at: float
+    unreadable: Unreadable = field(default_factory=dict)
 
     def backs(self, plan: Plan) -> bool:
         """Return whether every write of a plan rests on what was read for it. A creation does: the server refuses it where it is wrong."""
@@ -70,6 +76,8 @@ class Eye:
     seen: Seen
     now: Callable[[], datetime]
     clock: Callable[[], float]
+    optional: frozenset[Kind] = frozenset()
+    """Optional kinds there are rights to."""
 
     async def look(self, key: Key, earlier: Look | None = None, heard: frozenset[Kind] | None = None) -> Look | None:
         """Return what there is of a deployment, or None when it is gone or going: its children go with it.
@@ -90,15 +98,24 @@ class Eye:
         self.seen.note(kinds.LLM_DEPLOYMENT, deployment)
         if heard is not None and earlier is None and self._is_new(deployment):
             earlier = Look(Observed(deployment), {}, frozenset(), self.clock())
-        read = EVERYTHING if earlier is None or heard is None else _again(earlier, deployment, heard)
+        everything = EVERYTHING | self.wanted(deployment)
+        read = everything if earlier is None or heard is None else _again(earlier, deployment, heard, everything)
         try:
-            found = {**(earlier.objects if earlier else {}), **await self._read(key.namespace, deployment, read)}
+            fresh, unreadable = await self._read(key.namespace, deployment, read)
         except StaleError:
             self.seen.doubt(self.clock())
             raise
         self.seen.trust()
-        whole_at = self.clock() if earlier is None or read == EVERYTHING else earlier.whole_at
-        return Look(await self.assemble(deployment, found), found, read, whole_at)
+        found = {**(earlier.objects if earlier else {}), **fresh}
+        unreadable = {**(earlier.unreadable if earlier else {}), **unreadable}
+        unreadable = {kind: reason for kind, reason in unreadable.items() if kind not in fresh}
+        found = {kind: objects for kind, objects in found.items() if kind not in unreadable}
+        whole_at = self.clock() if earlier is None or read == everything else earlier.whole_at
+        return Look(await self.assemble(deployment, found, unreadable), found, read, whole_at, unreadable)
+
+    def wanted(self, deployment: Manifest) -> frozenset[Kind]:
+        """Return the optional kinds that have to be read for a deployment."""
+        return self.optional if may_have_route(deployment) else frozenset()
 
     async def is_there(self, look: Look) -> bool:
         """Return whether the deployment of a look is there still. If it is, then its objects were not collected while they were listed."""
@@ -109,7 +126,7 @@ class Eye:
             return False
         return bool(live["metadata"]["uid"] == metadata["uid"]) and "deletionTimestamp" not in live["metadata"]
 
-    async def assemble(self, deployment: Manifest, found: Objects) -> Observed:
+    async def assemble(self, deployment: Manifest, found: Objects, unreadable: Unreadable) -> Observed:
         """Return what a plan looks at: a deployment, its objects, and what its sidecars say."""
         metadata = deployment["metadata"]
         named = f"{metadata['namespace']}/{metadata['name']}"
@@ -125,18 +142,20 @@ class Eye:
                 jobs=found.get(kinds.JOB, ()),
                 pdbs=found.get(kinds.POD_DISRUPTION_BUDGET, ()),
                 network_policies=found.get(kinds.NETWORK_POLICY, ()),
+                http_routes=found.get(kinds.HTTP_ROUTE, ()),
             ),
             pods=tuple(pods),
             job_pods=tuple(pod for pod in found.get(kinds.POD, ()) if not _has_sidecar(pod)),
             reports=await self.telemetry.reports(pod for pod in pods if pod.get("status", {}).get("phase") == "Running"),
             statistics=self.telemetry.statistics(named),
             answers=self.telemetry.answers(named),
+            unreadable={kind.kind: reason for kind, reason in unreadable.items()},
         )
 
-    async def _read(self, namespace: str, deployment: Manifest, read: Iterable[Kind]) -> dict[Kind, tuple[Manifest, ...]]:
+    async def _read(self, namespace: str, deployment: Manifest, read: Iterable[Kind]) -> tuple[Objects, Unreadable]:
         wanted = list(read)
-        listed = await asyncio.gather(*(self._of_kind(kind, namespace, deployment) for kind in wanted))
-        return dict(zip(wanted, listed, strict=True))
+        listed = await asyncio.gather(*(tolerant(kind, self._of_kind(kind, namespace, deployment)) for kind in wanted))
+        return split(wanted, listed)
 
     async def _of_kind(self, kind: Kind, namespace: str, deployment: Manifest) -> tuple[Manifest, ...]:
         if kind == kinds.LLM_PROMPT:
@@ -170,6 +189,27 @@ class Eye:
         return tuple(found)
 
 
+async def tolerant(kind: Kind, listing: Awaitable[Listed]) -> Listed | Reason:
+    """Return what a list says, or of an optional kind why it says nothing: the cluster need not have it, nor the operator the right."""
+    try:
+        return await listing
+    except NotFoundError:
+        if kind in kinds.OPTIONAL:
+            return Reason.KIND_MISSING
+        raise
+    except ForbiddenError:
+        if kind in kinds.OPTIONAL:
+            return Reason.FORBIDDEN
+        raise
+
+
+def split(wanted: Iterable[Kind], listed: Iterable[Listed | Reason]) -> tuple[dict[Kind, Listed], dict[Kind, Reason]]:
+    """Return which lists say what, and which say nothing and why."""
+    pairs = list(zip(wanted, listed, strict=True))
+    found = {kind: objects for kind, objects in pairs if not isinstance(objects, Reason)}
+    return found, {kind: reason for kind, reason in pairs if isinstance(reason, Reason)}
+
+
 def _has_sidecar(pod: Manifest) -> bool:
     """Return whether a pod takes requests, with an engine or without; a resolver's does not."""
     return not {names.LABEL_ENGINE, names.LABEL_ROLE}.isdisjoint(pod["metadata"]["labels"])
@@ -186,9 +226,9 @@ def prompt_name(deployment: Mapping[str, Any]) -> str | None:
     return str(name) if name else None
 
 
-def _again(earlier: Look, deployment: Manifest, heard: frozenset[Kind]) -> frozenset[Kind]:
+def _again(earlier: Look, deployment: Manifest, heard: frozenset[Kind], everything: frozenset[Kind]) -> frozenset[Kind]:
     """Return which kinds to read again."""
-    read = heard & EVERYTHING
+    read = heard & everything | (everything - EVERYTHING - earlier.objects.keys())
     if not heard and earlier.read:
         read |= RUNNING
     if earlier.objects.get(kinds.JOB):

@@ -29,7 +29,7 @@ from llm_operator.shell.metrics import Metrics
 from llm_operator.shell.observe import Eye, Look, prompt_name
 from llm_operator.shell.ports import Cluster, Manifest
 from llm_operator.shell.queue import BACKOFF_CAP_S, Key, Result
-from llm_operator.shell.refusal import REASON, refused
+from llm_operator.shell.refusal import REASON, refused, spared
 from llm_sidecar.bundle import BundleError
 
 T = TypeVar("T")
@@ -144,8 +144,11 @@ class Reconciler:
         if refusal:
             log(logging.WARNING, f"{refusal.what} refused: {refusal.message}", deployment=str(key), reason=REASON)
             decided = refused(decided, look.observed.deployment, refusal, self.now())
+        if without := outcome.spared:
+            log(logging.WARNING, f"{without.what} refused: {without.message}", deployment=str(key), reason=REASON)
+            decided = spared(decided, look.observed.deployment, without, self.now())
         await self._report(look.observed, decided)
-        return Result(next_look_s=decided.next_look_s, failed=refusal is not None)
+        return Result(next_look_s=decided.next_look_s, failed=bool(refusal or without))
 
     async def decide(self, observed: Observed) -> Plan:
         """Return the plan for what was observed."""

@@ -14,7 +14,7 @@ from llm_operator.core import kinds, names
 from llm_operator.core.actions import Plan
 from llm_operator.core.kinds import Kind
 from llm_operator.core.observed import Observed
-from llm_operator.shell.observe import Eye, prompt_name
+from llm_operator.shell.observe import Eye, Listed, Unreadable, prompt_name, split, tolerant
 from llm_operator.shell.ports import Cluster, Manifest
 from llm_operator.shell.queue import Key
 
@@ -23,7 +23,7 @@ _LISTED = (*kinds.CHILDREN, kinds.POD)
 
 Decide = Callable[[Observed], Awaitable[Plan]]
 DecidePrompt = Callable[[Manifest, Sequence[str]], Awaitable[dict[str, Any]]]
-Belongings = dict[Key, dict[Kind, tuple[Manifest, ...]]]
+Belongings = dict[Key, dict[Kind, Listed]]
 """The objects of each key by kind."""
 
 
@@ -58,12 +58,12 @@ class Surveyor:
         listed = await self.cluster.list(kinds.LLM_PROMPT, namespace)
         prompts = {_key(each): each for each in listed}
         async with contextlib.aclosing(self._read(namespace)) as batches:
-            async for batch, children in batches:
+            async for batch, children, unreadable in batches:
                 for deployment in batch:
                     found.versions[_key(deployment)] = deployment["metadata"]["resourceVersion"]
                     if ref := _ref(deployment):
                         users[ref].append(deployment["metadata"]["name"])
-                await self._compare(batch, children, prompts, found)
+                await self._compare(batch, children, unreadable, prompts, found)
         for key, prompt in prompts.items():
             found.versions[key] = prompt["metadata"]["resourceVersion"]
             if await self.decide_prompt(prompt, users[key]) != prompt.get("status"):
@@ -72,7 +72,7 @@ class Surveyor:
                 self.eye.seen.note(kinds.LLM_PROMPT, prompt)
         return found
 
-    async def _read(self, namespace: str | None) -> AsyncGenerator[tuple[list[Manifest], Belongings]]:
+    async def _read(self, namespace: str | None) -> AsyncGenerator[tuple[list[Manifest], Belongings, Unreadable]]:
         """Yield each batch with what belongs to it, and let the server work on the next one meanwhile."""
         batches = self._batches(namespace)
         ahead = asyncio.ensure_future(self._next(batches, namespace))
@@ -84,16 +84,20 @@ class Surveyor:
             ahead.cancel()
             await asyncio.gather(ahead, return_exceptions=True)
 
-    async def _next(self, batches: AsyncIterator[list[Manifest]], namespace: str | None) -> tuple[list[Manifest], Belongings] | None:
+    async def _next(
+        self, batches: AsyncIterator[list[Manifest]], namespace: str | None
+    ) -> tuple[list[Manifest], Belongings, Unreadable] | None:
         batch = await anext(batches, None)
-        return None if batch is None else (batch, await self._children(namespace, batch))
+        return None if batch is None else (batch, *await self._children(namespace, batch))
 
     async def _batches(self, namespace: str | None) -> AsyncIterator[list[Manifest]]:
         async for page in self.cluster.pages(kinds.LLM_DEPLOYMENT, namespace, size=_BATCH):
             yield [each for each in page if "deletionTimestamp" not in each["metadata"]]
 
-    async def _compare(self, batch: list[Manifest], children: Belongings, prompts: Mapping[Key, Manifest], found: Found) -> None:
-        seen = await asyncio.gather(*(self._assemble(each, children[_key(each)], prompts) for each in batch))
+    async def _compare(
+        self, batch: list[Manifest], children: Belongings, unreadable: Unreadable, prompts: Mapping[Key, Manifest], found: Found
+    ) -> None:
+        seen = await asyncio.gather(*(self._assemble(each, children[_key(each)], unreadable, prompts) for each in batch))
         for observed in seen:
             plan = await self.decide(observed)
             key = _key(observed.deployment)
@@ -107,30 +111,36 @@ class Surveyor:
                 for each in objects:
                     self.eye.seen.note(kind, each)
 
-    async def _children(self, namespace: str | None, batch: list[Manifest]) -> Belongings:
-        """Return the objects of each of a batch by kind."""
+    async def _children(self, namespace: str | None, batch: list[Manifest]) -> tuple[Belongings, Unreadable]:
+        """Return the objects of each of a batch by kind, and the optional kinds that cannot be read."""
         found: Belongings = {_key(each): {} for each in batch}
         if not batch:
-            return found
+            return found, {}
         wanted = ",".join(sorted({each["metadata"]["name"] for each in batch}))
         labels = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY},{names.LABEL_DEPLOYMENT} in ({wanted})"
-        for kind, objects in zip(
-            _LISTED, await asyncio.gather(*(self.cluster.list(kind, namespace, labels=labels) for kind in _LISTED)), strict=True
-        ):
+        kinds_of = (*_LISTED, *frozenset[Kind]().union(*(self.eye.wanted(each) for each in batch)))
+        listed, unreadable = split(
+            kinds_of, await asyncio.gather(*(tolerant(kind, self._list(kind, namespace, labels)) for kind in kinds_of))
+        )
+        for kind, objects in listed.items():
             for each in objects:
                 owner = found.get(
                     Key(kinds.LLM_DEPLOYMENT.kind, each["metadata"]["namespace"], each["metadata"]["labels"][names.LABEL_DEPLOYMENT])
                 )
                 if owner is not None:
                     owner[kind] = (*owner.get(kind, ()), each)
-        return found
+        return found, unreadable
+
+    async def _list(self, kind: Kind, namespace: str | None, labels: str) -> Listed:
+        return tuple(await self.cluster.list(kind, namespace, labels=labels))
 
     async def _assemble(
-        self, deployment: Manifest, children: Mapping[Kind, tuple[Manifest, ...]], prompts: Mapping[Key, Manifest]
+        self, deployment: Manifest, children: Mapping[Kind, Listed], unreadable: Unreadable, prompts: Mapping[Key, Manifest]
     ) -> Observed:
         ref = _ref(deployment)
         prompt = prompts.get(ref) if ref else None
-        return await self.eye.assemble(deployment, {**children, **({kinds.LLM_PROMPT: (prompt,)} if prompt else {})})
+        objects = {**children, **({kinds.LLM_PROMPT: (prompt,)} if prompt else {})}
+        return await self.eye.assemble(deployment, objects, unreadable)
 
 
 def _key(live: Manifest) -> Key:

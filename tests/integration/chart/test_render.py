@@ -8,6 +8,7 @@ import yaml
 
 from hack import generate_rbac
 from llm_operator.api.config import load_config
+from llm_operator.core import kinds
 from tests.integration.chart.kit import REGISTRY, helm, of_kind, one, refusal, render, template, with_registry
 
 Object = dict[str, Any]
@@ -28,6 +29,7 @@ INSTALLATIONS: dict[str, Object] = {
         "acceleratorProfiles": {"cpu": {}},
         "sources": {"schemes": ["s3"], "s3Buckets": ["models"]},
         "monitoringNamespaces": ["monitoring"],
+        "gateway": {"enabled": True},
         "gates": {
             "prometheus": {"url": "http://prometheus.monitoring:9090", "tokenSecret": {"name": "reader", "key": "token"}},
             "webhooks": {
@@ -262,6 +264,24 @@ def test_the_role_grants_what_the_table_of_kinds_says_and_the_nudge_with_its_pol
     without = granted(roles(render({"admissionPolicy": {"enabled": False}}))["llm-system"])
     assert without == table
     assert with_policy == {**table, ("", "pods"): (*table["", "pods"], "patch")}
+
+
+def test_routes_are_a_right_and_a_part_of_the_policy_only_where_they_are_enabled() -> None:
+    route = kinds.HTTP_ROUTE
+    objects, without = (render({"gateway": {"enabled": enabled}}) for enabled in (True, False))
+    assert granted(roles(objects)["llm-system"])[route.group, route.plural] == route.verbs
+    assert (route.group, route.plural) not in granted(roles(without)["llm-system"])
+    assert (config(objects)["gateway"], "gateway" in config(without)) == (True, False)
+    for rendered, expected in ((objects, True), (without, False)):
+        policies = of_kind(rendered, "ValidatingAdmissionPolicy")
+        matched = {
+            resource
+            for policy in policies
+            for rule in policy["spec"]["matchConstraints"]["resourceRules"]
+            if rule["apiGroups"] == [route.group]
+            for resource in rule["resources"]
+        }
+        assert (route.plural in matched) == expected
 
 
 def test_without_rights_on_the_cluster_nothing_of_the_cluster_is_made_and_no_pod_is_nudged() -> None:

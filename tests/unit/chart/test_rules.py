@@ -45,6 +45,12 @@ def test_patch_on_pods_is_the_one_right_that_is_kept_apart() -> None:
     assert spread(block("llm-operator.rules")) == table() - {("", "pods", "patch")}
 
 
+def test_the_rights_to_routes_are_apart_for_those_who_enable_them() -> None:
+    route = kinds.HTTP_ROUTE
+    assert spread(block("llm-operator.rules.gateway")) == {(route.group, route.plural, verb) for verb in EVERYDAY}
+    assert route not in kinds.ALL
+
+
 def test_of_leases_one_may_be_read_and_written_and_none_listed_or_deleted() -> None:
     assert block("llm-operator.rules.lease") == [
         {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},

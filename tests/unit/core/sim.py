@@ -21,6 +21,7 @@ from llm_operator.core.kinds import (
     CONFIG_MAP,
     CONTROLLER_REVISION,
     DEPLOYMENT,
+    HTTP_ROUTE,
     JOB,
     NETWORK_POLICY,
     POD_DISRUPTION_BUDGET,
@@ -29,6 +30,7 @@ from llm_operator.core.kinds import (
 )
 from llm_operator.core.observed import Children, Obj, Observed, SidecarReport
 from llm_operator.core.plan import plan
+from llm_operator.core.reasons import Reason
 from llm_operator.core.telemetry.replies import Heard, read
 from llm_sidecar.statistics import Statistics
 from llm_sidecar.table import TABLE_KEY, Table, decode
@@ -88,6 +90,8 @@ class Sim:
     max_ready: int = 1000
     unschedulable: str = ""
     """What the scheduler says of new pods; empty while there is room."""
+    unreadable: dict[str, Reason] = field(default_factory=dict)
+    """Optional kinds that cannot be listed, and why."""
     version: int = 1
     log: list[str] = field(default_factory=list)
 
@@ -112,12 +116,14 @@ class Sim:
                 jobs=of(JOB),
                 pdbs=of(POD_DISRUPTION_BUDGET),
                 network_policies=of(NETWORK_POLICY),
+                http_routes=of(HTTP_ROUTE),
             ),
             pods=tuple(each for each in pods if _serves(each)),
             job_pods=tuple(each for each in pods if not _serves(each)),
             reports={each["metadata"]["uid"]: self._report(each) for each in pods if each["status"]["phase"] == "Running"},
             statistics={each["metadata"]["uid"]: self._told(each) for each in pods if self._counts(each)},
             answers=dict(self.answers),
+            unreadable=dict(self.unreadable),
         )
 
     def plan(self) -> Plan:

@@ -1,9 +1,11 @@
 import pytest
 
+from llm_operator.api.routing import Gateway, ParentRef
 from llm_operator.core import kinds
 from llm_operator.core.actions import Apply, Delete, Nudge, Plan
 from llm_operator.core.render import service
 from llm_operator.core.render.meta import Owner
+from llm_operator.core.render.route import route
 from llm_operator.shell import errors
 from llm_operator.shell.execute import Refusal, execute, write_status
 from llm_operator.shell.ports import Manifest
@@ -90,6 +92,45 @@ async def test_any_other_error_ends_the_pass(cluster: FakeCluster, error: errors
     with pytest.raises(type(error)):
         await execute(cluster, Plan(applies=(Apply(live, force=True), Apply(config_map("b"), force=False))), "ns", lambda *_: None)
     assert cluster.find(kinds.CONFIG_MAP, "b") is None
+
+
+ROUTE = route(Owner("chat", "ns", "u-1"), Gateway(parent_refs=(ParentRef(name="edge"),)))
+
+
+@pytest.mark.parametrize("error", [NO, errors.ForbiddenError(403, "", "no right"), errors.NotFoundError(404, "", "no such kind")])
+async def test_everything_goes_on_without_what_is_optional(cluster: FakeCluster, error: errors.ApiError) -> None:
+    old = cluster.put(config_map("old"))
+    cluster.faults.append(Fault(error, lambda call: call.kind == "HTTPRoute"))
+    plan = Plan(
+        applies=(Apply(ROUTE, force=False), Apply(config_map("a"), force=False)),
+        deletes=(Delete(kinds.CONFIG_MAP, "old", old["metadata"]["uid"], "surplus"),),
+    )
+    outcome = await execute(cluster, plan, "ns", lambda *_: None)
+    assert (outcome.refusal, outcome.spared) == (None, Refusal("HTTPRoute chat", error.message))
+    assert cluster.find(kinds.CONFIG_MAP, "a") is not None
+    assert cluster.find(kinds.CONFIG_MAP, "old") is None
+
+
+async def test_what_is_optional_may_stay_where_it_cannot_be_deleted(cluster: FakeCluster, wrote: list[tuple[str, str]]) -> None:
+    live, old = cluster.put(ROUTE), cluster.put(config_map("old"))
+    cluster.faults.append(Fault(NO, lambda call: call == Call("delete", "HTTPRoute", "chat")))
+    deletes = (
+        Delete(kinds.HTTP_ROUTE, "chat", live["metadata"]["uid"], "surplus"),
+        Delete(kinds.CONFIG_MAP, "old", old["metadata"]["uid"], "surplus"),
+    )
+    outcome = await execute(cluster, Plan(deletes=deletes), "ns", lambda *call: wrote.append(call))
+    assert outcome.spared == Refusal("the deletion of HTTPRoute chat", "denied by policy")
+    assert wrote == [("ConfigMap", "delete")]
+
+
+@pytest.mark.parametrize("error", [NO, errors.NotFoundError(404, "", "no such kind")])
+async def test_nothing_else_is_optional(cluster: FakeCluster, error: errors.ApiError) -> None:
+    live = cluster.put(config_map("a"))
+    cluster.faults.append(refusing("a", error))
+    plan = Plan(applies=(Apply(live, force=True),)) if isinstance(error, errors.NotFoundError) else None
+    deletion = Plan(deletes=(Delete(kinds.CONFIG_MAP, "a", live["metadata"]["uid"], "surplus"),))
+    with pytest.raises(type(error)):
+        await execute(cluster, plan or deletion, "ns", lambda *_: None)
 
 
 async def test_a_first_apply_never_touches_what_is_there(cluster: FakeCluster) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 from llm_operator.core.actions import EventDraft, Plan
 from llm_operator.core.conditions import Condition, merge
 from llm_operator.shell.execute import Refusal
-from llm_operator.shell.refusal import refused
+from llm_operator.shell.refusal import refused, spared
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 QUOTA = Refusal("Deployment chat-x", "exceeded quota: gpus")
@@ -50,3 +50,16 @@ def test_the_same_refusal_again_changes_nothing() -> None:
 def test_what_the_user_has_to_repair_goes_first() -> None:
     stalled = plan("Stalled")
     assert refused(stalled, observed(), QUOTA, NOW) is stalled
+
+
+def test_a_route_that_was_refused_is_told_of_and_stalls_nothing() -> None:
+    pending = Condition("RouteAccepted", "Unknown", "RoutePending", "not there yet")
+    before = plan()
+    before.status["conditions"] += merge([pending], {}, 3, NOW)
+    result = spared(before, observed(), Refusal("HTTPRoute chat", "no right"), NOW)
+    said = by_type(result.status)
+    assert (said["RouteAccepted"]["status"], said["RouteAccepted"]["reason"]) == ("False", "Refused")
+    assert said["RouteAccepted"]["message"].startswith("the API server refused HTTPRoute chat: no right; it is tried again")
+    assert {kind: said[kind] for kind in by_type(plan().status)} == by_type(plan().status)
+    assert result.status["phase"] == "Loading"
+    assert [(each.type, each.reason) for each in result.events] == [("Normal", "NotStalled"), ("Warning", "Refused")]
