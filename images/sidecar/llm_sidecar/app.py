@@ -20,6 +20,7 @@ from llm_sidecar.http.server import create, listen
 from llm_sidecar.http.services import Own, Services
 from llm_sidecar.metrics import Metrics
 from llm_sidecar.settings import Settings
+from llm_sidecar.shadow.copies import Copies
 from llm_sidecar.snapshot import Snapshot
 
 _log = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class Sidecar:
             reach=Reach(snapshot, pool, hold, settings.engine, token, lambda: own is not None and own.health.ready),
             drain=Drain(self._inflight, settings.drain_minimum_s, settings.drain_max_stream_s),
             metrics=metrics,
+            copies=Copies(snapshot, pool, token, metrics.copies),
         )
         self._public = PublicApp(self._services)
         engine_metrics = EngineMetrics(own.engine) if own is not None else None
@@ -74,6 +76,7 @@ class Sidecar:
                 group.create_task(server.serve([bound]))
             await self._leaving.wait()
             await self._services.drain.run()
+            self._services.copies.close()
             self._public.end_all()
             for server in self._servers:
                 server.leave()
@@ -95,6 +98,7 @@ class Sidecar:
         self._services.pool.set_peers(self._services.snapshot.peers)
         if live is None:
             return
+        self._services.copies.follow(live)
         self._services.hold.set_limits(live.limits_of(live.table.stable))
         if own is not None and live.revision:
             own.admission.set_limits(live.limits_of(live.revision))

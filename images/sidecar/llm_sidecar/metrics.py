@@ -100,6 +100,12 @@ class Metrics:
             ("outcome",),
             registry=registry,
         )
+        self.copies = Counter(
+            "llm_sidecar_shadow_copies",
+            "Copies of requests for a revision that is tried: answered, refused or failed there, or dropped here.",
+            ("outcome",),
+            registry=registry,
+        )
         self.unknown_keys = Counter("llm_sidecar_generate_unknown_keys", "Unknown keys dropped from classic requests.", registry=registry)
         self.stream_errors = Counter(
             "llm_sidecar_stream_errors", "Streams that began and did not end well.", ("reason",), registry=registry

@@ -54,6 +54,14 @@ class Subject(_Part, frozen=True, kw_only=True):
     api_key: bool = False
 
 
+class Shadow(_Part, frozen=True, kw_only=True):
+    """Requests that stable has answered and that are sent to another revision too: a sample in 1/10000, so many at a time from each pod."""
+
+    revision: str
+    sample: int
+    max_in_flight: int
+
+
 class Table(_Part, frozen=True, kw_only=True):
     """All live revisions of one deployment. A higher ``generation`` always replaces a lower one.
 
@@ -69,6 +77,7 @@ class Table(_Part, frozen=True, kw_only=True):
     salt: str = ""
     slots: int = 1
     subject: tuple[Subject, ...] = ()
+    shadow: Shadow | None = None
     schema_version: int = SCHEMA_VERSION
 
     def for_engine(self, engine: str) -> Route | None:
@@ -106,11 +115,12 @@ def bundle_key(revision: str) -> str:
 def encode(table: Table | Peers) -> bytes:
     """Return the table or the peers as JSON with sorted keys: the same table is always the same bytes.
 
-    A table without subjects is what it was before there were any, so that an upgrade writes none anew.
+    A table without subjects or copies is what it was before there were any, so that an upgrade writes none anew.
     """
     content = msgspec.to_builtins(table)
-    if not content.get("subject", True):
-        del content["subject"]
+    for late in ("subject", "shadow"):
+        if not content.get(late, True):
+            del content[late]
     return msgspec.json.encode(content, order="sorted")
 
 

@@ -26,11 +26,27 @@ class Approval(ApiModel):
     """Somebody says that the revision may go on: by `rollout.approve.revision` or by the verb `approve`."""
 
 
+class Shadow(ApiModel):
+    """Copies of requests that stable has answered: the new revision answers them too, and nobody waits for that or gets to see it."""
+
+    sample_percent: int = Field(ge=1, le=100)
+    """Share of all requests that is copied, as far as `maxInFlight` allows it."""
+    max_in_flight: int = Field(default=2, ge=1, le=16)
+    """Copies that one pod has on their way at a time; one more is dropped and counted."""
+
+
 class Step(ApiModel):
-    """One step: a share of the requests, or an approval."""
+    """One step: copies of requests, a share of the requests, or an approval."""
 
     rules: ClassVar = (
-        rule("has(self.weightPercent) != has(self.approval)", "exactly one of weightPercent and approval must be set"),
+        rule(
+            "[has(self.weightPercent), has(self.approval), has(self.shadow)].filter(is_set, is_set).size() == 1",
+            "exactly one of weightPercent, approval and shadow must be set",
+        ),
+        rule(
+            "!has(self.shadow) || duration(self.minDuration) > duration('0s')",
+            "a step with shadow ends by its time, and by nothing else; set minDuration",
+        ),
         rule(
             "duration(self.minDuration) <= duration(self.maxDuration)",
             "minDuration must not be longer than maxDuration, else the step could not end by itself",
@@ -41,6 +57,8 @@ class Step(ApiModel):
     """Share of all requests that the new revision gets in this step."""
     approval: Approval | None = None
     """Wait until somebody says that the revision may go on; the share of requests stays what it was."""
+    shadow: Shadow | None = None
+    """Send copies of requests to the new revision for `minDuration`, and keep both answers; the share of requests stays what it was."""
     min_duration: Annotated[str, Duration("0s", "720h")] = "0s"
     """Time the step takes at least, from when every ready pod knows of it."""
     max_duration: Annotated[str, Duration("1s", "720h")] = "24h"
@@ -58,6 +76,13 @@ class SteppedRollout(ApiModel):
 
 class ConfigRollout(SteppedRollout):
     """How a change that needs no new pods is let in, such as one of the prompt."""
+
+    rules: ClassVar = (
+        rule(
+            "!self.steps.exists(each, has(each.shadow))",
+            "shadow is a step of rollout.engine: without pods of its own, the copies would take the place of requests",
+        ),
+    )
 
     progress_deadline: Annotated[str, Duration("10s", "24h")] = PROGRESS_DEADLINE
     """Time in which every ready pod must be able to serve a new revision; one that takes longer is aborted before it gets any request."""

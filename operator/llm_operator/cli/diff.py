@@ -79,7 +79,13 @@ def _config_road(spec: LLMDeploymentSpec) -> str:
 
 
 def _listed(steps: Iterable[Step]) -> str:
-    return ", ".join("approval" if each.weight_percent is None else f"{each.weight_percent}%" for each in steps)
+    return ", ".join(map(_step, steps))
+
+
+def _step(step: Step) -> str:
+    if step.shadow is not None:
+        return f"copies of {step.shadow.sample_percent}%"
+    return "approval" if step.weight_percent is None else f"{step.weight_percent}%"
 
 
 def _changes(before: Any, after: Any, path: str) -> Iterator[Change]:

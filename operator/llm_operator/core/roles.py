@@ -10,19 +10,22 @@ from llm_operator.core.kinds import DEPLOYMENT
 from llm_operator.core.stored import Engine
 from llm_operator.core.target import Target, Version
 from llm_operator.core.world import World, engine_of, finished, ready
+from llm_sidecar.table import Shadow
 
 
 @dataclass(frozen=True)
 class Trial:
     """A version that gets its requests by steps: its weight in the table, and the salt of its assignment.
 
-    While one on another engine is ``pinned`` that has one pod, beside as many of stable as must serve.
+    While one on another engine is ``pinned`` that has one pod, beside as many of stable as must serve. ``shadow`` says which requests are
+    copied to it.
     """
 
     version: Version
     weight: int
     salt: str
     pinned: bool = False
+    shadow: Shadow | None = None
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,7 @@ def snapshot(world: World, roles: Roles, course: Course | None, routing: Routing
         engines=engines,
         salt=moving.salt if moving else "",
         subject=_subject(world, moving, routing),
+        shadow=moving.shadow if moving else None,
     )
     return _numbered(world, table, bundles)
 

@@ -22,6 +22,7 @@ LOAD = b"x-llm-load"
 """Header of an answer to a hop: requests for each slot of the pod that gives it."""
 
 _HAND_OFF = b"x-llm-hand-off"
+_SHADOW = b"x-llm-shadow"
 _KEY = b"x-llm-key"
 _FORCED = b"x-llm-forced"
 _HOP = b"x-llm-hop"
@@ -65,6 +66,11 @@ def is_handed_off(marks: Mapping[bytes, bytes]) -> bool:
     return marks.get(_HAND_OFF) == b"1"
 
 
+def is_copy(marks: Mapping[bytes, bytes]) -> bool:
+    """Return whether a trusted hop is a copy of a request that somebody else has answered."""
+    return marks.get(_SHADOW) == b"1"
+
+
 def previewed(marks: Mapping[bytes, bytes]) -> str:
     """Return the revision a client wants to be served by; to be believed only with a key that permits it."""
     return marks.get(_PREVIEW, b"").decode("ascii", errors="replace")
@@ -89,12 +95,14 @@ def hop_head(
     headers: tuple[tuple[str, str], ...],
     hand_off: bool = False,
     forced: bool = False,
+    copy: bool = False,
 ) -> bytes:
     """Return the first bytes of a request handed to another sidecar."""
     marks = (
         *(((_HAND_OFF.decode(), "1"),) if hand_off else ()),
         *(((_KEY.decode(), key),) if key else ()),
         *(((_FORCED.decode(), "1"),) if forced else ()),
+        *(((_SHADOW.decode(), "1"),) if copy else ()),
         ("x-llm-hop", "1"),
         ("x-llm-pod-token", token.decode()),
         ("x-llm-revision", revision),

@@ -41,6 +41,7 @@ class AdminApp:
             b"/metrics": self._metrics,
             b"/status": self._status,
             b"/-/stats": self._stats,
+            b"/-/shadow": self._shadow,
             b"/drain": self._drain,
         }
 
@@ -104,9 +105,18 @@ class AdminApp:
     async def _stats(self, _cycle: Cycle) -> _Answer:
         return 200, _JSON, self._services.metrics.statistics.expose()
 
-    async def _drain(self, cycle: Cycle) -> _Answer:
+    async def _shadow(self, cycle: Cycle) -> _Answer:
+        """Tell what requests and answers were kept in pairs; they are users' own words, so not to everybody who may read figures."""
+        if not self._trusts(cycle):
+            return 403, _TEXT, b"forbidden\n"
+        return 200, _JSON, self._services.copies.pairs.expose()
+
+    def _trusts(self, cycle: Cycle) -> bool:
         given = next((value for name, value in cycle.headers if name == b"x-llm-pod-token"), b"")
-        if not hmac.compare_digest(given, self._services.token):
+        return hmac.compare_digest(given, self._services.token)
+
+    async def _drain(self, cycle: Cycle) -> _Answer:
+        if not self._trusts(cycle):
             _log.warning("drain refused: wrong or missing token")
             return 403, _TEXT, b"forbidden\n"
         await self._services.drain.run()

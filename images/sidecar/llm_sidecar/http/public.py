@@ -6,7 +6,7 @@ import logging
 from llm_sidecar import subject
 from llm_sidecar.auth.keys import PREVIEW
 from llm_sidecar.errors import BUSY, LOST, NOT_BEGUN, Refusal
-from llm_sidecar.hop.wire import PING, asked_revision, is_forced, is_handed_off, key_of, previewed, trusted, unit_of
+from llm_sidecar.hop.wire import PING, asked_revision, is_copy, is_forced, is_handed_off, key_of, previewed, trusted, unit_of
 from llm_sidecar.http.call import BODY_TIMEOUT_S, Call, body_too_slow, check_head
 from llm_sidecar.http.cycle import Cycle, Header
 from llm_sidecar.http.exchange import ClientGoneError, Exchange, new_id, revision_of
@@ -28,6 +28,7 @@ class PublicApp:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._open: set[Exchange] = set()
+        self._copied: set[Exchange] = set()
         own = services.own
         services.metrics.inflight.set_function(lambda: len(self._open))
         services.metrics.tasks.set_function(lambda: len(asyncio.all_tasks()))
@@ -41,7 +42,7 @@ class PublicApp:
 
     def end_all(self) -> None:
         """End what is still open: the process is about to go."""
-        for exchange in tuple(self._open):
+        for exchange in (*self._open, *self._copied):
             exchange.end(Refusal(503, "shutting_down", "this server is shutting down", retry_after_s=1))
 
     def stamp(self) -> list[Header]:
@@ -50,20 +51,12 @@ class PublicApp:
 
     async def __call__(self, cycle: Cycle) -> None:
         """Serve one request."""
-        exchange = Exchange(cycle, self._services.snapshot.live)
+        live = self._services.snapshot.live
+        exchange = Exchange(cycle, live) if live is None or live.table.shadow is None else self._services.copies.exchange(cycle, live)
         self._open.add(exchange)
         try:
-            if exchange.marks is not None:
-                exchange.hop = asked_revision(exchange.marks, self._services.token)
-                if exchange.hop:
-                    exchange.key, exchange.is_forced = key_of(exchange.marks), is_forced(exchange.marks)
-                    exchange.unit = unit_of(exchange.marks) or exchange.unit
-                if exchange.hop and self._services.own is not None:
-                    exchange.is_handed_off = is_handed_off(exchange.marks)
-                    exchange.load = self._services.own.admission.get_load
-                if exchange.path == PING and exchange.method == "GET" and trusted(exchange.marks, self._services.token):
-                    await self._ping(exchange)
-                    return
+            if exchange.marks is not None and await self._among_sidecars(exchange, exchange.marks):
+                return
             route = self._route(exchange)
             if route.kind == "health":
                 await exchange.answer(_OK, b"")
@@ -82,12 +75,41 @@ class PublicApp:
             if job is not None:
                 job.count()
 
+    async def _among_sidecars(self, exchange: Exchange, marks: dict[bytes, bytes]) -> bool:
+        """Heed what another sidecar says of a request; return whether it was one between sidecars and is served."""
+        exchange.hop = asked_revision(marks, self._services.token)
+        if exchange.hop:
+            exchange.key, exchange.is_forced = key_of(marks), is_forced(marks)
+            exchange.unit = unit_of(marks) or exchange.unit
+        if exchange.hop and self._services.own is not None:
+            exchange.is_handed_off = is_handed_off(marks)
+            exchange.load = self._services.own.admission.get_load
+        if exchange.hop and is_copy(marks):
+            await self._serve_copy(exchange)
+            return True
+        if exchange.path == PING and exchange.method == "GET" and trusted(marks, self._services.token):
+            await self._ping(exchange)
+            return True
+        return False
+
     async def _ping(self, exchange: Exchange) -> None:
         """Tell another sidecar whether this pod takes requests."""
         ready, _, _ = self._services.readiness()
         exchange.close = self._services.drain.draining
         await exchange.begin(_NO_CONTENT if ready else _UNAVAILABLE, b"text/plain", None if ready else 0)
         await exchange.write(b"", more=False)
+
+    async def _serve_copy(self, exchange: Exchange) -> None:
+        """Serve a copy of a request that somebody else has answered. No drain waits for it, and no figure of requests has it."""
+        self._open.discard(exchange)
+        self._copied.add(exchange)
+        try:
+            if self._services.drain.draining:
+                raise Refusal(503, "draining", "this server is leaving")
+            await self._serve(exchange, self._route(exchange))
+        finally:
+            exchange.job = None
+            self._copied.discard(exchange)
 
     def _route(self, exchange: Exchange) -> Route:
         route = ROUTES.get(exchange.path)

@@ -11,6 +11,7 @@ from llm_sidecar.hop.hold import Hold
 from llm_sidecar.hop.pool import Pool
 from llm_sidecar.hop.reach import Reach
 from llm_sidecar.metrics import Metrics
+from llm_sidecar.shadow.copies import Copies
 from llm_sidecar.snapshot import Snapshot
 
 
@@ -37,6 +38,7 @@ class Services:
     reach: Reach
     drain: Drain
     metrics: Metrics
+    copies: Copies
 
     def readiness(self) -> tuple[bool, str, str]:
         """Return whether requests should come here, the reason, and a sentence where there is more to say."""

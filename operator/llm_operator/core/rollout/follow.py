@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from llm_operator.api.durations import parse_s
+from llm_operator.api.rollout import Step
 from llm_operator.core import verbs
 from llm_operator.core.actions import EventDraft
 from llm_operator.core.clock import stamp
@@ -14,13 +15,14 @@ from llm_operator.core.roles import Roles, Trial, left_over, ready_of, version_o
 from llm_operator.core.rollout import told
 from llm_operator.core.rollout.evidence import NO_GATES, Verdict
 from llm_operator.core.rollout.machine import step
-from llm_operator.core.rollout.moves import WHOLE, Answer, Move, Verb
-from llm_operator.core.rollout.progress import THROUGH, Barred, Memory, Progress, State
+from llm_operator.core.rollout.moves import WHOLE, Answer, Move, Verb, shadow_of
+from llm_operator.core.rollout.progress import THROUGH, TRYING, Barred, Memory, Progress, State
 from llm_operator.core.rollout.told import brings_engine, leaving
 from llm_operator.core.target import Target, Version
 from llm_operator.core.verbs import Action, Outcome
 from llm_operator.core.world import World
 from llm_sidecar.table import WHOLE as ALL_UNITS
+from llm_sidecar.table import Shadow
 
 HISTORY = 20
 """Lines of history that status keeps."""
@@ -80,7 +82,7 @@ def follow(world: World, target: Target, roles: Roles, now: datetime, verdict: V
     after = progress.revision if promotes and progress else stable
     barred = move.memory.bar(latest) if latest != after else None
     rollout = Rollout(move, barred, promotes, _warm(world, target, roles, barred, now))
-    return _answered(target, action, answer, now), _cast(world, roles, rollout, memory.progress), rollout
+    return _answered(target, action, answer, now), _cast(world, roles, rollout, memory.progress, asked.steps), rollout
 
 
 def _warm(world: World, target: Target, roles: Roles, barred: Barred | None, now: datetime) -> Warm | None:
@@ -118,7 +120,7 @@ def _weight(before: Progress | None, after: Progress | None) -> int:
     return min(before.weight, after.weight)
 
 
-def _cast(world: World, roles: Roles, rollout: Rollout, before: Progress | None) -> Roles:
+def _cast(world: World, roles: Roles, rollout: Rollout, before: Progress | None, steps: tuple[Step, ...] | None) -> Roles:
     """Return the roles of a look: what is on trial is the target, and what must not be served leaves it to stable."""
     progress = rollout.progress
     if progress is None or not (progress.is_active or rollout.promotes):
@@ -128,9 +130,23 @@ def _cast(world: World, roles: Roles, rollout: Rollout, before: Progress | None)
     version = _version(world, roles.latest, progress) if roles.latest else None
     if version is None:
         return replace(roles, target=roles.stable)
-    trial = Trial(version, _weight(before, progress) * ALL_UNITS // WHOLE, progress.id, pinned=not _through(before, progress))
+    weight = _weight(before, progress) * ALL_UNITS // WHOLE
+    shadow = _shadow(world, version, progress, steps)
+    trial = Trial(version, weight, progress.id, pinned=not _through(before, progress), shadow=shadow)
     outgoing = leaving(world, roles, version, progress)
     return replace(roles, target=version, trial=trial, outgoing=outgoing, withdraws=brings_engine(roles, version))
+
+
+def _shadow(world: World, version: Version, progress: Progress, steps: tuple[Step, ...] | None) -> Shadow | None:
+    """Return what the table says of copies. While nobody can read the steps that stays as it is; a pod that is away gets none."""
+    if progress.state not in TRYING or not ready_of(world, version.engine.id):
+        return None
+    if steps is None:
+        return world.table.shadow if world.table is not None and world.table.salt == progress.id else None
+    asked = shadow_of(progress, steps)
+    if asked is None:
+        return None
+    return Shadow(revision=version.revision.id, sample=asked.sample_percent * ALL_UNITS // WHOLE, max_in_flight=asked.max_in_flight)
 
 
 def _through(before: Progress | None, after: Progress) -> bool:

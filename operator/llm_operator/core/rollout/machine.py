@@ -177,7 +177,7 @@ def _missing(look: Look, here: Step) -> str:
         return _behind(look)
     if here.approval is not None and look.asked.approved != look.progress.revision:
         return f"nobody has approved revision {look.progress.revision}"
-    if here.approval is None and look.verdict.answer != evidence.Answer.PASS:
+    if here.weight_percent is not None and look.verdict.answer != evidence.Answer.PASS:  # copies are no evidence
         return f"gates have not decided: {look.verdict.message}"
     return ""
 

@@ -1,14 +1,15 @@
 """The moves a rollout can make from one look to the next, and what they are decided from."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
 from llm_operator.api.durations import parse_s
-from llm_operator.api.rollout import Step
+from llm_operator.api.rollout import Shadow, Step
 from llm_operator.core.reasons import Reason
 from llm_operator.core.rollout.evidence import Verdict
-from llm_operator.core.rollout.progress import COMING, Memory, Progress, State
+from llm_operator.core.rollout.progress import COMING, TRYING, Memory, Progress, State
 
 WHOLE = 100
 PREPARING = "it gets requests once every ready pod can serve it"
@@ -70,8 +71,9 @@ class Canary:
 class Seen:
     """What is there: ``weight`` is the percentage of the rollout that every ready pod runs, None while one of them does not know of it.
 
-    ``pods`` are those that serve. ``late`` says which of them do not follow, ``refused`` which one cannot, ``going`` what has to end before
-    a rollout may begin, and ``previous`` which revision could be gone back to. There is a ``canary`` where another engine is brought.
+    ``sample`` is the percentage of requests that they copy to it. ``pods`` are those that serve. ``late`` says which of them do not follow,
+    ``refused`` which one cannot, ``going`` what has to end before a rollout may begin, and ``previous`` which revision could be gone back
+    to. There is a ``canary`` where another engine is brought.
     """
 
     stable: str
@@ -83,6 +85,7 @@ class Seen:
     going: str = ""
     previous: str = ""
     canary: Canary | None = None
+    sample: int = 0
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,13 @@ class Move:
         return replace(self, answer=Answer(done=True, message=message))
 
 
+def shadow_of(progress: Progress, steps: Sequence[Step]) -> Shadow | None:
+    """Return what a rollout copies where it is, or None."""
+    if not steps or progress.state not in TRYING:
+        return None
+    return steps[min(progress.step, len(steps) - 1)].shadow
+
+
 @dataclass(frozen=True)
 class Look:
     """One look at a rollout that has not ended, and the moves it may make."""
@@ -135,8 +145,15 @@ class Look:
 
     @property
     def runs(self) -> bool:
-        """Return whether every ready pod gives it the requests it is meant to have; without replicas nobody has to."""
-        return self.seen.weight == min(self.progress.weight, self.able) and (self.seen.pods > 0 or not self.seen.replicas)
+        """Return whether every ready pod gives it the requests and copies it is meant to have; without replicas nobody has to."""
+        given = (self.seen.weight, self.seen.sample) == (min(self.progress.weight, self.able), self.sample)
+        return given and (self.seen.pods > 0 or not self.seen.replicas)
+
+    @property
+    def sample(self) -> int:
+        """Return the percentage of requests that the step it is at copies."""
+        shadow = shadow_of(self.progress, self.steps)
+        return shadow.sample_percent if shadow is not None else 0
 
     @property
     def able(self) -> int:
@@ -186,8 +203,10 @@ class Look:
 
     def words(self, index: int, weight: int) -> str:
         """Return what a step does, in words."""
-        until = " until somebody approves it" if self.steps[index].approval is not None else ""
-        return f"{self.named(index)}: {weight}% of requests go to it{until}"
+        step = self.steps[index]
+        until = " until somebody approves it" if step.approval is not None else ""
+        copies = f"{step.shadow.sample_percent}% of requests are copied to it, " if step.shadow is not None else ""
+        return f"{self.named(index)}: {copies}{weight}% of requests go to it{until}"
 
     def finalise(self, reason: Reason = Reason.FINALISING, message: str = "") -> Move:
         """Return that the revision gets every request, pod by pod where its engine needs more; once every ready pod knows, it is stable."""

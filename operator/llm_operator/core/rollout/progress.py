@@ -32,6 +32,8 @@ class State(StrEnum):
 ENDS = frozenset({State.PROMOTED, State.ABORTED, State.SUPERSEDED})
 COMING = frozenset({State.PREPARING, State.WAITING_CAPACITY, State.WARMING})
 """States without a request."""
+TRYING = frozenset({State.STEPPING, State.PAUSED})
+"""States in which it is at a step."""
 THROUGH = frozenset({State.RATCHETING, State.FINALISING, State.PROMOTED})
 """States in which every request is meant for it."""
 

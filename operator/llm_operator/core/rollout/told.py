@@ -98,6 +98,7 @@ def seen(world: World, roles: Roles, coming: Version | None, progress: Progress 
         going=going,
         previous=_previous(world, stable, progress),
         canary=canary,
+        sample=live.shadow.sample * WHOLE // ALL_UNITS if known and live and live.shadow else 0,
     )
 
 

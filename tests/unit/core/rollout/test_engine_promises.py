@@ -13,6 +13,7 @@ from tests.properties import tried
 from tests.unit.core.test_ratchet import Change
 
 STEPS: list[dict[str, Any]] = [
+    {"shadow": {"samplePercent": 10}, "minDuration": "2s", "maxDuration": "60s"},
     {"weightPercent": 5, "minDuration": "2s", "maxDuration": "60s"},
     {"approval": {}, "maxDuration": "20s"},
     {"weightPercent": 50, "maxDuration": "60s", "onInconclusive": "Abort"},
@@ -101,6 +102,9 @@ class Tried(Change):
     def _units_go_where_somebody_serves(self) -> None:
         super()._units_go_where_somebody_serves()
         rollout, engine = self.sim.deployment["status"].get("rollout", {}), self.sim.deployment["status"].get("stable", {}).get("engine")
+        copied = self.table.shadow
+        assert copied is None or rollout.get("state") in {"Stepping", "Paused"}, "copies without a step that asks for them"
+        assert copied is None or copied.revision in {each.revision for each in self.table.routes}
         begun = TRIED - {"Preparing"}  # then an earlier change is taken back, or the same one from before the status was lost
         if self.table.salt != rollout.get("id") or rollout["state"] not in begun or not self.sim.ready_pods(engine):
             return

@@ -44,6 +44,7 @@ class Fleet:
         services: Mapping[str, str] | None = None,
         to: Iterable[str] = (),
         subject: tuple[table.Subject, ...] = (),
+        shadow: table.Shadow | None = None,
     ) -> int:
         """Write a new generation for all pods or some; revision ``r2`` runs on engine ``e2``. Return its number.
 
@@ -52,7 +53,9 @@ class Fleet:
         self._generation += 1
         routes = (self.stable(stable), *others)
         engines = {each.engine: table.Engine(service="127.0.0.1", port=self._service(each.engine, services or {})) for each in routes}
-        found = table.Table(generation=self._generation, stable=stable, routes=routes, engines=engines, salt="s", subject=subject)
+        found = table.Table(
+            generation=self._generation, stable=stable, routes=routes, engines=engines, salt="s", subject=subject, shadow=shadow
+        )
         ready: dict[str, list[str]] = {}
         for name in peers:
             ready.setdefault(name.partition("-")[0], []).append(f"127.0.0.1:{self.pods[name].port}")
