@@ -107,7 +107,7 @@ class Journey:
     async def _hold(self, refused: Refusal) -> None:
         """Wait until somebody can be reached; then begin anew with the table that is in force by then."""
         exchange, hold = self._exchange, self._services.hold
-        if not hold.enabled:
+        if not hold.enabled or (self._place is None and self._services.drain.closed):
             raise refused.kept()
         exchange.no_limit()
         if self._place is None:

@@ -122,8 +122,8 @@ class PublicApp:
             exchange.heed_deadline()
         drain = self._services.drain
         exchange.close = drain.draining
-        if drain.closed and route.kind != "health":
-            raise self._shed(Refusal(503, "draining", "this server is leaving; try again and another one answers", retry_after_s=1))
+        if drain.closed and exchange.hop:
+            raise self._shed(_leaving())
         return route
 
     def _let_in(self, exchange: Exchange, live: Live) -> None:
@@ -142,8 +142,8 @@ class PublicApp:
             raise self._shed(Refusal(503, "no_revision", f"nothing to serve yet: {self._services.snapshot.error}", retry_after_s=1))
         revision = exchange.hop or exchange.preview or await self._assigned(exchange, route, live)
         compiled = live.compiled.get(revision)
-        refused: Refusal | None = None
-        if compiled is not None and own is not None and (exchange.hop or not self._services.hold.waiting):
+        refused = _leaving() if self._services.drain.closed else None  # a client may keep a connection for longer than the door is open
+        if refused is None and compiled is not None and own is not None and (exchange.hop or not self._services.hold.waiting):
             if revision != live.revision:
                 exchange.revision = revision.encode()
             try:
@@ -219,3 +219,7 @@ class PublicApp:
         if refusal.code in _SHED:
             self._services.metrics.shed.labels(refusal.code).inc()
         return refusal
+
+
+def _leaving() -> Refusal:
+    return Refusal(503, "draining", "this server is leaving; try again and another one answers", retry_after_s=1)

@@ -206,6 +206,21 @@ async def test_a_drain_waits_for_streams_that_are_served_elsewhere(two: Fleet) -
     assert (await draining).status == 200
 
 
+async def test_what_comes_to_a_pod_that_has_closed_its_door_is_handed_to_another(fleet: Fleet) -> None:
+    await fleet.start("e2", "e2-b")
+    fleet.publish("r2", peers=["e2", "e2-b"])
+    for pod in fleet.pods.values():
+        await pod.until(lambda status: bool(status["ready"]))
+    async with connect(fleet["e2"].port) as kept:
+        kept.send(post("/v1/completions", {"prompt": "x"}))
+        assert text_of(await kept.answer()) == "e2"
+        assert (await ask(fleet["e2"].admin, post("/drain", b"", f"x-llm-pod-token: {TOKEN}"))).status == 200
+        kept.send(post("/v1/completions", {"prompt": "x"}))
+        answer = await kept.answer()
+        assert (answer.status, text_of(answer), answer.headers["connection"]) == (200, "e2-b", "close")
+    assert (await fleet["e2"].post("/v1/completions", {"prompt": "x"}, *HOP)).error["code"] == "draining"
+
+
 async def test_whether_a_pod_takes_requests_is_told_to_pods_only(two: Fleet) -> None:
     token = f"x-llm-pod-token: {TOKEN}"
     ready = await two["e2"].get("/-/hop", token)
