@@ -1,6 +1,7 @@
-"""A prompt let in by steps on a real node: how soon all sidecars know of a table, what the change costs, and what a bad one does.
+"""Changes let in by steps on a real node: how soon all sidecars know of a table, what a change costs, and what a bad one does.
 
-The load and the faults are those of the tests; the figures they print are written down together. Stub engine, real sidecars.
+The load and the faults are those of the tests; the figures they print are written down together. Stub engines, real sidecars.
+`python -m bench.rollout config` or `engine` measures one of the two.
 """
 
 import json
@@ -8,31 +9,38 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from bench.record import ROOT, Bound, record
 
-TESTS = (
+Found = Mapping[str, Mapping[str, Any]]
+
+CONFIG = (
     "tests/e2e/test_delivery.py::test_a_prompt_edit_is_run_by_all_of_twenty_sidecars_within_a_second",
     "tests/e2e/test_rollout.py",
 )
-BOUNDS = {
+ENGINE = ("tests/e2e/test_engine_rollout.py::test_engines_are_promoted_found_out_and_rolled_back_within_their_accelerators",)
+CONFIG_BOUNDS = {
     "table_ack_p99_s": Bound(1.0, 0.5),
     "config_gpu_delta": Bound(0, 0),
     "config_pod_restarts": Bound(0, 0),
     "config_failed_requests": Bound(0, 0),
 }
+ENGINE_BOUNDS = {"engine_gpu_peak_over_n": Bound(1, 1), "engine_failed_requests": Bound(0, 0)}
 
 
-def main() -> int:
-    """Run the tests, and write down what they have seen."""
-    with tempfile.TemporaryDirectory() as folder:
-        seen = Path(folder) / "figures.json"
-        env = {**os.environ, "LLM_SOAK": "1", "LLM_FIGURES": str(seen)}
-        done = subprocess.run([sys.executable, "-m", "pytest", "-p", "no:randomly", "-s", *TESTS], cwd=ROOT, env=env, check=False)
-        found = json.loads(seen.read_text()) if seen.exists() else {}
+def main(parts: list[str]) -> int:
+    """Measure what is asked for, by default both, and return the exit code."""
+    measured = [_config() if part == "config" else _engine() for part in parts or ("config", "engine")]
+    return max(measured)
+
+
+def _config() -> int:
+    code, found = _run(CONFIG)
     if not {"prompt_edit_s", "rollout"} <= found.keys():
-        return done.returncode or 1
+        return code or 1
     edit, rollout = found["prompt_edit_s"], found["rollout"]
     figures = {
         "table_ack_p50_s": edit["p50"],
@@ -43,9 +51,32 @@ def main() -> int:
         "config_bad_canary_requests": rollout["bad_canary_requests"],
         "config_bad_canary_to_zero_s": rollout["bad_canary_to_zero_s"],
     }
-    kept = record("rollout", figures, BOUNDS, {}, pods_acknowledging=edit["pods"], load=rollout)
-    return done.returncode or kept
+    return record("rollout", figures, CONFIG_BOUNDS, {}, pods_acknowledging=edit["pods"], load=rollout) or code
+
+
+def _engine() -> int:
+    code, found = _run(ENGINE)
+    if "engine_rollout" not in found:
+        return code or 1
+    rollout = found["engine_rollout"]
+    figures = {
+        "engine_failed_requests": rollout["failed"],
+        "engine_gpu_peak_over_n": rollout["gpu_peak_over_n"],
+        "engine_bad_canary_requests": rollout["bad_canary_requests"],
+        "engine_bad_canary_to_zero_s": rollout["bad_canary_to_zero_s"],
+        "engine_cut_with_the_killed_engine": rollout["cut_with_the_killed_engine"],
+    }
+    return record("engine-rollout", figures, ENGINE_BOUNDS, {}, load=rollout) or code
+
+
+def _run(tests: tuple[str, ...]) -> tuple[int, Found]:
+    """Run tests with the times of the plan; return their exit code and what they have seen."""
+    with tempfile.TemporaryDirectory() as folder:
+        seen = Path(folder) / "figures.json"
+        env = {**os.environ, "LLM_SOAK": "1", "LLM_FIGURES": str(seen)}
+        done = subprocess.run([sys.executable, "-m", "pytest", "-p", "no:randomly", "-s", *tests], cwd=ROOT, env=env, check=False)
+        return done.returncode, json.loads(seen.read_text()) if seen.exists() else {}
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(sys.argv[1:]))

@@ -147,6 +147,7 @@ class Traffic:
                 self._judge_stream(answer, tokens, events)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError, LookupError) as error:
             self.seen.failures.append(f"stream after {len(events)} events: {type(error).__name__}: {error}")
+            await asyncio.sleep(0.2)
 
     def _judge_stream(self, answer: aiohttp.ClientResponse, tokens: int, events: list[str]) -> None:
         if not events or events[-1] != "[DONE]":
