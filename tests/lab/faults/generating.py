@@ -56,6 +56,8 @@ _LINES_STRUCK = 15
 
 OUTAGES_S = (5.0, 60.0)
 LONG_OUTAGE_S = 600.0
+STATES = {"trial", "abort"}
+"""Workloads that go through every state of a rollout."""
 _PER_FAULT = 2
 """Writes of a workload that each of the faults strikes."""
 
@@ -108,6 +110,14 @@ def away(lessons: Mapping[str, Lesson], seconds: tuple[float, ...] = OUTAGES_S) 
         yield Plan("damage", Trigger(step="damage"), Action("away", seconds=duration))
 
 
+def away_in_each_state(lessons: Mapping[str, Lesson]) -> Iterator[Plan]:
+    """Yield plans in which the API server cannot be reached for a minute from before each status an engine on trial leads to."""
+    for workload in sorted(STATES & lessons.keys()):
+        for write in lessons[workload].writes:
+            if write.subresource == "status":
+                yield Plan(workload, write, Action("outage", seconds=60.0))
+
+
 SMOKE = 24
 
 
@@ -127,7 +137,7 @@ def smoke(lessons: Mapping[str, Lesson]) -> list[Plan]:
 
 def every(lessons: Mapping[str, Lesson]) -> list[Plan]:
     """Return all plans but those of ten minutes."""
-    found = chain(kills(lessons), refused(lessons), misread(lessons), unheard(lessons), away(lessons))
+    found = chain(kills(lessons), refused(lessons), misread(lessons), unheard(lessons), away(lessons), away_in_each_state(lessons))
     return list(dict.fromkeys(found))
 
 

@@ -85,13 +85,20 @@ def _compared(resource: str, about: Object) -> Object:
         return {"metadata": kept, "ready": ready, "phase": about.get("status", {}).get("phase")}
     rest = {name: value for name, value in about.items() if name not in {"metadata", "status", "apiVersion", "kind"}}
     if resource in _CUSTOM:
-        rest["status"] = about.get("status", {})
+        rest["status"] = _lasting(about.get("status", {}))
     elif resource == "deployments":
         rest["status"] = {name: about.get("status", {}).get(name, 0) for name in _COUNTED}
         metadata["annotations"] = {
             k: v for k, v in metadata.get("annotations", {}).items() if not k.startswith("deployment.kubernetes.io/")
         }
     return {"metadata": metadata, **rest}
+
+
+def _lasting(status: Object) -> Object:
+    """Return a status without what it remembers of how quick pods were: one that is ready at the first look was never waited for."""
+    if "history" not in status:
+        return status
+    return {**status, "history": [each for each in status["history"] if each["state"] != "Warming"]}
 
 
 def _leaves(value: Any, path: str) -> Iterator[tuple[str, str]]:

@@ -23,7 +23,7 @@ from tests.lab.faults.operators import OURS, Operator, configuration, environmen
 from tests.lab.faults.oracles import ORACLES, Evidence, Reference, end_state
 from tests.lab.faults.plan import Plan, Trigger, open_name
 from tests.lab.faults.proxy import proxy
-from tests.lab.faults.workloads import WORKLOADS, Live, Place, Step, Workload, settled
+from tests.lab.faults.workloads import WORKLOADS, Live, Place, Step, Workload
 from tests.lab.following import Client
 from tests.lab.namespaces import restricted
 
@@ -119,7 +119,7 @@ class Run:
     async def _settle(self, step: Step, before: Live, quiet_s: float) -> None:
         """Wait until the status says it is done and nobody writes any more."""
         end = time.monotonic() + _CLEAN_LIMIT_S
-        while not (step.arrived(self.history.live, before) and settled(self.history.live) and self._quiet_s() > quiet_s):
+        while not (step.arrived(self.history.live, before) and step.rests(self.history.live) and self._quiet_s() > quiet_s):
             if time.monotonic() > end:
                 raise TimeoutError(f"{self.place.namespace}: step {step.name} did not settle in {_CLEAN_LIMIT_S:g} s without any fault")
             await asyncio.sleep(_TICK_S)

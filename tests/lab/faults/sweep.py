@@ -10,7 +10,7 @@ from tests.lab.faults.plan import Plan
 from tests.lab.faults.runs import Outcome, Surroundings, run
 from tests.lab.say import say
 
-STRUCK = ("create", "prompt", "rollout", "engine", "scale", "recreate")
+STRUCK = ("create", "prompt", "rollout", "engine", "trial", "abort", "scale", "recreate")
 LANES = 3
 
 

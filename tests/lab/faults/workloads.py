@@ -1,6 +1,8 @@
 """What a user does while faults strike: a few steps each, and how to see that the last one has arrived."""
 
 import asyncio
+import json
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +17,10 @@ NAME = "chat"
 _PROMPT = "support"
 _MERGE = "application/merge-patch+json"
 _DEPLOYMENT_KEY: Key = (kinds.LLM_DEPLOYMENT.plural, NAME)
+_QUOTA = Kind("", "v1", "resourcequotas", "ResourceQuota")
+_GPUS = "requests.nvidia.com/gpu"
+_PATIENCE_S = 150.0
+"""How long a user waits for a state before they go on all the same; longer than an API server is away in a short outage."""
 
 Live = Mapping[Key, Object]
 
@@ -37,6 +43,16 @@ class Place:
         """Change an object."""
         await self.client.send("PATCH", kind.path(self.namespace, name), change, _MERGE)
 
+    async def wait(self, state: str) -> Object:
+        """Return the status once a rollout is in a state, or when it is not for a long time."""
+        end = time.monotonic() + _PATIENCE_S
+        while True:
+            about = await self.client.json(kinds.LLM_DEPLOYMENT.path(self.namespace, NAME))
+            status: Object = about.get("status", {})
+            if status.get("rollout", {}).get("state") == state or time.monotonic() > end:
+                return status
+            await asyncio.sleep(0.1)
+
     async def delete(self, kind: Kind, name: str) -> None:
         """Delete an object."""
         await self.client.send("DELETE", kind.path(self.namespace, name))
@@ -46,24 +62,6 @@ class Place:
         key = (kind.plural, name)
         self.damaged[key] = self.damaged.get(key, 0) + 1
         await self.delete(kind, name)
-
-
-@dataclass(frozen=True)
-class Step:
-    """Something a user does. ``before`` is what was there when the step began, for ``arrived`` to compare with."""
-
-    name: str
-    do: Callable[[Place], Awaitable[None]]
-    arrived: Callable[[Live, Live], bool] = lambda _live, _before: True
-    without_operator: bool = False
-
-
-@dataclass(frozen=True)
-class Workload:
-    """Steps, each begun once the one before has settled. Faults strike in the last."""
-
-    name: str
-    steps: tuple[Step, ...]
 
 
 def custom_resource(live: Live) -> Object | None:
@@ -77,12 +75,40 @@ def settled(live: Live) -> bool:
     return about is not None and is_current(about)
 
 
-def is_current(about: Object) -> bool:
+def given_up(live: Live) -> bool:
+    """Return whether the status says that what was last asked for is not served, and nothing is left to do."""
+    about = custom_resource(live)
+    return about is not None and is_current(about, stalled="True")
+
+
+def is_current(about: Object, stalled: str = "False") -> bool:
     """Return whether a status says, in the words kstatus reads, that its object is as asked."""
     status = about.get("status", {})
     said = {each["type"]: each["status"] for each in status.get("conditions", [])}
-    wanted = {"Ready": "True", "Reconciling": "False", "Stalled": "False"}
+    wanted = {"Ready": "True", "Reconciling": "False", "Stalled": stalled}
     return status.get("observedGeneration") == about["metadata"]["generation"] and wanted.items() <= said.items()
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something a user does. ``before`` is what was there when the step began, for ``arrived`` to compare with.
+
+    ``rests`` tells from the status that nothing is left to do.
+    """
+
+    name: str
+    do: Callable[[Place], Awaitable[None]]
+    arrived: Callable[[Live, Live], bool] = lambda _live, _before: True
+    without_operator: bool = False
+    rests: Callable[[Live], bool] = settled
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Steps, each begun once the one before has settled. Faults strike in the last."""
+
+    name: str
+    steps: tuple[Step, ...]
 
 
 async def _create(place: Place, **spec: Any) -> None:
@@ -108,6 +134,15 @@ async def _create_by_steps(place: Place) -> None:
     await _create(place, rollout={"config": {"steps": steps}, "gitOpsHealth": "Rollout"})
 
 
+async def _create_with_engine_steps(place: Place) -> None:
+    """Create one whose changes of the engine go by steps, up to somebody's word, with as many accelerators as it has pods."""
+    metadata = {"name": "gpus", "namespace": place.namespace}
+    await place.create({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata, "spec": {"hard": {_GPUS: "2"}}}, _QUOTA)
+    steps = [{"weightPercent": 50, "minDuration": "1s"}, {"approval": {}, "maxDuration": "2s"}]
+    rollout = {"engine": {"steps": steps}, "abort": {"keepCanaryFor": "0s"}, "gitOpsHealth": "Rollout"}
+    await _create(place, accelerator={"profile": "nvidia"}, rollout=rollout)
+
+
 async def _plant(place: Place) -> None:
     """Put objects of somebody else beside ours, one of them under our labels: nobody but their owner may touch them."""
     metadata = {"name": "bystander", "namespace": place.namespace}
@@ -128,6 +163,25 @@ async def _edit_prompt(place: Place) -> None:
 async def _edit_engine(place: Place) -> None:
     change = {"spec": {"model": {"source": "s3://models/other"}, "engine": {"maxModelLen": 4096}}}
     await place.merge(kinds.LLM_DEPLOYMENT, NAME, change)
+
+
+async def _let_in(place: Place) -> None:
+    """Ask for another engine, find an accelerator for it, and promote it once it waits for a decision."""
+    await _decide(place, "promote")
+
+
+async def _give_up(place: Place) -> None:
+    """Do the same and abort it."""
+    await _decide(place, "abort")
+
+
+async def _decide(place: Place, verb: str) -> None:
+    await _edit_engine(place)
+    await place.wait("WaitingCapacity")
+    await place.merge(_QUOTA, "gpus", {"spec": {"hard": {_GPUS: "3"}}})
+    status = await place.wait("Paused")
+    action = json.dumps({"id": "decided", "verb": verb, "revision": status.get("latestRevision")})
+    await place.merge(kinds.LLM_DEPLOYMENT, NAME, {"metadata": {"annotations": {names.ANNOTATION_ACTION: action}}})
 
 
 async def _scale(place: Place) -> None:
@@ -165,9 +219,12 @@ def _has_prompt(live: Live, _before: Live) -> bool:
     return any("Be long." in value for value in snapshot.get("data", {}).values())
 
 
-def _is_promoted(live: Live, _before: Live) -> bool:
-    about = custom_resource(live)
-    return about is not None and about.get("status", {}).get("rollout", {}).get("state") == "Promoted"
+def _is(state: str) -> Callable[[Live, Live], bool]:
+    def check(live: Live, _before: Live) -> bool:
+        about = custom_resource(live)
+        return about is not None and about.get("status", {}).get("rollout", {}).get("state") == state
+
+    return check
 
 
 def _is_another(live: Live, before: Live) -> bool:
@@ -189,8 +246,10 @@ WORKLOADS: dict[str, Workload] = {
     for each in (
         Workload("create", (_MADE,)),
         Workload("prompt", (_MADE, Step("prompt", _edit_prompt, _has_prompt))),
-        Workload("rollout", (Step("create", _create_by_steps), Step("rollout", _edit_prompt, _is_promoted))),
+        Workload("rollout", (Step("create", _create_by_steps), Step("rollout", _edit_prompt, _is("Promoted")))),
         Workload("engine", (_MADE, Step("engine", _edit_engine, _has_generation(2)))),
+        Workload("trial", (Step("create", _create_with_engine_steps), Step("trial", _let_in, _is("Promoted")))),
+        Workload("abort", (Step("create", _create_with_engine_steps), Step("abort", _give_up, _is("Aborted"), rests=given_up))),
         Workload("replace", (Step("create", _create_alone), Step("replace", _edit_engine, _has_generation(2)))),
         Workload("scale", (_MADE, Step("scale", _scale, _has_generation(2)))),
         Workload("recreate", (_MADE, Step("recreate", _recreate, _is_another))),
