@@ -66,7 +66,7 @@ class Stage:
 
     ``answers`` maps a model source to the termination message and exit code of its resolver; ``held`` names namespaces whose engines do not
     get ready; ``deaf`` ones whose kubelet never notices a nudge. ``refusing`` maps pods to what their sidecar says of a bundle that it
-    cannot run: it goes on with the table it has.
+    cannot run: it goes on with the table it has. ``loads`` says how many requests each pod of a namespace serves, of ten at once.
     """
 
     kubeconfig: str
@@ -74,6 +74,7 @@ class Stage:
     held: set[str] = field(default_factory=set)
     deaf: set[str] = field(default_factory=set)
     refusing: dict[str, str] = field(default_factory=dict)
+    loads: dict[str, int] = field(default_factory=dict)
     _counters: dict[str, Statistics] = field(default_factory=dict)
     _counting: threading.Lock = field(default_factory=threading.Lock)
     _sidecars: dict[str, Sidecar] = field(default_factory=dict)
@@ -240,6 +241,8 @@ class Stage:
                 "reason": "Serving",
                 "draining": False,
                 "inflight": next(self._asked) % 3,  # load comes and goes, and nobody has to write that down
+                "running": self.loads.get(sidecar.pod["metadata"]["namespace"], 0),
+                "slots": 10,
                 "queued": 0,
                 "error": sidecar.error,
                 "errorGeneration": sidecar.refused,

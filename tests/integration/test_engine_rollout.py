@@ -68,6 +68,35 @@ def test_a_change_waits_for_its_accelerator_is_tried_on_one_pod_and_takes_over(s
     assert states == ["Preparing", "WaitingCapacity", "Warming", "Stepping", "Ratcheting", "Finalising", "Promoted"]
 
 
+def test_a_pod_is_borrowed_when_the_load_falls_and_given_back_when_it_rises(
+    server: Server, stage: Stage, spaces: Any, account: str
+) -> None:
+    namespace, name, most = spaces(), "scarce", []
+    stage.loads[namespace] = 6
+    with RunningOperator(operator_config(namespaces=[namespace]), account):
+        rollout = {"capacity": {"mode": "Borrow"}, "engine": {"steps": [{"weightPercent": 20, "minDuration": "1h"}]}}
+        before = create(server, namespace, name, **rollout)
+
+        def seen(state: str, ready: int) -> bool:
+            most.append(len(held(server, namespace, name)))
+            status = server.status(namespace, name)
+            return bool(status.get("rollout", {}).get("state") == state and status["stable"]["ready"] == ready)
+
+        server.merge(kinds.LLM_DEPLOYMENT, namespace, name, OTHER)
+        status = wait_state(server, namespace, name, "WaitingCapacity")
+        assert status["rollout"]["message"] == "12 requests are there, and a pod of stable is lent once 1 of 2 pods have to carry 6 at most"
+        capacity = condition(status, "CapacityAvailable")
+        assert (capacity["status"], capacity["reason"], status["stable"]["ready"]) == ("False", "BorrowUnsafe", 2)
+        stage.loads[namespace] = 2
+        until(lambda: seen("Stepping", 1), timeout_s=180, what="a pod of stable lent")
+        stage.loads[namespace] = 9
+        until(lambda: seen("WaitingCapacity", 2), timeout_s=WAIT_S, what="the pod given back")
+        assert weights(server, namespace, name)[before["latestRevision"]] == 10_000
+    assert max(most) <= 2, "more accelerators than replicas"
+    reasons = [each["reason"] for each in server.status(namespace, name)["history"]]
+    assert reasons.count("BorrowUnsafe") >= 2
+
+
 def test_weights_that_fail_lose_their_requests_then_their_pod_and_a_retry_finds_it_warm(
     server: Server, stage: Stage, spaces: Any, account: str
 ) -> None:

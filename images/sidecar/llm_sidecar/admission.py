@@ -23,6 +23,11 @@ class Admission:
         return len(self._waiting)
 
     @property
+    def slots(self) -> int:
+        """Return how many requests may run at once."""
+        return self._limits.max_concurrency
+
+    @property
     def is_full(self) -> bool:
         """Return whether a request would have to wait."""
         return self.running >= self._limits.max_concurrency or bool(self._waiting)

@@ -17,9 +17,14 @@ KEEP_CANARY_FOR = "2m"
 class Capacity(ApiModel):
     """Which accelerators a change of the engine may use."""
 
-    mode: Literal["Surge", "Replace"] = "Surge"
-    """`Surge` starts one more pod than `replicas` and always has `replicas` ready ones. `Replace` never has more pods than `replicas`: it
-    takes one away first. With one replica requests wait meanwhile, up to `limits.hold`, in a pod without an engine that this mode adds."""
+    mode: Literal["Surge", "Borrow", "Replace"] = "Surge"
+    """`Surge` starts one more pod than `replicas` and always has `replicas` ready ones. `Borrow` never has more pods than `replicas`: it
+    takes one away first, as long as the others can carry the load, and gives it back when they cannot; the only replica is never taken.
+    `Replace` takes one away whatever the load is. With one replica requests wait meanwhile, up to `limits.hold`, in a pod without an
+    engine that this mode adds."""
+    headroom_percent: int = Field(default=20, ge=0, le=90)
+    """Of the requests that a pod may have at once, which are `limits.maxConcurrency`, or `max-num-seqs` where that is less, so much has to
+    stay free in the pods that carry the load when `Borrow` takes one."""
 
 
 class Approval(ApiModel):
@@ -100,7 +105,8 @@ class Abort(ApiModel):
     """What follows when a change of the engine is aborted."""
 
     keep_canary_for: Annotated[str, Duration("0s", "24h")] = KEEP_CANARY_FOR
-    """How long the pod of the new engine stays without requests, so that the verb `retry` need not load it again. Not with `Replace`."""
+    """How long the pod of the new engine stays without requests, so that the verb `retry` need not load it again. Not with `Borrow` or
+    `Replace`."""
 
 
 class Approve(ApiModel):

@@ -142,6 +142,21 @@ class RolloutStatus(ApiModel):
     """Why it is there, as a sentence for people."""
 
 
+class LoanStatus(ApiModel):
+    """Whether a change of the engine may have a pod of stable, with `rollout.capacity.mode: Borrow`."""
+
+    lent: bool
+    """Whether it may."""
+    reason: str = Field(max_length=1024)
+    """Why, as one word for machines: `Lent`, `LoadHigh`, `LoadSettling`, `LoadUnknown` or `OnlyReplica`."""
+    message: Text
+    """Why, as a sentence for people."""
+    since: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    """When that began."""
+    requests: int = Field(ge=0, le=2**53)
+    """Requests there were when `message` was written, where the load is too high."""
+
+
 class AbortedRevision(ApiModel):
     """A revision that was aborted or rolled back; it is not served until the verb `retry` asks for it."""
 
@@ -255,6 +270,8 @@ class LLMDeploymentStatus(ApiModel):
     """Answers to the last verbs, newest last."""
     rollout: RolloutStatus | None = None
     """The last change that was let in by steps, or is being let in."""
+    loan: LoanStatus | None = None
+    """Whether a change of the engine that is on its way may have a pod of stable, with `rollout.capacity.mode: Borrow`."""
     aborted_revisions: Annotated[
         tuple[AbortedRevision, ...],
         Field(max_length=10, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["revision"]}),

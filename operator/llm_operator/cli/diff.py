@@ -62,13 +62,15 @@ def _bundle(spec: LLMDeploymentSpec, prompt: dict[str, Any] | None) -> bytes:
 
 
 def _engine_road(spec: LLMDeploymentSpec) -> str:
-    replaces = spec.rollout.capacity.mode == "Replace"
-    if spec.rollout.engine is not None and spec.replicas and not (replaces and spec.replicas == 1):
-        most = spec.replicas if replaces else spec.replicas + 1
+    mode = spec.rollout.capacity.mode
+    most = spec.replicas + (mode == "Surge")
+    if mode == "Borrow" and spec.replicas == 1:
+        return "none: Borrow never takes the only replica; use Surge or Replace"
+    if spec.rollout.engine is not None and spec.replicas and not (mode == "Replace" and spec.replicas == 1):
         return f"one new pod by steps: {_listed(spec.rollout.engine.steps)}; then one up and one down; never more than {most}"
-    if replaces:
-        return f"new pods, one after another in place of an old one; never more than {spec.replicas}"
-    return f"new pods, one up and one down; never more than {spec.replicas + 1}"
+    if mode == "Surge":
+        return f"new pods, one up and one down; never more than {most}"
+    return f"new pods, one after another in place of an old one; never more than {most}"
 
 
 def _config_road(spec: LLMDeploymentSpec) -> str:

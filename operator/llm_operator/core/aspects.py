@@ -79,7 +79,9 @@ def _resolved(found: Findings) -> Condition:
 
 
 def _capacity(found: Findings) -> Condition:
-    diagnosis, progress = found.growing, found.rollout.progress
+    diagnosis, progress, withheld = found.growing, found.rollout.progress, found.roles.withheld
+    if withheld is not None:
+        return condition("CapacityAvailable", withheld.reason, withheld.message, holds=False)
     if progress is not None and progress.state == State.WAITING_CAPACITY:
         return condition("CapacityAvailable", progress.reason, progress.message, holds=False)
     if not diagnosis.pods:

@@ -38,7 +38,7 @@ def chart(world: World, roles: Roles) -> Course | None:
     back = roles.outgoing is not None or not challenger
     growing, giving = (base, challenger) if back else (challenger, base)
     usable, unreached = usable_of(world, growing)
-    floor = floor_of(roles) if giving else roles.replicas
+    floor = floor_of(roles, back=back) if giving else roles.replicas
     share = share_of(usable, ready_of(world, giving), floor)
     trial = None if back else roles.trial
     live = weights_of(world).get(challenger, 0)
@@ -47,34 +47,36 @@ def chart(world: World, roles: Roles) -> Course | None:
     elif share is None or not (roles.readable or trial or roles.withdraws):
         weight = live  # nobody serves, or nobody knows how many pods should: units stay where they are
     elif trial is not None:
-        weight = _tried(trial, share, alone=roles.alone) if ready_of(world, giving) else share
+        weight = _tried(trial, share, absent=roles.alone or roles.withheld is not None) if ready_of(world, giving) else share
     else:
         weight = _left(world, roles, usable, WHOLE - share) if back else share
-    ceiling = roles.replicas if roles.replaces else roles.replicas + 1
+    ceiling = roles.replicas if roles.within else roles.replicas + 1
     pinned = trial is not None and trial.pinned
     most = _most(roles, live) if pinned else roles.replicas
     return Course(growing, giving, floor, ceiling, usable, unreached, weight, most, pinned)
 
 
-def _tried(trial: Trial, share: int, *, alone: bool) -> int:
-    """Return the weight of what gets its requests by steps: no more than its pods can carry."""
-    return 0 if trial.pinned and alone else min(trial.weight, share)
+def _tried(trial: Trial, share: int, *, absent: bool) -> int:
+    """Return the weight of what gets its requests by steps: no more than its pods can carry, and none where it is to have no pod."""
+    return 0 if trial.pinned and absent else min(trial.weight, share)
 
 
 def _left(world: World, roles: Roles, usable: int, rest: int) -> int:
     """Return the weight of what is taken back: none where stable has all its pods, else what those that are ready cannot carry yet."""
-    whole = roles.withdraws and usable and roles.base and (asked_of(world, roles.base.engine.id) or 0) >= floor_of(roles)
+    whole = roles.withdraws and usable and roles.base and (asked_of(world, roles.base.engine.id) or 0) >= floor_of(roles, back=True)
     return 0 if whole else rest
 
 
 def _most(roles: Roles, live: int) -> int:
-    """Return how many pods a trial may have. In place of the last one of stable it has none, once it has no request."""
-    return int(live > 0) if roles.alone else min(roles.replicas, 1)
+    """Return how many pods a trial may have. In place of the last one of stable, or of one it needs, it has none once it has no request."""
+    return int(live > 0) if roles.alone or roles.withheld else min(roles.replicas, 1)
 
 
-def floor_of(roles: Roles) -> int:
-    """Return how many pods must take requests while an engine gives way."""
-    return max(0, roles.replicas - 1) if roles.replaces else roles.replicas
+def floor_of(roles: Roles, *, back: bool = False) -> int:
+    """Return how many pods must take requests while an engine gives way. What is taken ``back`` waits for no load: an abort always wins."""
+    if not roles.within or (roles.withheld and not back):
+        return roles.replicas
+    return max(min(int(roles.borrows), roles.replicas), roles.replicas - 1)
 
 
 def usable_of(world: World, engine: str) -> tuple[int, str]:

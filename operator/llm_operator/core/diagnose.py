@@ -21,6 +21,7 @@ _WORST_FIRST = (
     Phase.LOADING,
 )
 _UNPLACED = frozenset({Phase.UNSCHEDULABLE, Phase.WAITING_FOR_ACCELERATORS})
+_QUOTA = "exceeded quota"
 _NO_MATCH = "node affinity/selector"
 """The scheduler's words for a pod whose node labels no node has; only accelerator profiles set any."""
 
@@ -136,6 +137,17 @@ def accelerators(pod: Obj) -> tuple[str, int]:
             if "/" in name:
                 return name, int(amount)
     return "", 0
+
+
+def starved(world: World, engine: str) -> tuple[str, str]:
+    """Return the accelerator that a pod of an engine lacks, and why it does not get it; nothing where all have theirs."""
+    pods = [(pod, state) for pod in world.pods_of(engine) if (state := blocked(pod)) is not None]
+    stuck = [(pod, found) for pod, state in pods if (found := _capacity(pod, state)).phase == Phase.WAITING_FOR_ACCELERATORS]
+    if stuck:
+        return accelerators(stuck[0][0])[0], _unschedulable(stuck)
+    live, failure = world.live(DEPLOYMENT, names.child(world.owner.name, engine)), _condition(world, engine, "ReplicaFailure", "True")
+    resource, words = accelerators(live["spec"]["template"])[0] if live else "", (failure or {}).get("message") or ""
+    return (resource, f"a pod cannot be created: {words}") if resource and _QUOTA in words and resource in words else ("", "")
 
 
 def _overdue(world: World, engine: str) -> bool:

@@ -19,7 +19,8 @@ class SidecarReport:
     """What one sidecar said about itself on its admin port.
 
     ``reaches`` names the other engines it has reached a ready pod of within the last seconds, None for a sidecar of an earlier version,
-    which passes nothing on. ``revisions`` is what it can serve itself, ``held`` how many requests wait in it for an engine.
+    which passes nothing on. ``revisions`` is what it can serve itself, ``held`` how many requests wait in it for an engine. ``running``
+    and ``queued`` are the requests its own engine serves or has to, ``slots`` how many may run at once; None where it does not say.
     """
 
     engine: str = ""
@@ -35,6 +36,9 @@ class SidecarReport:
     reaches: frozenset[str] | None = None
     revisions: frozenset[str] = frozenset()
     held: int = 0
+    running: int = 0
+    queued: int = 0
+    slots: int | None = None
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from llm_operator.core.diagnose import NOTHING as NO_ENGINE
 from llm_operator.core.diagnose import diagnose
 from llm_operator.core.gateway import told_of_route
 from llm_operator.core.kinds import CHILDREN, JOB, OPTIONAL, Kind
+from llm_operator.core.loan import LOOK_S
 from llm_operator.core.observed import Observed
 from llm_operator.core.peers import peers
 from llm_operator.core.promotion import takes_over
@@ -135,6 +136,8 @@ def _next_look_s(found: Findings, summary: Summary) -> float | None:
     looks = [each for each in (found.rollout.move.look_s,) if each is not None]
     if found.rollout.warm is not None:
         looks.append((found.rollout.warm.until - found.now).total_seconds())
+    if found.rollout.loan is not None:
+        looks.append(LOOK_S)
     if found.changes.leaving or found.changes.going:
         looks.append(_COLLECTING_S)
     if found.target.look_s is not None:

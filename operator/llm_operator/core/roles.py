@@ -29,6 +29,14 @@ class Trial:
 
 
 @dataclass(frozen=True)
+class Withheld:
+    """Why no pod of stable may make way for another engine now, and one that is tried has to give its accelerator back."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
 class Roles:
     """``stable`` is None until a first revision has served; ``target`` is None until a first spec could be used.
 
@@ -44,7 +52,10 @@ class Roles:
     outgoing: Version | None = None
     readable: bool = True
     replaces: bool = False
-    """Whether a change may not use more pods than are asked for."""
+    """Whether a change takes the place of pods, the last one included."""
+    borrows: bool = False
+    """Whether a change may have one pod of stable as long as the others can carry the load."""
+    withheld: Withheld | None = None
     latest: Version | None = None
     trial: Trial | None = None
     withdraws: bool = False
@@ -77,6 +88,11 @@ class Roles:
         return self.trial is not None and self.stable is not None and self.trial.version.engine.id != self.stable.engine.id
 
     @property
+    def within(self) -> bool:
+        """Return whether a change may not use more pods than are asked for."""
+        return self.replaces or self.borrows
+
+    @property
     def alone(self) -> bool:
         """Return whether one engine can only run in place of the other: one accelerator is all there may be."""
         return self.replaces and self.replicas == 1
@@ -100,11 +116,13 @@ def cast(world: World, target: Target) -> Roles:
     outgoing = left_over(world, stable, wanted)
     asked = target.spec
     if asked is not None:
-        replaces = asked.rollout.capacity.mode == "Replace"
-        return Roles(stable, wanted, asked.replicas, parse_s(asked.engine.startup.timeout), outgoing, replaces=replaces, latest=wanted)
+        mode, timeout_s = asked.rollout.capacity.mode, parse_s(asked.engine.startup.timeout)
+        roles = Roles(stable, wanted, asked.replicas, timeout_s, outgoing, latest=wanted)
+        return replace(roles, replaces=mode == "Replace", borrows=mode == "Borrow")
     engines = (each for name, each in world.of_kind(DEPLOYMENT).items() if name != names.entry(world.owner.name))
     running = max((each["spec"].get("replicas", 1) for each in engines), default=1)
-    return Roles(stable, wanted, running, parse_s(Startup().timeout), outgoing, readable=False, replaces=world.has_entry, latest=wanted)
+    roles = Roles(stable, wanted, running, parse_s(Startup().timeout), outgoing, readable=False, latest=wanted)
+    return replace(roles, replaces=world.has_entry, borrows="loan" in world.status)
 
 
 def same(one: Version | None, other: Version | None) -> bool:

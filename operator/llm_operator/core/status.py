@@ -37,6 +37,8 @@ def status_of(found: Findings, summary: Summary, conditions: Sequence[Condition]
         status["stable"] = _role(found, roles.stable)
     if roles.canary is not None:
         status["canary"] = {**_role(found, roles.canary), "diffClass": roles.diff_class}
+    if found.rollout.loan is not None:
+        status["loan"] = found.rollout.loan.entry()
     if found.delivery.is_live:
         status["table"] = {"generation": found.delivery.generation, "acked": found.delivery.acked, "of": found.delivery.of}
     elif "table" in world.status:

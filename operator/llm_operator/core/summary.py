@@ -187,6 +187,8 @@ def _progress(found: Findings) -> tuple[str, str]:
 def _waits(found: Findings) -> tuple[str, str]:
     """Return what the next step of an engine change waits for."""
     world, delivery, engine = found.world, found.delivery, f"engine {found.course.growing}" if found.course else ""
+    if found.roles.withheld is not None:
+        return found.roles.withheld.reason, found.roles.withheld.message
     if found.unreached:
         return Reason.REACHING, f"{engine} is ready, but {found.unreached}"
     if delivery.late:

@@ -47,6 +47,9 @@ class _Status(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     reaches: Annotated[frozenset[_Text], msgspec.Meta(max_length=64)] | None = None
     revisions: Annotated[frozenset[_Text], msgspec.Meta(max_length=64)] = frozenset()
     held: _Count = 0
+    running: _Count = 0
+    queued: _Count = 0
+    slots: Annotated[int, msgspec.Meta(ge=1)] | None = None
 
 
 _DECODER = msgspec.json.Decoder(_Status)

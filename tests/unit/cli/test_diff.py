@@ -62,6 +62,18 @@ STEPS = {"config": {"steps": [{"weightPercent": 5}, {"approval": {}}, {"weightPe
             "never more than 2",
             None,
         ),
+        (
+            {"engine": {"maxModelLen": 1024}, "replicas": 2, "rollout": {**TRIED, "capacity": {"mode": "Borrow"}}},
+            "Engine",
+            "never more than 2",
+            None,
+        ),
+        (
+            {"engine": {"maxModelLen": 1024}, "rollout": {"capacity": {"mode": "Borrow"}}},
+            "Engine",
+            "none: Borrow never takes the only replica",
+            None,
+        ),
         ({"model": {"source": "s3://models/other"}}, "Engine", "one up and one down", ["spec.model.source"]),
         ({"engine": {"profile": "other"}}, "Engine", "one up and one down", ["spec.engine.profile"]),
         ({"engine": {"maxModelLen": 1024}, "rollout": {"capacity": {"mode": "Replace"}}}, "Engine", "never more than 1", None),

@@ -88,6 +88,11 @@ class Sim:
     """Pods that are not ready any more."""
     entry_gets_ready: bool = True
     max_ready: int = 1000
+    running: int = 0
+    """Requests that each ready pod serves, and how many it may serve at once."""
+    slots: int | None = 100
+    accelerators: int = 1000
+    """Accelerators there are; a pod holds one from when it starts until it has ended."""
     unschedulable: str = ""
     """What the scheduler says of new pods; empty while there is room."""
     unreadable: dict[str, Reason] = field(default_factory=dict)
@@ -301,8 +306,8 @@ class Sim:
         elif pod["spec"]["containers"][0]["image"] in self.broken_images:
             waiting = {"reason": "ImagePullBackOff", "message": "not found"}
             pod["status"]["containerStatuses"] = [{"name": "engine", "image": "x", "state": {"waiting": waiting}}]
-        elif pod["status"]["phase"] == "Pending" and self.unschedulable and names.LABEL_ENGINE in pod["metadata"]["labels"]:
-            pod["status"]["conditions"] = [{"type": "PodScheduled", "status": "False", "message": self.unschedulable}]
+        elif pod["status"]["phase"] == "Pending" and names.LABEL_ENGINE in pod["metadata"]["labels"] and (full := self._full()):
+            pod["status"]["conditions"] = [{"type": "PodScheduled", "status": "False", "message": full}]
         elif pod["status"]["phase"] == "Pending" and (CONFIG_MAP, "chat-snapshot") in self.objects:
             pod["status"] |= {"phase": "Running", "conditions": [], "containerStatuses": [{"name": "engine", "state": {"running": {}}}]}
             pod["status"]["podIP"] = f"10.0.{self.version // 250}.{self.version % 250}"
@@ -311,6 +316,10 @@ class Sim:
             pod["status"]["conditions"] = [self._readiness("False")]
         elif pod["status"]["phase"] == "Running" and not self._is_ready(pod) and self._may_be_ready(pod):
             pod["status"]["conditions"] = [self._readiness("True")]
+
+    def _full(self) -> str:
+        placed = sum(pod["status"]["phase"] == "Running" for pod in self.held())
+        return self.unschedulable or ("0/3 nodes are available: 3 Insufficient nvidia.com/gpu." if placed >= self.accelerators else "")
 
     def _resolver(self, pod: Obj) -> None:
         source = pod["spec"]["containers"][0]["args"][2]
@@ -355,6 +364,8 @@ class Sim:
             ready=self._is_ready(pod),
             reason="EngineLoading",
             bundle_schema=self.schemas.get(image, 1),
+            running=self.running if names.LABEL_ENGINE in pod["metadata"]["labels"] else 0,
+            slots=self.slots if names.LABEL_ENGINE in pod["metadata"]["labels"] else None,
             **refused,
             **self._knows(name, pod),
         )

@@ -94,6 +94,8 @@ class AdminApp:
                     "draining": self._services.drain.draining,
                     "inflight": self._inflight(),
                     "held": self._services.hold.waiting,
+                    "running": own.admission.running if own is not None else 0,
+                    "slots": own.admission.slots if own is not None else None,
                     "queued": own.admission.queued if own is not None else 0,
                     "error": snapshot.error or message,
                     "errorGeneration": snapshot.error_generation,

@@ -10,6 +10,7 @@ from llm_operator.api.rollout import Step
 from llm_operator.core import verbs
 from llm_operator.core.actions import EventDraft
 from llm_operator.core.clock import stamp
+from llm_operator.core.loan import Loan
 from llm_operator.core.removal import Warm
 from llm_operator.core.roles import Roles, Trial, left_over, ready_of, version_of
 from llm_operator.core.rollout import told
@@ -20,6 +21,7 @@ from llm_operator.core.rollout.progress import THROUGH, TRYING, Barred, Memory, 
 from llm_operator.core.rollout.told import brings_engine, leaving
 from llm_operator.core.target import Target, Version
 from llm_operator.core.verbs import Action, Outcome
+from llm_operator.core.withholding import withhold
 from llm_operator.core.world import World
 from llm_sidecar.table import WHOLE as ALL_UNITS
 from llm_sidecar.table import Shadow
@@ -33,13 +35,14 @@ class Rollout:
     """What a look makes of the rollout.
 
     ``barred`` says why the revision that the spec asks for is not served, ``promotes`` that the one on its way becomes stable. The pod of
-    an engine that was aborted stays ``warm`` for a while.
+    an engine that was aborted stays ``warm`` for a while. There is a ``loan`` where a change may borrow a pod of stable.
     """
 
     move: Move
     barred: Barred | None = None
     promotes: bool = False
     warm: Warm | None = None
+    loan: Loan | None = None
 
     @property
     def progress(self) -> Progress | None:
@@ -74,6 +77,9 @@ def follow(world: World, target: Target, roles: Roles, now: datetime, verdict: V
     is_meant = action is not None and action.revision == latest
     goes_on = memory.progress is not None and memory.progress.is_active
     coming = _version(world, roles.latest, memory.progress) if memory.progress and goes_on else roles.latest
+    loan = None
+    if goes_on or memory.bar(latest) is None:
+        loan, roles = withhold(world, target, roles, coming, now, tried=_tried(target, memory.progress))
     asked = told.asked(target, roles, coming, Verb(action.verb) if action and is_meant else None)
     move = step(asked, told.seen(world, roles, coming, memory.progress, now), verdict, memory, now)
     answer = move.answer if is_meant or action is None else Answer(done=False, message=verbs.stale(action.revision, latest))
@@ -81,14 +87,21 @@ def follow(world: World, target: Target, roles: Roles, now: datetime, verdict: V
     promotes = move.promotes and progress is not None and progress.revision != stable
     after = progress.revision if promotes and progress else stable
     barred = move.memory.bar(latest) if latest != after else None
-    rollout = Rollout(move, barred, promotes, _warm(world, target, roles, barred, now))
+    rollout = Rollout(move, barred, promotes, _warm(world, target, roles, barred, now), loan)
     return _answered(target, action, answer, now), _cast(world, roles, rollout, memory.progress, asked.steps), rollout
+
+
+def _tried(target: Target, progress: Progress | None) -> bool:
+    """Return whether another engine that is asked for is tried on one pod now, or will be."""
+    if progress is not None and progress.is_active:
+        return progress.state not in THROUGH
+    return target.spec is not None and target.spec.rollout.engine is not None
 
 
 def _warm(world: World, target: Target, roles: Roles, barred: Barred | None, now: datetime) -> Warm | None:
     """Return which engine keeps its pod although it was aborted: one that is ready, and that stable does not need back."""
     asked = target.spec.rollout if target.spec is not None else None
-    if barred is None or asked is None or asked.engine is None or roles.replaces or not brings_engine(roles, roles.latest):
+    if barred is None or asked is None or asked.engine is None or roles.within or not brings_engine(roles, roles.latest):
         return None
     engine = roles.latest.engine.id if roles.latest else ""
     until = datetime.fromisoformat(barred.at) + timedelta(seconds=parse_s(asked.abort.keep_canary_for))
@@ -131,7 +144,7 @@ def _cast(world: World, roles: Roles, rollout: Rollout, before: Progress | None,
     if version is None:
         return replace(roles, target=roles.stable)
     weight = _weight(before, progress) * ALL_UNITS // WHOLE
-    shadow = _shadow(world, version, progress, steps)
+    shadow = None if roles.withheld else _shadow(world, version, progress, steps)
     trial = Trial(version, weight, progress.id, pinned=not _through(before, progress), shadow=shadow)
     outgoing = leaving(world, roles, version, progress)
     return replace(roles, target=version, trial=trial, outgoing=outgoing, withdraws=brings_engine(roles, version))

@@ -109,6 +109,8 @@ def _awaited(look: Look) -> Move | None:
     if comes and look.seen.going:
         return look.wait(Reason.DRAINING, look.seen.going, State.PREPARING)
     known = canary is None or canary.alone or (canary.usable and (look.seen.weight is not None or not comes))
+    if canary is not None and canary.withheld and look.progress.state != State.PAUSED:
+        return look.wait(canary.reason, canary.message, State.WAITING_CAPACITY)
     if canary is None or known or look.progress.state == State.PAUSED:
         return None
     if not canary.usable and canary.pending:

@@ -52,6 +52,11 @@ def _canary(world: World, roles: Roles, version: Version | None) -> Canary | Non
     share = share_of(usable, ready_of(world, roles.stable.engine.id), floor) or 0
     found = diagnose(world, engine, 1)
     pending = bool(found.unschedulable) or found.reason == Reason.FAILED_CREATE
+    reason, message = found.reason, f"its engine is ready, but {unreached}" if unreached and found.ready else found.message
+    if found.unschedulable:
+        reason, message = Reason.UNSCHEDULABLE, found.unschedulable
+    if roles.withheld is not None:
+        reason, message = roles.withheld.reason, roles.withheld.message
     return Canary(
         usable=usable,
         able=share * WHOLE // ALL_UNITS,
@@ -60,8 +65,9 @@ def _canary(world: World, roles: Roles, version: Version | None) -> Canary | Non
         pending=pending,
         alone=roles.alone,
         crashes=max((restarts(pod) for pod in world.pods_of(engine)), default=0),
-        reason=str(Reason.UNSCHEDULABLE if found.unschedulable else found.reason),
-        message=found.unschedulable or (f"its engine is ready, but {unreached}" if unreached and found.ready else found.message),
+        withheld=roles.withheld is not None,
+        reason=str(reason),
+        message=message,
     )
 
 
@@ -74,7 +80,7 @@ def leaving(world: World, roles: Roles, coming: Version | None, progress: Progre
     found = left_over(world, roles.stable, coming, progress.id)
     if found is not None or roles.stable is None or progress.state not in COMING:
         return found
-    whole = (asked_of(world, roles.stable.engine.id) or 0) >= floor_of(roles)
+    whole = (asked_of(world, roles.stable.engine.id) or 0) >= floor_of(roles, back=True)
     return None if whole else left_over(world, roles.stable, roles.stable)
 
 

@@ -97,7 +97,7 @@ class Watched:
         if self.healthy:
             assert len(self.sim.held()) <= self.replicas + (self.mode == "Surge")
             alone = self.mode == "Replace" and self.replicas == 1
-            assert self.sim.ready_pods() >= self.replicas - (self.mode == "Replace") or (alone and self.sim.entries())
+            assert self.sim.ready_pods() >= self.replicas - (self.mode != "Surge") or (alone and self.sim.entries())
 
     def run(self, looks: int = 8, seconds: float = 1.0) -> Plan:
         """Look several times, with a little time in between."""
@@ -135,7 +135,7 @@ class Watched:
         weighted = {route.engine for route in self.table.routes if route.weight}
         assert not serving or weighted <= serving, "an engine without a ready pod has requests"
         if self.healthy and self.rollout_goes_on and self.rollout["state"] in {"Warming", "Stepping", "Paused", "WaitingCapacity"}:
-            floor = self.replicas - (self.mode == "Replace")
+            floor = self.replicas - (self.mode != "Surge")
             assert self.sim.ready_pods(self.old) >= min(floor, self.replicas), "stable is below its floor"
             assert share <= WHOLE // max(1, floor)
 

@@ -126,6 +126,54 @@ class TriedInPlace(Tried):
         assert len(self.sim.entries()) == 1
 
 
+class TriedOnLoan(Tried):
+    """The same with a pod of stable, as long as the others can carry the load, and in a cluster that may be full."""
+
+    mode = "Borrow"
+    surge = 0
+
+    @rule(running=st.sampled_from([0, 50, 90]), slots=st.sampled_from([100, 100, 100, None]))
+    def change_the_load(self, running: int, slots: int | None) -> None:
+        self.sim.running, self.sim.slots = running, slots
+
+    @rule(accelerators=st.integers(2, 5))
+    def change_the_cluster(self, accelerators: int) -> None:
+        self.sim.accelerators = accelerators
+
+    @rule()
+    def let_the_load_be_low_for_a_minute(self) -> None:
+        self.change_the_load(0, 100)
+        self.go_on(2)
+        self.sim.tick(60)
+        self.go_on(4)
+
+    def teardown(self) -> None:
+        """The only replica cannot be lent, so another mode ends that."""
+        self.change_the_load(0, 100)
+        self.sim.accelerators = 1000
+        if self.asked < 2:
+            self.mode, self.surge = "Surge", 1
+        super().teardown()
+
+    def _no_ready_pod_goes_that_is_needed(self, made: Plan) -> None:
+        super()._no_ready_pod_goes_that_is_needed(made)
+        stable, loan = made.status.get("stable"), made.status.get("loan")
+        if not stable or not loan or not self.constant or not self.sim.ready_pods(stable["engine"]):
+            return
+        ready = [pod["metadata"]["name"] for pod in self.sim.held() if self.sim.ready_pods()]
+        known = self.sim.slots is not None and not self.sim.silent & set(ready)
+        for each in made.applies:
+            live = self.sim.objects.get((DEPLOYMENT, each.name))
+            if live is None or each.kind != DEPLOYMENT or each.name != f"chat-{stable['engine']}":
+                continue
+            if (
+                each.object["spec"]["replicas"] < live["spec"]["replicas"] == self.asked
+                and self.sim.ready_pods(stable["engine"]) == self.asked
+            ):
+                assert known, "a pod is taken from stable on a load that nobody knows"
+                assert self.sim.running * self.sim.ready_pods() <= 80 * (self.asked - 1), "a pod is taken that the load needs"
+
+
 class TriedAlone(TriedInPlace):
     """The same with the only accelerator there is: nothing is tried, but approvals are waited for."""
 
@@ -134,7 +182,9 @@ class TriedAlone(TriedInPlace):
 
 TestTried = Tried.TestCase
 TestTriedInPlace = TriedInPlace.TestCase
+TestTriedOnLoan = TriedOnLoan.TestCase
 TestTriedAlone = TriedAlone.TestCase
 TestTried.settings = tried(6, stateful_step_count=25, suppress_health_check=list(HealthCheck))
 TestTriedInPlace.settings = tried(4, stateful_step_count=20, suppress_health_check=list(HealthCheck))
+TestTriedOnLoan.settings = tried(3, stateful_step_count=16, suppress_health_check=list(HealthCheck))
 TestTriedAlone.settings = tried(3, stateful_step_count=20, suppress_health_check=list(HealthCheck))

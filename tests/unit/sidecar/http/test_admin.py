@@ -34,6 +34,8 @@ async def test_status_is_what_the_operator_reads(pod: Pod) -> None:
         "draining": False,
         "inflight": 0,
         "held": 0,
+        "running": 0,
+        "slots": 256,
         "queued": 0,
         "error": "",
         "errorGeneration": None,

@@ -1,0 +1,58 @@
+"""Whether stable needs a pod or an accelerator that a change of its engine uses or asks for: for its load, or for a pod of its own."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from llm_operator.core.diagnose import accelerators, starved
+from llm_operator.core.load import load_of
+from llm_operator.core.loan import Fleet, Loan, lend
+from llm_operator.core.reasons import Reason
+from llm_operator.core.roles import Roles, Withheld, asked_of, ready_of
+from llm_operator.core.target import Target, Version
+from llm_operator.core.world import World
+
+
+def withhold(
+    world: World, target: Target, roles: Roles, coming: Version | None, now: datetime, *, tried: bool
+) -> tuple[Loan | None, Roles]:
+    """Return what is lent to a change of the engine, None where nothing is borrowed, and the roles with what stable keeps.
+
+    Nothing is kept for a stable revision that does not serve at all, nor from what takes a change back.
+    """
+    stable = roles.stable
+    if stable is None or coming is None or coming.engine.id == stable.engine.id or not roles.replicas:
+        return None, roles
+    loan = _loan(world, target, roles, (stable, coming), now, tried=tried) if roles.borrows else None
+    if roles.outgoing is not None or not ready_of(world, stable.engine.id):
+        return loan, roles
+    given = tried and (asked_of(world, stable.engine.id) or 0) < roles.replicas
+    return loan, replace(roles, withheld=_starved(world, stable, coming, tried=tried) or _unsafe(loan, given=given))
+
+
+def _loan(world: World, target: Target, roles: Roles, engines: tuple[Version, Version], now: datetime, *, tried: bool) -> Loan | None:
+    """Return whether a pod of stable is lent; while the spec cannot be read that stays as it is.
+
+    What is ``tried`` on one pod carries too little to count as one that serves.
+    """
+    before = Loan.read(world.status.get("loan"))
+    if target.spec is None:
+        return before
+    stable, _ = engines
+    serving = sum(ready_of(world, each.engine.id) for each in (engines[:1] if tried else engines))
+    fleet = Fleet(roles.replicas, serving, target.spec.rollout.capacity.headroom_percent / 100)
+    return lend(load_of(world, stable.engine), fleet, before, now)
+
+
+def _starved(world: World, stable: Version, coming: Version, *, tried: bool) -> Withheld | None:
+    """Return why stable gets an accelerator back: a pod of it that waits for one comes before one that is ``tried``."""
+    resource, words = starved(world, stable.engine.id) if tried else ("", "")
+    if resource and resource == accelerators(coming.engine.template)[0]:
+        return Withheld(Reason.CANARY_PREEMPTED, f"stable comes first: {words}")
+    return None
+
+
+def _unsafe(loan: Loan | None, *, given: bool) -> Withheld | None:
+    """Return why stable keeps its pods, or gets one back. One that was ``given`` stays where it is for as long as the loan does."""
+    if loan is None or (loan.lent and (given or loan.reason != Reason.LOAD_UNKNOWN)):
+        return None
+    return Withheld(Reason.BORROW_UNSAFE, loan.message)
