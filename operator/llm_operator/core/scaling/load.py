@@ -1,0 +1,107 @@
+"""The load of an engine's pods together. A pod that is silent counts as the others do; where too many are, nothing is known."""
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from operator import attrgetter
+
+from llm_operator.core.scaling.reasons import ScaleReason
+from llm_operator.core.scaling.sample import Sample
+
+STALE_AFTER = timedelta(seconds=15)
+"""Three readings that did not come."""
+HEARD_MIN = 0.6
+"""Share of the ready pods that must have been heard."""
+SHORT_S, LONG_S = 30.0, 90.0
+COVERED_MIN_S = 10.0
+_KEPT = timedelta(seconds=LONG_S)
+_when = attrgetter("at")
+_waiting = attrgetter("waiting")
+_prefilled = attrgetter("counters.prefill_tokens")
+
+
+@dataclass(frozen=True)
+class Track:
+    """The readings of one process over the longer window, the newest last."""
+
+    samples: tuple[Sample, ...]
+
+    @property
+    def last(self) -> Sample:
+        """Return the newest reading."""
+        return self.samples[-1]
+
+    def hear(self, sample: Sample) -> "Track":
+        """Return it with another reading; one that is not newer changes nothing, and one of another process begins anew."""
+        if sample.at <= self.last.at:
+            return self
+        if sample.process != self.last.process or sample.counters.since(self.last.counters) is None:
+            return Track((sample,))
+        oldest = bisect_left(self.samples, sample.at - _KEPT, key=_when)
+        return replace(self, samples=(*self.samples[max(oldest - 1, 0) :], sample))
+
+    def prefilled(self, window_s: float) -> float:
+        """Return the tokens of prompts that were computed in a window that ends with the last reading."""
+        return self.last.counters.prefill_tokens - self._at(window_s, _prefilled)
+
+    def queued(self, window_s: float) -> float:
+        """Return by how much more requests wait than at the beginning of a window."""
+        return self.last.waiting - self._at(window_s, _waiting)
+
+    def _at(self, window_s: float, value: Callable[[Sample], float]) -> float:
+        """Return a value at the beginning of a window, between two readings on the line between them."""
+        begin = self.last.at - timedelta(seconds=window_s)
+        later = bisect_left(self.samples, begin, key=_when)
+        if later == 0:
+            return value(self.samples[0])
+        before, after = self.samples[later - 1], self.samples[later]
+        return value(before) + (begin - before.at) / (after.at - before.at) * (value(after) - value(before))
+
+
+@dataclass(frozen=True)
+class Load:
+    """What the ready pods of one engine have to do now, and how many of them were heard."""
+
+    ready: int
+    heard: int
+    running: float
+    waiting: float
+    queued_per_s: float
+    """By how much more requests come than begin."""
+    prefill_tokens_per_s: float
+
+
+@dataclass(frozen=True)
+class Blind:
+    """Why nobody knows the load."""
+
+    reason: ScaleReason
+    message: str
+
+
+def observe(tracks: Mapping[str, Track], ready: Collection[str], now: datetime) -> Load | Blind:
+    """Return the load of the pods that take requests, by uid, from those of them that were heard lately."""
+    if not ready:
+        return Blind(ScaleReason.NO_READY_POD, "no pod takes requests yet")
+    fresh = [tracks[uid] for uid in ready if uid in tracks and now - tracks[uid].last.at <= STALE_AFTER]
+    processes = Counter(each.last.process for each in fresh)
+    heard = [each for each in fresh if each.last.process is None or processes[each.last.process] == 1]
+    if len(heard) < HEARD_MIN * len(ready):
+        return Blind(
+            ScaleReason.METRICS_STALE, f"{len(heard)} of {len(ready)} ready pods have told their load within {STALE_AFTER.seconds} s"
+        )
+    covered_s = (now - min(each.samples[0].at for each in heard)).total_seconds()
+    if covered_s < COVERED_MIN_S:
+        return Blind(ScaleReason.OBSERVING, f"load is known for {covered_s:.0f} s only")
+    scale = len(ready) / len(heard)
+    windows = [(window, min(window, covered_s)) for window in (SHORT_S, LONG_S)]
+    return Load(
+        ready=len(ready),
+        heard=len(heard),
+        running=scale * sum(each.last.running for each in heard),
+        waiting=scale * sum(each.last.waiting for each in heard),
+        queued_per_s=scale * max(sum(each.queued(SHORT_S) for each in heard), 0.0) / windows[0][1],
+        prefill_tokens_per_s=scale * max(sum(each.prefilled(window) for each in heard) / seconds for window, seconds in windows),
+    )

@@ -1,0 +1,48 @@
+"""How many pods the load needs: computed once for all engines of a deployment, so that a canary's pods are counted once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil, sqrt
+
+from llm_operator.core.scaling.capacity import Capacity
+from llm_operator.core.scaling.load import Load
+
+PREFILL_SHARE = 0.75
+"""How much of what a pod can read of prompts it is given: above it, requests wait for each other."""
+DRAIN_S = 30.0
+"""Time in which what waits is to be gone."""
+
+Part = tuple[Load, Capacity]
+"""The pods of one engine."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """Pods, not rounded: for what comes, and for what waits and would still wait when a pod that begins now is ready."""
+
+    requests: float
+    prefill: float
+    backlog: float
+
+    @property
+    def pods(self) -> float:
+        """Return the need in all."""
+        return max(self.requests, self.prefill) + self.backlog
+
+    def with_headroom(self, headroom: float) -> int:
+        """Return how many pods there should be: the square root is how much more may come by chance."""
+        return ceil(self.pods + headroom * sqrt(self.pods))
+
+
+def need(parts: Sequence[Part], pods: int, startup_s: float, *, coming: bool) -> Need:
+    """Return the need of all engines together. ``pods`` is how many there are or are ``coming``, ``startup_s`` how long one takes to come.
+
+    A queue grows while pods are coming, however many they are: it would ask for more and more of them. So what counts is by how much more
+    comes than begins. What waits counts once all pods are there, as far as they and those that are needed anyway cannot work it off
+    by the time that others could help.
+    """
+    requests = sum((load.running + load.queued_per_s * able.request_s) / able.requests for load, able in parts)
+    prefill = sum((load.prefill_tokens_per_s + load.queued_per_s * able.prompt_tokens) / able.prefill_tokens_per_s for load, able in parts)
+    spare = max(pods, requests, prefill / PREFILL_SHARE) - max(requests, prefill)
+    waits = 0.0 if coming else sum(load.waiting * able.pod_seconds for load, able in parts)
+    return Need(requests, prefill / PREFILL_SHARE, max(waits - spare * startup_s, 0.0) / DRAIN_S)

@@ -1,0 +1,121 @@
+"""One reading of a pod: what its sidecar and its engine tell of load. What is missing is no reading, never nothing to do."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from operator import sub
+from typing import NamedTuple
+
+from llm_operator.core.scaling.exposition import SampleError, Series, read
+
+_QUEUED, _HELD, _INFO, _STARTED = (
+    "llm_sidecar_queue_depth",
+    "llm_sidecar_held",
+    "llm_sidecar_config_info",
+    "llm_sidecar_process_start_time_seconds",
+)
+_RUNNING, _WAITING, _CACHE, _ENGINE_STARTED = (
+    "vllm:num_requests_running",
+    "vllm:num_requests_waiting",
+    "vllm:cache_config_info",
+    "process_start_time_seconds",
+)
+_PROMPT, _CACHED = "vllm:prompt_tokens_total", "vllm:prompt_tokens_cached_total"
+_COUNTERS = {
+    "generated_tokens": "vllm:generation_tokens_total",
+    "steps": "vllm:iteration_tokens_total_count",
+    "gaps": "vllm:inter_token_latency_seconds_count",
+    "gap_seconds": "vllm:inter_token_latency_seconds_sum",
+    "prompts": "vllm:request_prompt_tokens_count",
+    "prompt_sum": "vllm:request_prompt_tokens_sum",
+    "outputs": "vllm:request_generation_tokens_count",
+    "output_sum": "vllm:request_generation_tokens_sum",
+}
+_WANTED = frozenset(
+    {_QUEUED, _HELD, _INFO, _STARTED, _RUNNING, _WAITING, _CACHE, _ENGINE_STARTED, _PROMPT, _CACHED, *_COUNTERS.values()},
+)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Whose figures they have to be."""
+
+    deployment: str
+    engine: str
+    model: str
+
+
+class Counters(NamedTuple):
+    """What an engine has counted since it began. ``prefill_tokens`` were computed: those of a prompt that were not in its cache."""
+
+    prefill_tokens: float
+    generated_tokens: float
+    steps: float
+    gaps: float
+    gap_seconds: float
+    prompts: float
+    prompt_sum: float
+    outputs: float
+    output_sum: float
+
+    def since(self, earlier: "Counters") -> "Counters | None":
+        """Return by how much they have grown, or None where one has not: they are another process's."""
+        grown = Counters(*map(sub, self, earlier))
+        return grown if min(grown) >= 0 else None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What one pod told at one time. ``waiting`` requests are in the engine's queue, in the sidecar's, or held.
+
+    ``process`` is when sidecar and engine began: no two pods have the same. It is None for an engine that does not tell.
+    """
+
+    at: datetime
+    running: float
+    waiting: float
+    kv_tokens: float
+    counters: Counters
+    process: tuple[float, float] | None = None
+
+
+def sample(body: bytes, expected: Expected, at: datetime) -> Sample:
+    """Return what the figures of a pod say, or raise SampleError where they do not say everything, or are not those of that pod."""
+    found: dict[str, list[Series]] = {}
+    for each in read(body, _WANTED):
+        found.setdefault(each.name, []).append(each)
+    _check(found, expected)
+    prefill = _sum(found, _PROMPT) - _sum(found, _CACHED)
+    if prefill < 0:
+        raise SampleError("more tokens of prompts were cached than there were")
+    return Sample(
+        at=at,
+        running=_sum(found, _RUNNING),
+        waiting=_sum(found, _WAITING) + _sum(found, _QUEUED) + _sum(found, _HELD),
+        kv_tokens=_kv_tokens(found.get(_CACHE, [])),
+        counters=Counters(prefill, **{field: _sum(found, name) for field, name in _COUNTERS.items()}),
+        process=(_sum(found, _STARTED), _sum(found, _ENGINE_STARTED)) if _ENGINE_STARTED in found else None,
+    )
+
+
+def _check(found: dict[str, list[Series]], expected: Expected) -> None:
+    info = [(each.labels.get("deployment"), each.labels.get("engine")) for each in found.get(_INFO, [])]
+    if info != [(expected.deployment, expected.engine)]:
+        raise SampleError(f"figures are not those of engine {expected.engine} of {expected.deployment}")
+    models = {each.labels.get("model_name") for name, every in found.items() for each in every if name.startswith("vllm:")}
+    if models and models != {expected.model}:
+        raise SampleError(f"figures are of the model {', '.join(sorted(map(str, models)))[:120]}, not of {expected.model}")
+
+
+def _sum(found: dict[str, list[Series]], name: str) -> float:
+    """Return a figure of all ranks of an engine together."""
+    if name not in found:
+        raise SampleError(f"{name} is missing")
+    return sum(each.value for each in found[name])
+
+
+def _kv_tokens(caches: list[Series]) -> float:
+    """Return how many tokens the engine can keep, 0 where it does not tell."""
+    try:
+        return sum(float(each.labels["num_gpu_blocks"]) * float(each.labels["block_size"]) for each in caches)
+    except (KeyError, ValueError):
+        return 0.0

@@ -1,0 +1,111 @@
+"""Pods together: the silent ones count as the others do, and too many of them mean that nothing is known."""
+
+import pytest
+
+from llm_operator.core.scaling.load import Blind, Load, Track, observe
+from llm_operator.core.scaling.reasons import ScaleReason
+from llm_operator.core.scaling.sample import Sample
+from tests.unit.core.scaling.pods import at, reading
+
+
+def track(*samples: Sample) -> Track:
+    found = Track(samples[:1])
+    for each in samples[1:]:
+        found = found.hear(each)
+    return found
+
+
+def steady(pod: int, until_s: int = 120, rate: float = 100, **now: float) -> Track:
+    """Return the readings of a pod that reads prompts at one rate."""
+    return track(*(reading(second, pod, prefilled=rate * second, **now) for second in range(0, until_s + 1, 5)))
+
+
+def test_load_is_that_of_all_pods() -> None:
+    tracks = {str(pod): steady(pod, running=3, waiting=1) for pod in range(4)}
+    assert observe(tracks, tracks.keys(), at(120)) == Load(4, 4, 12, 4, 0, 400)
+
+
+def test_a_silent_pod_counts_as_the_others_do() -> None:
+    tracks = {str(pod): steady(pod, running=3) for pod in range(3)} | {"3": steady(3, until_s=60, running=50)}
+    found = observe(tracks, tracks.keys(), at(120))
+    assert isinstance(found, Load)
+    assert (found.heard, found.running) == (3, 12)
+    assert found.prefill_tokens_per_s == pytest.approx(400)
+
+
+def test_too_many_silent_pods_make_it_unknown() -> None:
+    tracks = {"0": steady(0), "1": steady(1, until_s=100)}
+    found = observe(tracks, ["0", "1"], at(120))
+    assert isinstance(found, Blind)
+    assert (found.reason, found.message) == (ScaleReason.METRICS_STALE, "1 of 2 ready pods have told their load within 15 s")
+
+
+def test_a_pod_that_was_never_heard_is_silent() -> None:
+    found = observe({}, ["0"], at(0))
+    assert isinstance(found, Blind)
+    assert found.reason is ScaleReason.METRICS_STALE
+
+
+def test_pods_that_tell_the_same_process_are_not_believed() -> None:
+    tracks = {"a": steady(0), "b": steady(0), "c": steady(1)}
+    found = observe(tracks, tracks.keys(), at(120))
+    assert isinstance(found, Blind)
+    assert found.reason is ScaleReason.METRICS_STALE
+
+
+def test_while_no_pod_takes_requests_nothing_is_known() -> None:
+    found = observe({}, (), at(0))
+    assert isinstance(found, Blind)
+    assert found.reason is ScaleReason.NO_READY_POD
+
+
+def test_one_reading_says_nothing_about_a_rate() -> None:
+    found = observe({"0": track(reading(0), reading(5))}, ["0"], at(5))
+    assert isinstance(found, Blind)
+    assert found.reason is ScaleReason.OBSERVING
+
+
+def test_the_higher_of_two_windows_counts() -> None:
+    burst = track(*(reading(second, prefilled=100 * max(second - 90, 0)) for second in range(0, 121, 5)))
+    over = track(*(reading(second, prefilled=100 * min(second, 90)) for second in range(0, 121, 5)))
+    for each, rate in ((burst, 100), (over, 100 * 60 / 90)):
+        found = observe({"0": each}, ["0"], at(120))
+        assert isinstance(found, Load)
+        assert found.prefill_tokens_per_s == pytest.approx(rate)
+
+
+def test_a_pod_that_has_just_come_adds_what_it_did_and_no_more() -> None:
+    tracks = {"0": steady(0), "1": track(reading(110, 1), reading(115, 1, prefilled=500), reading(120, 1, prefilled=1000))}
+    found = observe(tracks, tracks.keys(), at(120))
+    assert isinstance(found, Load)
+    assert found.prefill_tokens_per_s == pytest.approx(100 + 1000 / 30)
+
+
+def test_what_waits_grows_by_what_comes_and_does_not_begin() -> None:
+    growing = track(*(reading(second, waiting=2 * second) for second in range(0, 121, 5)))
+    falling = track(*(reading(second, waiting=500 - 2 * second) for second in range(0, 121, 5)))
+    for each, rate in ((growing, 2), (falling, 0)):
+        found = observe({"0": each}, ["0"], at(120))
+        assert isinstance(found, Load)
+        assert found.queued_per_s == pytest.approx(rate)
+
+
+def test_between_two_readings_a_value_is_on_the_line() -> None:
+    found = track(reading(0), reading(20, prefilled=200), reading(40, prefilled=200))
+    assert found.prefilled(30) == pytest.approx(100)
+
+
+def test_a_restarted_engine_begins_anew() -> None:
+    one, other = reading(0, prefilled=1000), reading(5, prefilled=10)
+    assert track(one, other).samples == (other,)
+    assert track(one, reading(5, 1, prefilled=2000)).samples == (reading(5, 1, prefilled=2000),)
+
+
+def test_a_reading_that_comes_late_or_twice_changes_nothing() -> None:
+    found = track(reading(0), reading(5, prefilled=10))
+    assert found.hear(reading(5, prefilled=20)) is found
+    assert found.hear(reading(4, prefilled=5)) is found
+
+
+def test_only_the_longer_window_is_kept() -> None:
+    assert [each.at for each in steady(0, until_s=300).samples][:2] == [at(205), at(210)]

@@ -1,0 +1,50 @@
+"""The need is computed once for all pods; a queue asks for more pods only when those that come cannot work it off."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llm_operator.core.scaling.load import Load
+from llm_operator.core.scaling.need import DRAIN_S, PREFILL_SHARE, Need, need
+from tests.unit.core.scaling.pods import CAPACITY
+
+
+def load(*, running: float = 0, waiting: float = 0, queued_per_s: float = 0, prefill: float = 0, ready: int = 4) -> Load:
+    return Load(ready, ready, running, waiting, queued_per_s, prefill)
+
+
+def test_the_larger_of_requests_and_prompts_counts() -> None:
+    found = need([(load(running=60, prefill=15_000), CAPACITY)], 4, 120, coming=False)
+    assert (found.requests, found.backlog, found.pods) == (3, 0, 3)
+    assert found.prefill == pytest.approx(1.5 / PREFILL_SHARE)
+
+
+def test_what_comes_and_does_not_begin_counts_as_if_it_had() -> None:
+    found = need([(load(running=20, queued_per_s=10), CAPACITY)], 4, 120, coming=False)
+    assert found.requests == 2
+    assert found.prefill == pytest.approx(1 / PREFILL_SHARE)
+
+
+def test_headroom_grows_with_the_square_root() -> None:
+    assert [Need(each, 0, 0).with_headroom(0.5) for each in (0, 1, 4, 9)] == [0, 2, 5, 11]
+
+
+def test_a_queue_counts_as_far_as_the_pods_cannot_work_it_off_in_time() -> None:
+    waits = [(load(running=20, waiting=2000), CAPACITY)]
+    assert need(waits, 1, 120, coming=False).backlog == pytest.approx(200 / DRAIN_S)
+    assert need(waits, 2, 120, coming=False).backlog == pytest.approx(80 / DRAIN_S)
+    assert need(waits, 3, 120, coming=False).backlog == 0
+
+
+def test_a_queue_asks_for_nothing_while_pods_are_coming() -> None:
+    assert need([(load(running=20, waiting=2000), CAPACITY)], 1, 120, coming=True).backlog == 0
+
+
+@given(st.floats(0, 1), st.floats(0, 200), st.floats(0, 500), st.floats(0, 50), st.floats(0, 1e6), st.integers(1, 20))
+def test_a_canary_changes_no_total(share: float, running: float, waiting: float, queued: float, prefill: float, pods: int) -> None:
+    whole = need([(load(running=running, waiting=waiting, queued_per_s=queued, prefill=prefill), CAPACITY)], pods, 120, coming=False)
+    parts = [
+        (load(running=running * part, waiting=waiting * part, queued_per_s=queued * part, prefill=prefill * part), CAPACITY)
+        for part in (share, 1 - share)
+    ]
+    assert need(parts, pods, 120, coming=False).pods == pytest.approx(whole.pods, abs=1e-6)
