@@ -201,6 +201,8 @@ class FakeCluster:
         precondition = metadata.pop("resourceVersion", None)
         address = (manifest["kind"], metadata["namespace"], metadata["name"])
         live = self.objects.get(address)
+        if live is None and "uid" in metadata:
+            raise ConflictError(409, "Conflict", "uid mismatch: the provided object specified a uid, and no existing object was found")
         if live is None:
             self.put(manifest)
             live = self.objects[address]

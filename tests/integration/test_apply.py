@@ -17,6 +17,7 @@ from llm_operator.core.names import FIELD_MANAGER
 from llm_operator.core.observed import Children, Observed
 from llm_operator.core.plan import plan
 from llm_operator.shell.cluster import connect
+from llm_operator.shell.errors import ConflictError
 from llm_operator.shell.execute import execute
 from llm_operator.shell.news import Seen
 from llm_operator.shell.observe import Eye
@@ -228,3 +229,21 @@ def test_an_apply_that_may_only_create_leaves_any_object_that_is_there_alone(loo
     assert {key: each["metadata"]["resourceVersion"] for key, each in after.items()} == {
         key: each["metadata"]["resourceVersion"] for key, each in before.items()
     }
+
+
+def test_an_apply_to_what_has_gone_makes_nothing(look: Callable[[], Observed], account: str, server: Server, namespace: str) -> None:
+    """Whoever was deleted in the meantime is not made again: the uid of what was seen is a precondition."""
+
+    async def once(manifest: Object) -> None:
+        cluster = await connect("llm-operator/apply", account)
+        try:
+            await execute(cluster, Plan(applies=(Apply(manifest, force=True),)), "", lambda *_: None)
+        finally:
+            await cluster.close()
+
+    for key, manifest in desired(look()).items():
+        seen = live(look())[key]["metadata"]
+        gone = {"name": f"gone-{key[1]}", "uid": seen["uid"], "resourceVersion": seen["resourceVersion"]}
+        with pytest.raises(ConflictError):
+            asyncio.run(once({**manifest, "metadata": {**manifest["metadata"], **gone}}))
+        assert server.get(key[0], namespace, gone["name"]) is None

@@ -13,8 +13,8 @@ from llm_operator.core.observed import Obj
 class Apply:
     """One server-side apply of a whole object.
 
-    A live object carries its resourceVersion and is forced: we own it. A first apply carries none and is not forced; before it the shell
-    looks whether the name is taken, and if so puts what it found into ``Observed.foreign`` and plans again.
+    A live object carries its uid and resourceVersion and is forced: we own it. A first apply carries neither and is not forced; before it
+    the shell looks whether the name is taken, and if so puts what it found into ``Observed.foreign`` and plans again.
     """
 
     object: Obj

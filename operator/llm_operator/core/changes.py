@@ -54,8 +54,9 @@ def _apply(world: World, each: Key, manifest: Obj) -> Apply | None:
         return Apply(manifest, force=False)
     if each[0] == JOB or not differs(manifest, live, FIELD_MANAGER):
         return None  # a Job is what it was made as; its template cannot be changed
-    metadata = {**manifest["metadata"], "resourceVersion": live["metadata"]["resourceVersion"]}
-    return Apply({**manifest, "metadata": metadata}, force=True)
+    # Without its uid an apply to what has just been deleted would make it again, for an owner that may be gone as well.
+    precondition = {name: live["metadata"][name] for name in ("uid", "resourceVersion")}
+    return Apply({**manifest, "metadata": {**manifest["metadata"], **precondition}}, force=True)
 
 
 def _delete(each: Key, live: Obj) -> Delete:

@@ -240,7 +240,7 @@ class Sim:
         self.log.append(f"apply {kind.kind} {metadata['name']}")
         made = copied({name: value for name, value in manifest.items() if name not in {"apiVersion", "kind"}})
         if live is not None:
-            assert metadata["resourceVersion"] == live["metadata"]["resourceVersion"]
+            assert all(metadata[name] == live["metadata"][name] for name in ("uid", "resourceVersion"))
             if kind == CONTROLLER_REVISION:
                 assert manifest["data"] == live["data"], "the data of a ControllerRevision cannot be changed"
             made["status"] = live.get("status", {})

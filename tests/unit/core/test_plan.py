@@ -738,13 +738,14 @@ def test_each_deleted_child_comes_back_and_nothing_else_changes(kind: str) -> No
         sim.settle()
 
 
-def test_an_edited_child_is_put_right_with_its_version_as_precondition() -> None:
+def test_an_edited_child_is_put_right_with_its_uid_and_version_as_precondition() -> None:
     sim = serving()
     live = sim.objects[SERVICE, "chat"]
     live["spec"]["selector"]["llmops.dev/deployment"] = "other"
     (apply,) = sim.look().applies
     assert apply.force
-    assert apply.object["metadata"]["resourceVersion"] == live["metadata"]["resourceVersion"]
+    wanted, there = apply.object["metadata"], live["metadata"]
+    assert (wanted["uid"], wanted["resourceVersion"]) == (there["uid"], there["resourceVersion"])
 
 
 def test_what_others_add_to_a_child_is_left_alone() -> None:
