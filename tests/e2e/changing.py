@@ -24,18 +24,25 @@ OTHER: Mapping[str, Any] = {"engine": {"maxModelLen": 1024}, "prompt": {"inline"
 
 @dataclass(frozen=True)
 class Subject:
-    """One LLMDeployment whose engine is changed, and whether that needs a spare accelerator."""
+    """One LLMDeployment whose engine is changed, whether that needs a spare accelerator, and by which steps it is let in, if any."""
 
     name: str
     replicas: int = 1
     profile: str = "stub-slow"
     replaces: bool = False
+    steps: tuple[Mapping[str, Any], ...] = ()
     load: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def road(self) -> str:
+        """Return how its engine is changed, in a word."""
+        return "replace" if self.replaces else "steps" if self.steps else "surge"
 
     def apply(self, **change: Any) -> None:
         """Apply it, with spec fields laid over it."""
-        mode = {"rollout": {"capacity": {"mode": "Replace"}}} if self.replaces else {}
-        kit.apply(deployment(self.name, profile=self.profile, replicas=self.replicas, **mode, **change), namespace=NS)
+        rollout: dict[str, Any] = {"capacity": {"mode": "Replace"}} if self.replaces else {}
+        rollout |= {"engine": {"steps": list(self.steps)}} if self.steps else {}
+        kit.apply(deployment(self.name, profile=self.profile, replicas=self.replicas, rollout=rollout, **change), namespace=NS)
 
     @contextmanager
     def deployed(self) -> Iterator[None]:
@@ -65,8 +72,14 @@ def change_under_load(subject: Subject, rps: float, streams: int) -> Outcome:
     seen, waited = traffic.seen, waiting.peak if waiting else 0
     counts = {"requests": seen.sent, "streams": seen.streams, "failed": len(seen.failures), "declared": len(seen.declared)}
     load = {"rps": rps, "open_streams": streams}
-    road = f"{subject.profile}_{'replace' if subject.replaces else 'surge'}_{subject.replicas}"
-    figures.record(f"engine_edit_{road}", took_s=took_s, accelerators_peak=held.peak, waiting_peak=waited, **load, **counts)
+    figures.record(
+        f"engine_edit_{subject.profile}_{subject.road}_{subject.replicas}",
+        took_s=took_s,
+        accelerators_peak=held.peak,
+        waiting_peak=waited,
+        **load,
+        **counts,
+    )
     assert (seen.failures, seen.mixed()) == ([], [])
     # A real engine on two cores may have to say that it is full, with when to come again; who is held for a Replace is never told so.
     assert seen.declared == [] or (subject.profile == "vllm" and not subject.replaces and len(seen.declared) < seen.sent / 100)

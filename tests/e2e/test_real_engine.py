@@ -13,6 +13,11 @@ from tests.e2e.changing import Subject, change_under_load
 from tests.e2e.manifests import deployment
 
 NS = "llm-e2e"
+ROADS: dict[str, dict[str, Any]] = {
+    "steps": {"steps": ({"weightPercent": 10, "minDuration": "5s"}, {"weightPercent": 50, "minDuration": "5s"})},
+    "surge": {},
+    "replace": {"replaces": True},
+}
 READY_S = 400  # 30 s on a quiet machine, five times that on a busy one, and the image's first unpacking
 
 
@@ -107,11 +112,14 @@ def test_the_real_engine_writes_to_the_schema_of_the_pipeline(client: openai.Ope
 
 @pytest.mark.timeout(900)
 @pytest.mark.usefixtures("vllm")
-@pytest.mark.parametrize("replaces", [False, True] if figures.SOAK else [False])
-def test_an_engine_edit_of_the_real_engine_loses_nothing(replaces: bool) -> None:
-    subject = Subject("real", profile="vllm", replaces=replaces)
+@pytest.mark.parametrize("road", list(ROADS) if figures.SOAK else ["steps"])
+def test_an_engine_edit_of_the_real_engine_loses_nothing(road: str) -> None:
+    subject = Subject("real", profile="vllm", **ROADS[road])
     subject.apply()
     kit.wait_settled("real", NS, timeout_s=READY_S)
     outcome = change_under_load(subject, rps=20 if figures.SOAK else 4, streams=30 if figures.SOAK else 4)
-    assert outcome.accelerators == (1 if replaces else 2)
-    assert (outcome.waiting > 0) == replaces
+    assert outcome.accelerators == (1 if subject.replaces else 2)
+    assert (outcome.waiting > 0) == subject.replaces
+    now = kit.llm("real", NS)["status"]
+    states = {each["state"] for each in now.get("history", ()) if each["revision"] == now["stable"]["revision"]}
+    assert "Stepping" in states or not subject.steps
