@@ -5,7 +5,8 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 
 from tests.lab.cluster import Lab
@@ -53,7 +54,7 @@ def _parser(folder: Path) -> argparse.ArgumentParser:
 
 async def _work(args: argparse.Namespace, folder: Path) -> list[Outcome]:
     async with surroundings(Lab.current(), folder) as around:
-        known = await sweep.lessons(around)
+        known = await sweep.lessons(around, _meant(args.words if args.command == "run" else []))
         say(f"learned {sum(len(each.writes) for each in known.values())} writes")
         plans = _plans(args, {name: lesson for name, lesson in known.items() if name in sweep.STRUCK})
         if args.command == "list":
@@ -67,6 +68,12 @@ async def _work(args: argparse.Namespace, folder: Path) -> list[Outcome]:
             append(args.journal, outcome, commit)
 
         return await sweep.sweep(around, known, plans, args.lanes, told)
+
+
+def _meant(words: Sequence[str]) -> Sequence[str]:
+    """Return the workloads that plans with these words in their id can be of: an id begins with its workload."""
+    found = [[name for name in sweep.LEARNED if word.startswith(f"{name}-")] for word in words]
+    return list(dict.fromkeys(chain(*found))) if found and all(found) else sweep.LEARNED
 
 
 def _plans(args: argparse.Namespace, struck: dict[str, Lesson]) -> list[Plan]:

@@ -96,8 +96,8 @@ class Run:
             self.lane.step = step.name
             if last:
                 self.lane.arm(self.plan)
-            began = time.monotonic()
             await self._do(step)
+            began = time.monotonic()  # what users take is no delay of the operator
             if last and reference is not None:
                 converged = await self._converge(step, before, reference, began)
             else:

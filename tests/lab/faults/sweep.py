@@ -11,10 +11,11 @@ from tests.lab.faults.runs import Outcome, Surroundings, run
 from tests.lab.say import say
 
 STRUCK = ("create", "prompt", "rollout", "engine", "trial", "abort", "scale", "recreate")
+LEARNED = (*STRUCK, "damage")
 LANES = 3
 
 
-async def lessons(around: Surroundings, workloads: Sequence[str] = (*STRUCK, "damage")) -> dict[str, Lesson]:
+async def lessons(around: Surroundings, workloads: Sequence[str] = LEARNED) -> dict[str, Lesson]:
     """Learn workloads, two at a time."""
     known: dict[str, Lesson] = {}
     waiting = list(reversed(list(workloads)))
