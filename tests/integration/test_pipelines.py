@@ -1,11 +1,7 @@
 """What the documentation gives to people and pipelines, run as it stands there: the tutorial, scripts of CI systems, a policy."""
 
 import json
-import os
-import re
-import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,9 +12,9 @@ import yaml
 from llm_operator.core import kinds
 from tests.fakes.objects import llm_deployment
 from tests.integration.server import Server
+from tests.lab.desk import ROOT, Desk
 from tests.lab.wait import until
 
-ROOT = Path(__file__).resolve().parents[2]
 TUTORIAL = (ROOT / "docs/tutorials/promote-a-prompt.md").read_text()
 CI = ROOT / "examples/ci"
 POLICY = ROOT / "examples/policies/ci-verbs-only.yaml"
@@ -28,21 +24,8 @@ Object = dict[str, Any]
 pytestmark = pytest.mark.timeout(600)
 
 
-class Desk:
-    """Where somebody works: a folder, a kubeconfig that is in the right namespace, and `kubectl llm` on the PATH."""
-
-    def __init__(self, folder: Path, namespace: str, kubeconfig: Path) -> None:
-        self.folder = folder
-        self._config = folder / "kubeconfig"
-        shutil.copy(kubeconfig, self._config)
-        self._env = {"KUBECONFIG": str(self._config), "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-        self.bash(f"kubectl config set-context --current --namespace={namespace}")
-        (folder / "examples").symlink_to(ROOT / "examples")
-
-    def bash(self, script: str, **env: str) -> subprocess.CompletedProcess[str]:
-        """Run a script and return how it ended."""
-        whole = {**os.environ, **self._env, **env}
-        return subprocess.run(["bash", "-c", script], cwd=self.folder, env=whole, capture_output=True, text=True, check=False, timeout=300)
+class Office(Desk):
+    """A desk of somebody who works on prompts."""
 
     def write(self, name: str, words: str) -> None:
         """Write the manifest chat.yaml of a deployment with a prompt."""
@@ -53,34 +36,12 @@ class Desk:
 
 
 @pytest.fixture
-def desk(server: Server, namespace: str, tmp_path: Path) -> Desk:
-    return Desk(tmp_path, namespace, server.lab.kubeconfig)
+def desk(server: Server, namespace: str, tmp_path: Path) -> Office:
+    return Office(tmp_path, namespace, server.lab.kubeconfig)
 
 
-def blocks(page: str) -> list[tuple[str, str]]:
-    """Return the commands of a page, each with what it is said to print."""
-    found = re.findall(r"^```bash\n(.*?)^```\n(?:```\n(.*?)^```$)?", page, re.DOTALL | re.MULTILINE)
-    return [(command, printed) for command, printed in found]
-
-
-def open_words(text: str) -> str:
-    """Leave open what is another one each time: revisions and times."""
-    text = re.sub(r"(revision:? |instead of )[a-z2-7]{10}\b", r"\1REVISION", text)
-    text = re.sub(r"\d{4}-\d{2}-\d{2}T[\d:]+Z", "TIME", text)
-    return "\n".join(line.rstrip() for line in text.splitlines()).strip()
-
-
-def test_the_tutorial_does_what_it_says(desk: Desk) -> None:
-    shown = blocks(TUTORIAL)
-    assert len(shown) > 6
-    before = ""
-    for command, printed in shown:
-        done = desk.bash(f"set -euo pipefail\n{before}{command}")
-        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
-        if printed:
-            assert open_words(done.stdout) == open_words(printed), f"{command}\n{done.stderr}"
-        if "revision=" in command:  # what a shell would remember
-            before = f"revision={desk.bash('kubectl llm wait chat --for=resolved').stdout}"
+def test_the_tutorial_does_what_it_says(desk: Office) -> None:
+    desk.follow(TUTORIAL, "chat")
     desk.bash("kubectl delete llm chat --wait=false")
 
 
@@ -89,7 +50,7 @@ def steps(job: Object) -> dict[str, str]:
     return {each["name"]: each["run"].replace("chat chat.yaml", "gh chat.yaml") for each in job["steps"] if "name" in each}
 
 
-def test_a_github_workflow_promotes_what_was_approved(desk: Desk) -> None:
+def test_a_github_workflow_promotes_what_was_approved(desk: Office) -> None:
     jobs = yaml.safe_load((CI / "github.yml").read_text())["jobs"]
     run = {name: steps(job) for name, job in jobs.items()}
     desk.write("gh", "Be brief.")
@@ -104,7 +65,7 @@ def test_a_github_workflow_promotes_what_was_approved(desk: Desk) -> None:
     assert production.returncode == 0, production.stderr
 
 
-def test_a_gitlab_pipeline_stops_at_an_approval_and_goes_on_by_hand(desk: Desk) -> None:
+def test_a_gitlab_pipeline_stops_at_an_approval_and_goes_on_by_hand(desk: Office) -> None:
     jobs = yaml.safe_load((CI / "gitlab.yml").read_text())
     script = {name: "\n".join(jobs[name]["script"]).replace("chat chat.yaml", "gl chat.yaml") for name in ("canary", "production")}
     desk.write("gl", "Be brief.")
@@ -115,7 +76,7 @@ def test_a_gitlab_pipeline_stops_at_an_approval_and_goes_on_by_hand(desk: Desk) 
     assert desk.bash(script["production"]).returncode == 0
 
 
-def test_what_nobody_watches_any_more_gets_no_requests(server: Server, namespace: str, desk: Desk) -> None:
+def test_what_nobody_watches_any_more_gets_no_requests(server: Server, namespace: str, desk: Office) -> None:
     desk.write("late", "Be brief.")
     assert desk.bash("examples/ci/promote.sh late chat.yaml").returncode == 0
     stable = server.status(namespace, "late")["stable"]["revision"]
@@ -130,7 +91,7 @@ def test_what_nobody_watches_any_more_gets_no_requests(server: Server, namespace
 
 
 @pytest.fixture
-def pipeline(server: Server, namespace: str, desk: Desk, tmp_path: Path) -> Callable[[str], subprocess.CompletedProcess[str]]:
+def pipeline(server: Server, namespace: str, desk: Office, tmp_path: Path) -> Callable[[str], subprocess.CompletedProcess[str]]:
     """Return a runner of scripts under the account of the policy's example."""
     text = POLICY.read_text().replace("namespace: default", f"namespace: {namespace}")
     (tmp_path / "policy.yaml").write_text(text)
@@ -145,7 +106,7 @@ def pipeline(server: Server, namespace: str, desk: Desk, tmp_path: Path) -> Call
 
 
 def test_a_pipelines_account_may_ask_for_verbs_and_change_nothing(
-    server: Server, namespace: str, desk: Desk, pipeline: Callable[[str], subprocess.CompletedProcess[str]]
+    server: Server, namespace: str, desk: Office, pipeline: Callable[[str], subprocess.CompletedProcess[str]]
 ) -> None:
     desk.write("held", "Be brief.")
     assert desk.bash("examples/ci/promote.sh held chat.yaml").returncode == 0

@@ -31,6 +31,7 @@ def diff(kube: FakeKube, run: Run, tmp_path: Path) -> Diff:
 
 
 TRIED = {"engine": {"steps": [{"weightPercent": 5}, {"approval": {}}]}}
+COPIED = {"engine": {"steps": [{"shadow": {"samplePercent": 10}, "minDuration": "1m"}, {"weightPercent": 5}]}}
 STEPS = {"config": {"steps": [{"weightPercent": 5}, {"approval": {}}, {"weightPercent": 50}]}}
 
 
@@ -50,6 +51,7 @@ STEPS = {"config": {"steps": [{"weightPercent": 5}, {"approval": {}}, {"weightPe
             "one new pod by steps: 5%, approval; then one up and one down; never more than 2",
             None,
         ),
+        ({"engine": {"maxModelLen": 1024}, "rollout": COPIED}, "Engine", "one new pod by steps: copies of 10%, 5%; then", None),
         (
             {"engine": {"maxModelLen": 1024}, "rollout": {**TRIED, "capacity": {"mode": "Replace"}}},
             "Engine",
