@@ -3,7 +3,7 @@
 import base64
 import binascii
 import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from llm_sidecar.engine.client import request_head
 
@@ -64,6 +64,11 @@ def unit_of(marks: Mapping[bytes, bytes]) -> bytes:
 def is_handed_off(marks: Mapping[bytes, bytes]) -> bool:
     """Return whether a trusted hop only wants a slot that is free: the pod it comes from is full, and has a queue of its own."""
     return marks.get(_HAND_OFF) == b"1"
+
+
+def says_hop(headers: Sequence[tuple[bytes, bytes]]) -> bool:
+    """Return whether a request says that it comes from another sidecar; it may be a client that says so."""
+    return any(name == _HOP for name, _ in headers)
 
 
 def is_copy(marks: Mapping[bytes, bytes]) -> bool:

@@ -13,7 +13,7 @@ from prometheus_client import Counter
 from llm_sidecar.engine.connection import Connection
 from llm_sidecar.engine.errors import AnswerTooLargeError, EngineError
 from llm_sidecar.hop.pool import Peer, Pool
-from llm_sidecar.hop.wire import UNSERVED, hop_head
+from llm_sidecar.hop.wire import UNSERVED, hop_head, says_hop
 from llm_sidecar.http.cycle import Cycle
 from llm_sidecar.http.exchange import Exchange
 from llm_sidecar.http.routes import ROUTES
@@ -52,10 +52,10 @@ class Copies:
     def exchange(self, cycle: Cycle, live: Live) -> Exchange:
         """Return what holds a request together while there are copies: one that is noted for the sample."""
         shadow = live.table.shadow
-        if shadow is None or self._closed or self._random.random() * WHOLE >= shadow.sample:
+        if shadow is None or self._closed or self._random.random() * WHOLE >= shadow.sample or not _asks_for_tokens(cycle):
             return Exchange(cycle, live)
         if self._noting >= shadow.max_in_flight * NOTED_FOR_EACH:
-            self._dropped("full")
+            self._count("full")
             return Exchange(cycle, live)
         self._noting += 1
         return Noted(cycle, live, self._finished)
@@ -84,9 +84,9 @@ class Copies:
         if live is None or shadow is None or self._closed or not _is_sample(noted, live):
             return
         if noted.is_too_large or len(noted.content or b"") > PART_BYTES_MAX:
-            self._dropped("too_large")
+            self._count("too_large")
         elif len(self._running) >= shadow.max_in_flight:
-            self._dropped("full")
+            self._count("full")
         elif noted.answered is not None:
             task = asyncio.create_task(self._send(noted, noted.answered, live, shadow))
             self._running[task] = shadow.revision
@@ -101,7 +101,7 @@ class Copies:
         route = live.routes.get(shadow.revision)
         peer = self._peer(live, route.engine if route is not None else "", noted.own_name)
         if peer is None:
-            self._dropped("nobody")
+            self._count("nobody")
             return
         body, began = noted.content or b"", time.perf_counter()
         content_type = (("content-type", noted.content_type.decode("latin-1")),) if noted.content_type else ()
@@ -128,20 +128,20 @@ class Copies:
                 finally:
                     peer.client.release(connection)
         except TimeoutError:
-            self._dropped("timeout")
+            self._count("timeout")
         except AnswerTooLargeError:
-            self._dropped("too_large")
+            self._count("too_large")
         except EngineError:
-            self._dropped("failed")
+            self._count("failed")
         else:
-            self._answered(noted, answered, connection, said, shadow.revision, time.perf_counter() - began)
+            stable = Told(live.table.stable, noted.status, noted.answer_type, answered, noted.seconds)
+            self._answered(noted, stable, connection, said, shadow.revision, time.perf_counter() - began)
 
-    def _answered(self, noted: Noted, answered: bytes, connection: Connection, said: bytes, revision: str, seconds: float) -> None:
+    def _answered(self, noted: Noted, stable: Told, connection: Connection, said: bytes, revision: str, seconds: float) -> None:
         if UNSERVED in connection.headers:
-            self._dropped("refused")
+            self._count("refused")
             return
-        self._counter.labels("answered").inc()
-        stable = Told(noted.revision.decode(), noted.status, noted.answer_type, answered, noted.seconds)
+        self._count("answered")
         canary = Told(revision, connection.status, connection.headers.get(b"content-type", b""), said, seconds)
         self.pairs.keep(Pair(noted.request_id, time.time(), noted.path, noted.content or b"", stable, canary))
 
@@ -150,17 +150,17 @@ class Copies:
         service = live.table.engines.get(engine)
         return self._pool.pick(engine, own_name) or (self._pool.service(service) if service is not None else None)
 
-    def _dropped(self, outcome: str) -> None:
+    def _count(self, outcome: str) -> None:
         self._counter.labels(outcome).inc()
 
 
+def _asks_for_tokens(cycle: Cycle) -> bool:
+    """Return whether a request is one that could be copied, and comes from a client: whoever hands one over has chosen already."""
+    route = ROUTES.get(cycle.path)
+    return route is not None and bool(route.operation) and not says_hop(cycle.headers)
+
+
 def _is_sample(noted: Noted, live: Live) -> bool:
-    """Return whether stable has answered a client's request for tokens, to the end and well."""
-    route = ROUTES.get(noted.path)
-    asked = route is not None and bool(route.operation) and not noted.hop and not noted.preview
-    return (
-        asked
-        and noted.status == _OK
-        and noted.revision.decode() == live.table.stable
-        and (noted.answered is not None or noted.is_too_large)
-    )
+    """Return whether stable has answered a request, to the end and well, and not because it was asked to."""
+    is_whole = noted.status == _OK and (noted.answered is not None or noted.is_too_large)
+    return is_whole and not noted.preview and noted.revision == live.table.stable.encode()

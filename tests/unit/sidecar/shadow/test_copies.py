@@ -280,6 +280,7 @@ async def test_a_sidecar_without_an_engine_sends_copies_too(fleet: Fleet) -> Non
         while not await pairs(fleet, "entry"):  # noqa: ASYNC110  # the other side of a socket tells nobody
             await asyncio.sleep(0.01)
     assert len(fleet["e2"].engine.requests) == 1, "the pod that served it has sent no copy of its own"
+    assert await outcomes(fleet) == {}
 
 
 async def test_about_as_many_are_copied_as_are_asked_for(two: Fleet) -> None:
