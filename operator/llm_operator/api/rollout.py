@@ -24,7 +24,7 @@ class Capacity(ApiModel):
     engine that this mode adds."""
     headroom_percent: int = Field(default=20, ge=0, le=90)
     """Of the requests that a pod may have at once, which are `limits.maxConcurrency`, or `max-num-seqs` where that is less, so much has to
-    stay free in the pods that carry the load when `Borrow` takes one."""
+    stay free: in the pods that carry the load when `Borrow` takes one, and in those of a new engine that is let in by steps."""
 
 
 class Approval(ApiModel):

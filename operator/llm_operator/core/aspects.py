@@ -88,8 +88,9 @@ def _capacity(found: Findings) -> Condition:
         return condition("CapacityAvailable", Reason.NO_PODS, "there are no pods to place", holds=None)
     if diagnosis.unschedulable:
         return condition("CapacityAvailable", Reason.UNSCHEDULABLE, diagnosis.unschedulable, holds=False)
-    if progress is not None and progress.is_active and found.capped:
-        return condition("CapacityAvailable", Reason.WEIGHT_CAPPED_BY_CAPACITY, progress.message, holds=True)
+    capped = progress.message if progress is not None and progress.is_active and found.capped else found.overloaded
+    if capped:
+        return condition("CapacityAvailable", Reason.WEIGHT_CAPPED_BY_CAPACITY, capped, holds=True)
     return condition("CapacityAvailable", Reason.SCHEDULED, "every pod has a node", holds=True)
 
 

@@ -13,7 +13,8 @@ class Course:
 
     ``floor`` is how many pods must take requests, ``ceiling`` how many there may be, those on their way out included. ``usable`` is how
     many pods of the growing engine can be given units; ``unreached`` says why none can although some are ready. ``weight`` is the
-    challenger's. While a trial is ``pinned`` nothing gives way to the growing engine, which may have ``most`` pods.
+    challenger's. While a trial is ``pinned`` nothing gives way to the growing engine, which may have ``most`` pods. The growing engine
+    ``carries`` the load of so many pods; fewer than are usable while the load is too high for that.
     """
 
     growing: str
@@ -25,6 +26,11 @@ class Course:
     weight: int
     most: int
     pinned: bool = False
+    carries: int = 0
+
+
+_NEAR, _WITHIN = 0.75, 0.875
+"""A share that the load bounds stays where it is between the first part of the bound and the bound; else it goes to the second."""
 
 
 def chart(world: World, roles: Roles) -> Course | None:
@@ -41,7 +47,9 @@ def chart(world: World, roles: Roles) -> Course | None:
     floor = floor_of(roles, back=back) if giving else roles.replicas
     share = share_of(usable, ready_of(world, giving), floor)
     trial = None if back else roles.trial
-    live = weights_of(world).get(challenger, 0)
+    live, whole = weights_of(world).get(challenger, 0), share
+    if trial is not None and share is not None:
+        share = carried(roles, share, usable, floor, live)
     if not challenger or not roles.replicas:
         weight = 0
     elif share is None or not (roles.readable or trial or roles.withdraws):
@@ -53,7 +61,8 @@ def chart(world: World, roles: Roles) -> Course | None:
     ceiling = roles.replicas if roles.within else roles.replicas + 1
     pinned = trial is not None and trial.pinned
     most = _most(roles, live) if pinned else roles.replicas
-    return Course(growing, giving, floor, ceiling, usable, unreached, weight, most, pinned)
+    carries = usable if share == whole else floor * (share or 0) // WHOLE
+    return Course(growing, giving, floor, ceiling, usable, unreached, weight, most, pinned, carries)
 
 
 def _tried(trial: Trial, share: int, *, absent: bool) -> int:
@@ -95,6 +104,17 @@ def share_of(usable: int, giving: int, floor: int) -> int | None:
         return None
     carriers = max(1, min(floor, usable + giving))
     return WHOLE * min(usable, carriers) // carriers
+
+
+def carried(roles: Roles, share: int, usable: int, floor: int, live: int) -> int:
+    """Return a share within what the usable pods of an engine can carry as the load is; as many as must serve carry everything.
+
+    It stays while it is near the bound: a table with each request more or less would be too many.
+    """
+    if roles.each_pod is None or usable >= floor or share <= usable * roles.each_pod:
+        return share
+    most = usable * roles.each_pod
+    return live if _NEAR * most <= live <= most else int(_WITHIN * most)
 
 
 def _unreached(world: World, engine: str) -> str:

@@ -73,7 +73,7 @@ def _kept(now: Situation, others: int) -> int:
     course, engine = now.course, now.course.giving
     asked, living = now.asked(engine), alive(now.world, engine, now.now)
     usable = 0 if course.pinned else course.usable  # the pod of a trial takes nobody's place
-    need = max(int(course.pinned), course.floor - usable)
+    need = max(int(course.pinned), course.floor - (0 if course.pinned else course.carries))
     serves_alone = not usable and ready_of(now.world, engine) > 0
     kept = need if asked is None or serves_alone else min(asked, need)
     if usable:

@@ -56,6 +56,8 @@ class Roles:
     borrows: bool = False
     """Whether a change may have one pod of stable as long as the others can carry the load."""
     withheld: Withheld | None = None
+    each_pod: int | None = None
+    """Units that one pod can carry with headroom as the load is now, for an engine that is let in by steps; None where nobody knows."""
     latest: Version | None = None
     trial: Trial | None = None
     withdraws: bool = False

@@ -12,7 +12,7 @@ from llm_operator.core.diagnose import Diagnosis
 from llm_operator.core.kinds import ASIDE, CONFIG_MAP
 from llm_operator.core.reasons import Phase, Reason
 from llm_operator.core.removal import Removal, listed
-from llm_operator.core.roles import Roles, ready_of
+from llm_operator.core.roles import Roles, Withheld, ready_of
 from llm_operator.core.rollout.follow import Rollout
 from llm_operator.core.rollout.gating import Gating
 from llm_operator.core.rollout.progress import State
@@ -56,6 +56,20 @@ class Findings:
         course, trial = self.course, self.roles.trial
         return course is not None and trial is not None and course.pinned and course.usable > 0 and course.weight < trial.weight
 
+    @property
+    def overloaded(self) -> str:
+        """Return that there are new pods, and why no old one goes all the same, or nothing."""
+        course = self.course
+        if course is None or course.pinned or course.carries >= course.usable:
+            return ""
+        return f"the load is more than {course.floor} pods may have with headroom, so no old pod goes until it falls or replicas are added"
+
+    @property
+    def stays(self) -> Withheld | None:
+        """Return why no pod of stable makes way."""
+        capped = Withheld(Reason.WEIGHT_CAPPED_BY_CAPACITY, self.overloaded) if self.overloaded else None
+        return self.roles.withheld or capped
+
     def percent(self, revision: str) -> int:
         """Return the share of requests that the table gives a revision."""
         return self.content.percent(revision) if self.content else 0
@@ -96,7 +110,7 @@ def summarize(found: Findings) -> Summary:
 
 def _obstacle(found: Findings) -> Summary | None:
     """Return what waiting alone does not clear, or None."""
-    target, diagnosis = found.target, found.growing
+    target = found.target
     if target.problem is not None:
         return _stalled(target.problem.reason, target.problem.sentence)
     if found.changes.conflicts:
@@ -106,7 +120,15 @@ def _obstacle(found: Findings) -> Summary | None:
         return _stalled(target.waiting.reason, target.waiting.message)
     if found.delivery.refused:
         return _stalled(Reason.BUNDLE_REFUSED, f"table {found.delivery.generation} is not run by {found.delivery.refused}")
-    if diagnosis.overdue and not (found.course and found.course.pinned):  # a trial has a deadline of its own
+    return _late(found)
+
+
+def _late(found: Findings) -> Summary | None:
+    """Return that a pod does not come up in its time, or None. A trial has a deadline of its own, and ends by it."""
+    diagnosis, progress = found.growing, found.rollout.progress
+    if progress is not None and (progress.state, progress.reason) == (State.RATCHETING, Reason.PROGRESS_DEADLINE_EXCEEDED):
+        return Summary(Phase.UPDATING, progress.reason, f"{progress.message}: {diagnosis.message}", stalled=True)
+    if diagnosis.overdue and not (found.course and found.course.pinned):
         words = f"not ready within spec.engine.startup.timeout: {diagnosis.message}"
         return Summary(diagnosis.phase, "ProgressDeadlineExceeded", words, stalled=True)
     return None
@@ -187,8 +209,8 @@ def _progress(found: Findings) -> tuple[str, str]:
 def _waits(found: Findings) -> tuple[str, str]:
     """Return what the next step of an engine change waits for."""
     world, delivery, engine = found.world, found.delivery, f"engine {found.course.growing}" if found.course else ""
-    if found.roles.withheld is not None:
-        return found.roles.withheld.reason, found.roles.withheld.message
+    if found.stays is not None:
+        return found.stays.reason, found.stays.message
     if found.unreached:
         return Reason.REACHING, f"{engine} is ready, but {found.unreached}"
     if delivery.late:

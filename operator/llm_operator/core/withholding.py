@@ -10,37 +10,33 @@ from llm_operator.core.reasons import Reason
 from llm_operator.core.roles import Roles, Withheld, asked_of, ready_of
 from llm_operator.core.target import Target, Version
 from llm_operator.core.world import World
+from llm_sidecar.table import WHOLE
 
 
 def withhold(
-    world: World, target: Target, roles: Roles, coming: Version | None, now: datetime, *, tried: bool
+    world: World, target: Target, roles: Roles, coming: Version | None, now: datetime, *, tried: bool, by_steps: bool
 ) -> tuple[Loan | None, Roles]:
     """Return what is lent to a change of the engine, None where nothing is borrowed, and the roles with what stable keeps.
 
-    Nothing is kept for a stable revision that does not serve at all, nor from what takes a change back.
+    With them goes what one pod can carry as the load is, of a change ``by_steps``: without them no change waits for the load.
+
+    Nothing is kept for a stable revision that does not serve at all, nor from what takes a change back. What is ``tried`` on one pod
+    carries too little to count as one that serves.
     """
     stable = roles.stable
     if stable is None or coming is None or coming.engine.id == stable.engine.id or not roles.replicas:
         return None, roles
-    loan = _loan(world, target, roles, (stable, coming), now, tried=tried) if roles.borrows else None
+    load, headroom = load_of(world, stable.engine), target.spec.rollout.capacity.headroom_percent / 100 if target.spec else 0.0
+    if by_steps and target.spec is not None and load.requests:
+        roles = replace(roles, each_pod=int(WHOLE * load.slots * (1 - headroom) / load.requests))
+    loan = Loan.read(world.status.get("loan")) if roles.borrows else None
+    if roles.borrows and target.spec is not None:  # while the spec cannot be read a loan stays as it is
+        serving = ready_of(world, stable.engine.id) + (0 if tried else ready_of(world, coming.engine.id))
+        loan = lend(load, Fleet(roles.replicas, serving, headroom), loan, now)
     if roles.outgoing is not None or not ready_of(world, stable.engine.id):
         return loan, roles
     given = tried and (asked_of(world, stable.engine.id) or 0) < roles.replicas
     return loan, replace(roles, withheld=_starved(world, stable, coming, tried=tried) or _unsafe(loan, given=given))
-
-
-def _loan(world: World, target: Target, roles: Roles, engines: tuple[Version, Version], now: datetime, *, tried: bool) -> Loan | None:
-    """Return whether a pod of stable is lent; while the spec cannot be read that stays as it is.
-
-    What is ``tried`` on one pod carries too little to count as one that serves.
-    """
-    before = Loan.read(world.status.get("loan"))
-    if target.spec is None:
-        return before
-    stable, _ = engines
-    serving = sum(ready_of(world, each.engine.id) for each in (engines[:1] if tried else engines))
-    fleet = Fleet(roles.replicas, serving, target.spec.rollout.capacity.headroom_percent / 100)
-    return lend(load_of(world, stable.engine), fleet, before, now)
 
 
 def _starved(world: World, stable: Version, coming: Version, *, tried: bool) -> Withheld | None:

@@ -79,7 +79,7 @@ def follow(world: World, target: Target, roles: Roles, now: datetime, verdict: V
     coming = _version(world, roles.latest, memory.progress) if memory.progress and goes_on else roles.latest
     loan = None
     if goes_on or memory.bar(latest) is None:
-        loan, roles = withhold(world, target, roles, coming, now, tried=_tried(target, memory.progress))
+        loan, roles = withhold(world, target, roles, coming, now, tried=_tried(target, memory.progress), by_steps=goes_on)
     asked = told.asked(target, roles, coming, Verb(action.verb) if action and is_meant else None)
     move = step(asked, told.seen(world, roles, coming, memory.progress, now), verdict, memory, now)
     answer = move.answer if is_meant or action is None else Answer(done=False, message=verbs.stale(action.revision, latest))

@@ -11,7 +11,7 @@ from llm_operator.core.reasons import Reason
 from llm_operator.core.rollout import evidence
 from llm_operator.core.rollout.commands import begin, heed
 from llm_operator.core.rollout.evidence import Verdict
-from llm_operator.core.rollout.moves import NO_ROOM_YET, Asked, Canary, Look, Move, Seen, Verb
+from llm_operator.core.rollout.moves import NO_ROOM_YET, RATCHETING, Asked, Canary, Look, Move, Seen, Verb
 from llm_operator.core.rollout.progress import COMING, THROUGH, Memory, Progress, State
 
 CRASHES = 3
@@ -190,10 +190,29 @@ def _paused(look: Look, here: Step) -> Move:
     return look.enter(look.progress.step + 1) if late and not _missing(look, here) else look.stay()
 
 
+def _ratcheted(look: Look, canary: Canary) -> Move:
+    """Return what follows while pods change hands: nothing is given up, but one that takes too long to come up is told of.
+
+    Its time counts from when the one before had come up, and not while it waits for room, or for an old one to end.
+    """
+    if canary.pending:
+        return look.wait(canary.reason, canary.message)
+    if not canary.loading:
+        return look.wait(Reason.RATCHETING, RATCHETING)
+    told = f"{canary.usable} of its pods can have requests, and the next one loads"
+    late = f"{told} for more than {look.asked.deadline_s:.0f}s"
+    if look.progress.message not in {told, late}:
+        return look.turn(look.progress.turned(State.RATCHETING, look.now, Reason.WARMING, told))
+    left_s = look.asked.deadline_s - look.progress.waited_s(look.now)
+    if look.progress.message == told and left_s > 0:
+        return look.stay(left_s)
+    return look.wait(Reason.PROGRESS_DEADLINE_EXCEEDED, late)
+
+
 def _finalised(look: Look) -> Move:
     through = look.seen.canary is None or look.seen.canary.through
     if look.progress.state == State.RATCHETING:
-        return look.finalise() if through else look.stay()  # pods that do not come up are told of as in a change without steps
+        return look.finalise() if through or look.seen.canary is None else _ratcheted(look, look.seen.canary)
     if look.runs and through:
         return look.promote()
     left_s = look.asked.deadline_s - look.progress.waited_s(look.now)

@@ -52,8 +52,9 @@ class Canary:
     """The engine that a rollout brings: ``usable`` of its pods can be given requests, and carry ``able`` percent of all of them.
 
     ``through`` says that they are as many as have to serve, ``asked`` that its Deployment may have a pod, and ``alone`` that it can have
-    one only in place of the last one of stable. ``pending`` says that a pod waits for room, ``withheld`` that stable needs what it has.
-    ``crashes`` is how often its engine was started again, ``reason`` and ``message`` are what its pods are at.
+    one only in place of the last one of stable. ``pending`` says that a pod waits for room, ``withheld`` that stable needs what it has, and
+    ``loading`` that one cannot be given requests yet. ``crashes`` is how often its engine was started again, ``reason`` and ``message`` are
+    what its pods are at.
     """
 
     usable: int
@@ -66,6 +67,7 @@ class Canary:
     reason: str
     message: str
     withheld: bool = False
+    loading: bool = False
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,14 @@ from datetime import datetime
 
 from llm_operator.api.durations import parse_s
 from llm_operator.api.rollout import ENGINE_DEADLINE, PROGRESS_DEADLINE
-from llm_operator.core.course import floor_of, share_of, usable_of
+from llm_operator.core.course import carried, floor_of, share_of, usable_of
 from llm_operator.core.delivery import NOTHING as NO_DELIVERY
 from llm_operator.core.delivery import deliver
 from llm_operator.core.diagnose import diagnose
 from llm_operator.core.podstate import restarts
 from llm_operator.core.reasons import Reason
 from llm_operator.core.removal import listed
-from llm_operator.core.roles import Roles, asked_of, left_over, ready_of, version_of
+from llm_operator.core.roles import Roles, asked_of, left_over, ready_of, version_of, weights_of
 from llm_operator.core.rollout.moves import WHOLE, Asked, Canary, Seen, Verb
 from llm_operator.core.rollout.progress import COMING, Progress, State
 from llm_operator.core.target import Target, Version
@@ -50,6 +50,7 @@ def _canary(world: World, roles: Roles, version: Version | None) -> Canary | Non
     engine, floor = version.engine.id, floor_of(roles)
     usable, unreached = usable_of(world, engine)
     share = share_of(usable, ready_of(world, roles.stable.engine.id), floor) or 0
+    share = carried(roles, share, usable, floor, weights_of(world).get(engine, 0))
     found = diagnose(world, engine, 1)
     pending = bool(found.unschedulable) or found.reason == Reason.FAILED_CREATE
     reason, message = found.reason, f"its engine is ready, but {unreached}" if unreached and found.ready else found.message
@@ -66,6 +67,7 @@ def _canary(world: World, roles: Roles, version: Version | None) -> Canary | Non
         alone=roles.alone,
         crashes=max((restarts(pod) for pod in world.pods_of(engine)), default=0),
         withheld=roles.withheld is not None,
+        loading=found.pods > usable,
         reason=str(reason),
         message=message,
     )

@@ -194,6 +194,40 @@ def test_the_next_pod_waits_for_the_accelerator_of_one_that_still_drains() -> No
     one.until("Stepping")
 
 
+@pytest.mark.covers
+def test_a_pod_that_does_not_come_up_in_the_ratchet_is_told_of_after_the_deadline_and_nothing_is_given_up() -> None:
+    one = changed(4, steps=QUICK, progressDeadline="2m")
+    one.until("Ratcheting")
+    while one.share() < 5000:
+        one.run(1)
+    one.sim.max_ready = 4
+    one.run(8)
+    assert (one.rollout["reason"], one.condition("Stalled")["status"]) == ("Warming", "False")
+    serving = one.share()
+    one.pass_time(60)
+    assert one.condition("Stalled")["status"] == "False"
+    one.pass_time(60)
+    stalled = one.condition("Stalled")
+    assert (stalled["status"], stalled["reason"], one.rollout["state"]) == ("True", "ProgressDeadlineExceeded", "Ratcheting")
+    assert "the next one loads for more than 120s" in stalled["message"]
+    one.pass_time(600)
+    assert (one.share(), one.rollout["reason"]) == (serving, "ProgressDeadlineExceeded")
+    one.sim.max_ready = 9
+    one.until("Promoted")
+
+
+@pytest.mark.covers
+def test_in_the_ratchet_no_time_counts_while_the_next_pod_waits_for_room() -> None:
+    one = changed(4, steps=QUICK, progressDeadline="1m")
+    one.until("Ratcheting")
+    one.sim.unschedulable = FULL
+    one.run(10)
+    one.pass_time(600)
+    assert (one.rollout["state"], one.rollout["reason"], one.condition("Stalled")["status"]) == ("Ratcheting", "Unschedulable", "False")
+    one.sim.unschedulable = ""
+    one.until("Promoted")
+
+
 # The canary's pod is lost
 
 
