@@ -17,6 +17,13 @@ KEEP_CANARY_FOR = "2m"
 class Capacity(ApiModel):
     """Which accelerators a change of the engine may use."""
 
+    rules: ClassVar = (
+        rule(
+            "self.mode != 'Borrow' || self.stableFloorPercent == 100",
+            "Borrow leaves as many pods as the load needs; stableFloorPercent cannot take more of them",
+        ),
+    )
+
     mode: Literal["Surge", "Borrow", "Replace"] = "Surge"
     """`Surge` starts one more pod than `replicas` and always has `replicas` ready ones. `Borrow` never has more pods than `replicas`: it
     takes one away first, as long as the others can carry the load, and gives it back when they cannot; the only replica is never taken.
@@ -25,6 +32,10 @@ class Capacity(ApiModel):
     headroom_percent: int = Field(default=20, ge=0, le=90)
     """Of the requests that a pod may have at once, which are `limits.maxConcurrency`, or `max-num-seqs` where that is less, so much has to
     stay free: in the pods that carry the load when `Borrow` takes one, and in those of a new engine that is let in by steps."""
+    stable_floor_percent: int = Field(default=100, ge=1, le=100)
+    """Of the old pods that the new ones do not stand in for yet, so many stay while pods change hands. Less is faster, as more pods load
+    at once, and leaves fewer to serve meanwhile. It begins when the first new pod serves, and takes no pod that the load is known to need
+    in a change by steps."""
 
 
 class Approval(ApiModel):

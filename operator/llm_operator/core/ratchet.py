@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from math import ceil
 
 from llm_operator.core.course import Course
 from llm_operator.core.delivery import Delivery
 from llm_operator.core.pods import alive
 from llm_operator.core.roles import Roles, asked_of, engines_seen, ready_of
 from llm_operator.core.world import World, terminating
+from llm_sidecar.table import WHOLE
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def _kept(now: Situation, others: int) -> int:
     course, engine = now.course, now.course.giving
     asked, living = now.asked(engine), alive(now.world, engine, now.now)
     usable = 0 if course.pinned else course.usable  # the pod of a trial takes nobody's place
-    need = max(int(course.pinned), course.floor - (0 if course.pinned else course.carries))
+    need = _needed(now.roles, course)
     serves_alone = not usable and ready_of(now.world, engine) > 0
     kept = need if asked is None or serves_alone else min(asked, need)
     if usable:
@@ -86,6 +88,20 @@ def _kept(now: Situation, others: int) -> int:
     if kept < asked and not now.delivery.complete:
         return asked  # first every ready sidecar sends its units where they belong
     return kept if _may_end(now, living) else max(kept, min(asked, 1))
+
+
+def _needed(roles: Roles, course: Course) -> int:
+    """Return how many pods of the engine that gives way are needed; beside a trial all of them.
+
+    Once the other engine serves, a lower floor lets more of them go, though none that the load is known to need.
+    """
+    if course.pinned:
+        return max(1, course.floor)
+    rest = max(0, course.floor - course.carries)
+    if not course.usable:
+        return rest
+    by_load = ceil(WHOLE / roles.each_pod) - course.usable if roles.each_pod else 0
+    return min(rest, max(ceil(rest * roles.stable_floor), by_load))
 
 
 def _may_end(now: Situation, living: int) -> bool:

@@ -56,6 +56,8 @@ class Roles:
     borrows: bool = False
     """Whether a change may have one pod of stable as long as the others can carry the load."""
     withheld: Withheld | None = None
+    stable_floor: float = 1.0
+    """Which part of the old pods that are still needed has to stay while pods change hands."""
     each_pod: int | None = None
     """Units that one pod can carry with headroom as the load is now, for an engine that is let in by steps; None where nobody knows."""
     latest: Version | None = None
@@ -120,7 +122,8 @@ def cast(world: World, target: Target) -> Roles:
     if asked is not None:
         mode, timeout_s = asked.rollout.capacity.mode, parse_s(asked.engine.startup.timeout)
         roles = Roles(stable, wanted, asked.replicas, timeout_s, outgoing, latest=wanted)
-        return replace(roles, replaces=mode == "Replace", borrows=mode == "Borrow")
+        floor = asked.rollout.capacity.stable_floor_percent / 100
+        return replace(roles, replaces=mode == "Replace", borrows=mode == "Borrow", stable_floor=floor)
     engines = (each for name, each in world.of_kind(DEPLOYMENT).items() if name != names.entry(world.owner.name))
     running = max((each["spec"].get("replicas", 1) for each in engines), default=1)
     roles = Roles(stable, wanted, running, parse_s(Startup().timeout), outgoing, readable=False, latest=wanted)
