@@ -18,6 +18,7 @@ INLINE_BYTES = 64 * 1024
 """Larger bodies are judged in a thread: the streams of others must not wait for them."""
 
 _NO_TEXT: Sequence[Text] = ()
+_NO_BODY: dict[str, Any] = {}
 _pool = ThreadPoolExecutor(4, "stage")
 
 
@@ -43,15 +44,16 @@ class Judging:
             # What is small is judged here and now: not one of these steps may cost a turn of the loop.
             if self._inline(step, read, body) if size <= INLINE_BYTES else await self._aside(step, read, body):
                 changed = True
-                found = None
+                for text in read:
+                    text.write(body)
         return changed
 
-    async def answer(self, pipeline: Pipeline, body: dict[str, Any], size: int) -> bool:
-        """Run a whole answer through the stages, changing it in place; return whether it changed, or raise Refusal."""
+    async def answer(self, pipeline: Pipeline, found: list[Text], size: int) -> bool:
+        """Run the texts of a whole answer through the stages, changing their values; return whether one changed, or raise Refusal."""
         changed = False
         for step in pipeline.response:
-            read = _read_by(step.stage, texts.of_answer(body))
-            changed |= self._inline(step, read, body) if size <= INLINE_BYTES else await self._aside(step, read, body)
+            read = _read_by(step.stage, found)
+            changed |= self._inline(step, read, _NO_BODY) if size <= INLINE_BYTES else await self._aside(step, read, _NO_BODY)
         return changed
 
     def bypass(self, stage: str, reason: str) -> None:
@@ -85,7 +87,12 @@ class Judging:
             verdicts = _judge(step, read, body)
         except Exception as error:  # noqa: BLE001  # a stage that fails is a case of its policy, whatever it fails with
             return self._failed(step.policy, error, time.perf_counter() - began)
-        return self._settle(step.policy, verdicts, read, time.perf_counter() - began)
+        took_s = time.perf_counter() - began
+        policy = step.policy
+        if took_s <= policy.timeout_s and verdicts.count(ALLOW) == len(verdicts):  # as nearly always
+            self.metrics.allowed(policy.stage, took_s, len(verdicts))
+            return False
+        return self._settle(policy, verdicts, read, took_s)
 
     async def _aside(self, step: Step | BodyStep, read: Sequence[Text], body: dict[str, Any]) -> bool:
         """Run a stage in a thread, and no longer than it may take."""
@@ -109,12 +116,6 @@ class Judging:
         if took_s > policy.timeout_s:
             self.metrics.took(policy.stage, took_s)
             return self._give_up(policy, "timeout")
-        for verdict in verdicts:
-            if verdict is not ALLOW:
-                break
-        else:  # as nearly always
-            self.metrics.allowed(policy.stage, took_s, len(verdicts))
-            return False
         self.metrics.took(policy.stage, took_s)
         if not all(map(is_verdict, verdicts)):
             return self._give_up(policy, "garbage")
@@ -124,7 +125,7 @@ class Judging:
             if isinstance(outcome, Refuse):
                 raise self.refuse(policy, outcome, read[number].path if read else "")
             if outcome is None and isinstance(verdict, Modify):
-                read[number].replace(verdict.text)
+                read[number].value = verdict.text
                 changed = True
         return changed
 
@@ -149,4 +150,6 @@ def _judge(step: Step | BodyStep, read: Sequence[Text], body: dict[str, Any]) ->
     if isinstance(step, BodyStep):
         return (step.stage.check(body),)
     stage = step.stage
+    if len(read) == 1 and read[0].field != "arguments":
+        return (stage.judge(read[0].value),)
     return [json_text.judge(stage, text.value) if text.field == "arguments" else stage.judge(text.value) for text in read]

@@ -12,9 +12,10 @@ from llm_sidecar.http.prepare import Answered
 from llm_sidecar.http.prepare import Prepared as Request
 from llm_sidecar.http.routes import ROUTES, Route
 from llm_sidecar.shape import check_nesting, too_large
+from llm_sidecar.stream.relay import Filter
 from llm_sidecar.traced import Traced
 
-__all__ = ["CHAT", "COMPLETION", "GENERATE", "PATHS", "Request", "Trial", "chat_body"]
+__all__ = ["CHAT", "COMPLETION", "GENERATE", "PATHS", "Filter", "Request", "Trial", "chat_body"]
 
 CHAT = "/v1/chat/completions"
 COMPLETION = "/v1/completions"
@@ -45,6 +46,10 @@ class Trial:
             raise too_large(limits.max_body_bytes)
         check_nesting(body, limits)
         return await prepare.guarded(self._route, self._compiled, self._served_name, body, self.judging)
+
+    def stream(self, prepared: Request) -> Filter:
+        """Return what an answer that comes in pieces goes through."""
+        return prepared.stream(self._compiled, self.judging)
 
     async def answer(self, prepared: Request, status: int, body: bytes) -> Answered:
         """Return what the client gets for a whole answer of the engine, or raise Refusal."""

@@ -41,7 +41,7 @@ class StreamOptions(msgspec.Struct, gc=False):
     continuous_usage_stats: bool | None = None
 
 
-class View(msgspec.Struct):
+class Seen(msgspec.Struct):
     """The fields of a chat or completion request the sidecar looks at. Unknown ones pass through to the engine."""
 
     model: str | None = None
@@ -51,6 +51,19 @@ class View(msgspec.Struct):
     max_tokens: Number = None
     max_completion_tokens: Number = None
     stop: str | list[str] | None = None
+
+    @property
+    def usage_wish(self) -> Wish:
+        """Return what the client asked for about usage in its stream."""
+        options = self.stream_options
+        if options is None or not options.include_usage:
+            return Wish.NOTHING
+        return Wish.ALWAYS if options.continuous_usage_stats else Wish.AT_END
+
+
+class View(Seen):
+    """The same in bytes that are not decoded otherwise, with what else must be noticed there."""
+
     prompt: msgspec.Raw | _Unset = msgspec.UNSET
     chat_template: msgspec.Raw | _Unset = msgspec.UNSET
     chat_template_kwargs: msgspec.Raw | _Unset = msgspec.UNSET
@@ -64,15 +77,8 @@ class View(msgspec.Struct):
     prompt_embeds: msgspec.Raw | _Unset = msgspec.UNSET
     vllm_xargs: msgspec.Raw | _Unset = msgspec.UNSET
 
-    @property
-    def usage_wish(self) -> Wish:
-        """Return what the client asked for about usage in its stream."""
-        options = self.stream_options
-        if options is None or not options.include_usage:
-            return Wish.NOTHING
-        return Wish.ALWAYS if options.continuous_usage_stats else Wish.AT_END
 
-
+_DANGEROUS = frozenset(DANGEROUS)
 _dangerous = operator.attrgetter(*DANGEROUS)
 _NOTHING_SET = (msgspec.UNSET,) * len(DANGEROUS)
 _view = msgspec.json.Decoder(View)
@@ -85,12 +91,31 @@ def view(body: bytes, limits: Limits) -> View:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise bad_json(error) from error
     if _dangerous(seen) != _NOTHING_SET:
-        name = next(name for name in DANGEROUS if getattr(seen, name) is not msgspec.UNSET)
-        raise Refusal(400, "field_not_allowed", f"{name} cannot be set by a request; remove it", param=name)
+        raise _not_allowed(next(name for name in DANGEROUS if getattr(seen, name) is not msgspec.UNSET))
+    _check_counts(seen, limits)
+    return seen
+
+
+def look(body: Mapping[str, Any], limits: Limits) -> Seen:
+    """Return the typed look at a body that is decoded already, or raise Refusal 400 naming the field."""
+    try:
+        seen = msgspec.convert(body, Seen)
+    except msgspec.ValidationError as error:
+        raise bad_json(error) from error
+    if not _DANGEROUS.isdisjoint(body):
+        raise _not_allowed(next(name for name in DANGEROUS if name in body))
+    _check_counts(seen, limits)
+    return seen
+
+
+def _not_allowed(name: str) -> Refusal:
+    return Refusal(400, "field_not_allowed", f"{name} cannot be set by a request; remove it", param=name)
+
+
+def _check_counts(seen: Seen, limits: Limits) -> None:
     if seen.n is not None or seen.stop is not None or limits.max_tokens is not None:
         tokens = {"max_tokens": seen.max_tokens, "max_completion_tokens": seen.max_completion_tokens}
         check_counts(limits, n=seen.n, max_tokens=tokens, stop=seen.stop)
-    return seen
 
 
 def whole(body: bytes) -> dict[str, Any]:
@@ -103,6 +128,8 @@ def whole(body: bytes) -> dict[str, Any]:
 
 def refuse_tokens(body: Mapping[str, Any], stage: str) -> None:
     """Raise Refusal for a request that asks for single tokens of a text that a stage hides from the client."""
+    if _TOKENS.isdisjoint(body):
+        return
     for name in sorted(_TOKENS & body.keys()):
         if body.get(name) is not None and body[name] is not False:  # 0 asks for the tokens themselves
             raise Refusal(400, "field_not_allowed", f"{name} would show what the stage {stage} hides; remove it", param=name, stage=stage)

@@ -8,7 +8,6 @@ import base64
 import hashlib
 import math
 import os
-from array import array
 from typing import Any
 
 import orjson
@@ -34,11 +33,11 @@ class _Revision:
 
     def __init__(self, life: int) -> None:
         self.life = life
-        self.cells = array("d", bytes(8 * BUCKETS * _WIDTH))
+        self.cells = [0.0] * (BUCKETS * _WIDTH)
         self.seen = bytearray(SEEN_BITS // 8)
 
 
-def _add(cells: "array[float]", at: int, value: float) -> None:
+def _add(cells: list[float], at: int, value: float) -> None:
     cells[at] += 1
     cells[at + 1] += value
     cells[at + 2] += value * value
@@ -114,6 +113,6 @@ class Statistics:
 
 
 def _rows(sums: _Revision) -> dict[str, Any]:
-    rows = (sums.cells[at : at + _WIDTH].tolist() for at in range(0, BUCKETS * _WIDTH, _WIDTH))
+    rows = (sums.cells[at : at + _WIDTH] for at in range(0, BUCKETS * _WIDTH, _WIDTH))
     buckets = {str(bucket): row for bucket, row in enumerate(rows) if row[0]}
     return {"life": sums.life, "buckets": buckets, "seen": base64.b64encode(sums.seen).decode()}

@@ -1,12 +1,16 @@
 """Where text is in a request and in an answer. What a stage must see is found here, so what is missed here is seen by no stage."""
 
+import operator
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from llm_sidecar.errors import Refusal
 from llm_sidecar.stages import Field
+from llm_sidecar.stream.answers import Answer, Message, answer
 
 _MEDIA = frozenset({"image_url", "input_audio", "audio_url", "video_url", "file"})
 """Keys of a message below which there are encoded bytes; anything else may be text to one chat template or another."""
@@ -20,18 +24,16 @@ _FIELDS: dict[str, Field] = {
     **dict.fromkeys(("reasoning", "reasoning_content", "thinking"), "reasoning"),
     "arguments": "arguments",
 }
-_ANSWERED: tuple[tuple[str, Field], ...] = tuple(
-    (name, _FIELDS.get(name, "other")) for name in ("content", "reasoning", "reasoning_content", "refusal")
-)
+_beside = operator.attrgetter("reasoning", "reasoning_content", "refusal", "tool_calls")
+_NOTHING_BESIDE = (None,) * 4
 
 
 @dataclass(slots=True)
 class Text:
-    """One text and its place, so that it can be replaced and named."""
+    """One text and its place, so that it can be named, and written there once it is another one."""
 
     value: str
     field: Field
-    holder: Any
     key: str | int
     inside: tuple[str | int, ...]
 
@@ -41,9 +43,11 @@ class Text:
         steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in (*self.inside, self.key))
         return "".join(steps).removeprefix(".")
 
-    def replace(self, value: str) -> None:
-        """Put another text in its place."""
-        self.holder[self.key] = value
+    def write(self, body: Any) -> None:
+        """Write it to its place in a body."""
+        for step in self.inside:
+            body = body[step]
+        body[self.key] = self.value
 
 
 def of_request(body: dict[str, Any]) -> list[Text]:
@@ -53,7 +57,7 @@ def of_request(body: dict[str, Any]) -> list[Text]:
     if isinstance(messages, list):
         for index, message in enumerate(messages):
             if _is_plain(message):
-                found.append(Text(message["content"], "content", message, "content", ("messages", index)))
+                found.append(Text(message["content"], "content", "content", ("messages", index)))
             else:
                 found += (text for text in _below(messages, index, ("messages",), "content") if not _is_no_text(text))
     elif messages is not None:
@@ -76,42 +80,47 @@ def _is_plain(message: Any) -> bool:
     return message.get("role") in _ROLES and isinstance(message.get("content"), str)
 
 
-def of_answer(body: dict[str, Any]) -> list[Text]:
+def read_answer(body: bytes) -> Answer:
+    """Read a whole answer as far as there can be text in it, or raise Refusal."""
+    try:
+        return answer.decode(body)
+    except msgspec.DecodeError as error:
+        raise Refusal(502, "engine_broken", f"the engine's answer cannot be read, so it cannot be checked: {error}") from error
+
+
+def of_answer(body: Answer) -> list[Text]:
     """Return all text of a whole answer, choice by choice."""
-    choices = body.get("choices")
-    if not isinstance(choices, list):
-        raise _no_choices()
     found: list[Text] = []
-    for index, choice in enumerate(choices):
-        if not isinstance(choice, dict):
-            raise _no_choices()
-        text, message = choice.get("text"), choice.get("message")
+    for index, choice in enumerate(body.choices):
+        text, message = choice.text, choice.message
         if isinstance(text, str):
-            found.append(Text(text, "content", choice, "text", ("choices", index)))
-        if not isinstance(message, dict):
+            found.append(Text(text, "content", "text", ("choices", index)))
+        if message is None:
             continue
         inside = ("choices", index, "message")
-        for name, field in _ANSWERED:
-            value = message.get(name)
-            if isinstance(value, str):
-                found.append(Text(value, field, message, name, inside))
-        for number, call in enumerate(message.get("tool_calls") or ()):
-            function = call.get("function")
-            if isinstance(function, dict) and isinstance(function.get("arguments"), str):
-                place = (*inside, "tool_calls", number, "function")
-                found.append(Text(function["arguments"], "arguments", function, "arguments", place))
+        if isinstance(message.content, str):
+            found.append(Text(message.content, "content", "content", inside))
+        if _beside(message) != _NOTHING_BESIDE:
+            found += _rest_of(message, inside)
     return found
 
 
-def _no_choices() -> Refusal:
-    return Refusal(502, "engine_broken", "the engine's answer has no choices, so it cannot be checked")
+def _rest_of(message: Message, inside: tuple[str | int, ...]) -> Iterator[Text]:
+    """Return what is in a message beside its content, which is all there is in nearly every one."""
+    for name in ("reasoning", "reasoning_content", "refusal"):
+        value = getattr(message, name)
+        if isinstance(value, str):
+            yield Text(value, _FIELDS.get(name, "other"), name, inside)
+    for number, call in enumerate(message.tool_calls or ()):
+        if call.function is not None and isinstance(call.function.arguments, str):
+            yield Text(call.function.arguments, "arguments", "arguments", (*inside, "tool_calls", number, "function"))
 
 
 def _below(holder: Any, key: str | int, inside: tuple[str | int, ...], field: Field) -> Iterator[Text]:
     """Return every string at a place and below, wherever a chat template might find it."""
     value = holder[key]
     if isinstance(value, str):
-        yield Text(value, field, holder, key, inside)
+        yield Text(value, field, key, inside)
     elif isinstance(value, list):
         for index in range(len(value)):
             yield from _below(value, index, (*inside, key), field)

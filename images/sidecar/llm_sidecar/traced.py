@@ -13,6 +13,7 @@ from llm_sidecar.pipeline import BodyStep, Pipeline, Step
 from llm_sidecar.policy import Bypass, Policy, Refuse
 from llm_sidecar.stage_metrics import StageMetrics
 from llm_sidecar.stages import Block, Modify, Verdict
+from llm_sidecar.texts import Text
 
 Outcome = Literal["passed", "tagged", "changed", "bypassed", "refused"]
 """What a stage made of a text, the gravest last: it went on as it was, with a note, as another one, without the stage, or not at all."""
@@ -57,15 +58,25 @@ class Traced(Judging):
         """Run the stages one by one."""
         changed = False
         for step in steps:
-            changed |= await self._noted(self.requested, step.policy.stage, body, super().request((step,), body, size))
+            before = copy.deepcopy(body)
+            did = self._begin(self.requested, step)
+            if await self._ended(super().request((step,), body, size)):
+                did.changes = tuple(_changes(before, body, ""))
+                did.at_least("changed")
+                changed = True
         return changed
 
-    async def answer(self, pipeline: Pipeline, body: dict[str, Any], size: int) -> bool:
+    async def answer(self, pipeline: Pipeline, found: list[Text], size: int) -> bool:
         """Run the stages one by one."""
         changed = False
         for step in pipeline.response:
-            one = replace(pipeline, response=(step,))
-            changed |= await self._noted(self.answered, step.policy.stage, body, super().answer(one, body, size))
+            before = [text.value for text in found]
+            did = self._begin(self.answered, step)
+            if await self._ended(super().answer(replace(pipeline, response=(step,)), found, size)):
+                pairs = zip(found, before, strict=True)
+                did.changes = tuple(Change(text.path, old, text.value) for text, old in pairs if text.value != old)
+                did.at_least("changed")
+                changed = True
         return changed
 
     def bypass(self, stage: str, reason: str) -> None:
@@ -110,18 +121,16 @@ class Traced(Judging):
             did.found = tuple(sorted({*did.found, *found}))
             did.at_least("tagged")
 
-    async def _noted(self, into: list[Did], stage: str, body: dict[str, Any], judged: Awaitable[bool]) -> bool:
-        did = self._now = Did(stage)
+    def _begin(self, into: list[Did], step: Step | BodyStep) -> Did:
+        did = self._now = Did(step.policy.stage)
         into.append(did)
-        before = copy.deepcopy(body)
+        return did
+
+    async def _ended(self, judged: Awaitable[bool]) -> bool:
         try:
-            changed = await judged
+            return await judged
         finally:
             self._now = None
-        if changed:
-            did.changes = tuple(_changes(before, body, ""))
-            did.at_least("changed")
-        return changed
 
 
 def _changes(before: Any, after: Any, path: str) -> Iterator[Change]:

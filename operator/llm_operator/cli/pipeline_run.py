@@ -15,7 +15,7 @@ from llm_operator.core.prompts import checked
 from llm_operator.core.validate import read_spec
 from llm_sidecar.compile import Compiled, compile_bundle
 from llm_sidecar.errors import Refusal
-from llm_sidecar.offline import CHAT, COMPLETION, Request, Trial
+from llm_sidecar.offline import CHAT, COMPLETION, Filter, Request, Trial
 from llm_sidecar.prompt_tests import check
 from llm_sidecar.traced import Did
 
@@ -107,15 +107,14 @@ def _answer(trial: Trial, prepared: Request, account: Account, status: int, is_s
     account.is_stream = is_stream and status == OK
     if account.is_stream:
         account.status = OK
-        account.received = b"".join(_streamed(prepared, account, pieces))
+        account.received = b"".join(_streamed(trial.stream(prepared), account, pieces))
         return
     told = asyncio.run(trial.answer(prepared, status, b"".join(pieces)))
     account.status, account.received = told.status, told.body
 
 
-def _streamed(prepared: Request, account: Account, pieces: Iterable[bytes]) -> Iterator[bytes]:
+def _streamed(stream: Filter, account: Account, pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Yield what a client gets of a stream; one that may not go on ends as it does for a client."""
-    stream = prepared.stream()
     try:
         for piece in pieces:
             yield stream.feed(piece)

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from llm_sidecar import bundle, judging
+from llm_sidecar import bundle, judging, texts
 from llm_sidecar.bundle import BlocklistStage, NormaliseStage, PiiStage, SchemaStage, TrimStage
 from llm_sidecar.errors import Refusal
 from llm_sidecar.judging import Judging
@@ -75,10 +75,10 @@ async def test_in_a_request_and_in_a_whole_answer(
     bench: Bench, stage: str, fault: Fault, policy: bundle.Policy, whole_answer: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(judging, "INLINE_BYTES", 0)  # in a thread, where what hangs can be left behind
-    body: dict[str, Any] = {"choices": [{"index": 0, "text": "hi"}]} if whole_answer else {"prompt": "hi"}
-    before = msgspec.json.encode(body)
+    body = {"prompt": "hi"}
+    found = texts.of_request(body)
     if whole_answer:
-        running = bench.judging.answer(Pipeline((), bench.response, "", None), body, 1)
+        running = bench.judging.answer(Pipeline((), bench.response, "", None), found, 1)
     else:
         running = bench.judging.request(bench.request, body, 1)
     if policy == "Open":
@@ -89,7 +89,8 @@ async def test_in_a_request_and_in_a_whole_answer(
         with pytest.raises(Refusal) as caught:
             await running
         assert (caught.value.status, caught.value.code, caught.value.stage) == (*REFUSALS[fault], stage)
-    assert msgspec.json.encode(body) == before
+    assert body == {"prompt": "hi"}
+    assert [text.value for text in found] == ["hi"]
     assert bench.figure("llm_sidecar_stage_duration_seconds_count") == 1
 
 

@@ -92,7 +92,7 @@ async def test_a_stream_is_what_the_client_of_a_sidecar_gets(make_pod: MakePod, 
     request = json.dumps({"model": "chat", "prompt": "hi", "stream": True}).encode()
     answer = await pod.post(COMPLETION, request)
     trial = Trial(compile_bundle(BUNDLES["stages"]), COMPLETION, "chat")
-    stream = (await trial.request(request)).stream()
+    stream = trial.stream(await trial.request(request))
     received = b"".join([stream.feed(event) for event in events]) + stream.finish()
     assert received == answer.body
     assert b"<email>" in received

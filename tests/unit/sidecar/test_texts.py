@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from llm_sidecar import texts
@@ -71,14 +72,16 @@ def test_a_prompt_of_numbers_is_refused(prompt: list[Any]) -> None:
 
 def test_a_text_is_replaced_in_its_place() -> None:
     body: dict[str, Any] = {"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}]}]}
-    texts.of_request(body)[0].replace("b")
+    (text,) = texts.of_request(body)
+    text.value = "b"
+    text.write(body)
     assert body["messages"][0]["content"][0]["text"] == "b"
 
 
 def test_all_text_of_an_answer_is_found_choice_by_choice() -> None:
     message = {"content": "a", "reasoning": "b", "refusal": "d", "tool_calls": [{"function": {"name": "f", "arguments": "c"}}, {}]}
     body = {"choices": [{"text": "x"}, {"message": message}, {"message": {"content": None}}, {}]}
-    assert [(text.path, text.value, text.field) for text in texts.of_answer(body)] == [
+    assert [(text.path, text.value, text.field) for text in texts.of_answer(texts.read_answer(msgspec.json.encode(body)))] == [
         ("choices[0].text", "x", "content"),
         ("choices[1].message.content", "a", "content"),
         ("choices[1].message.reasoning", "b", "reasoning"),

@@ -26,7 +26,8 @@ class Window:
 
     def add(self, now: float, amount: int) -> None:
         """Count an amount."""
-        self.roll(now)
+        if int(now) != self._newest:
+            self.roll(now)
         self._slots[self._newest % _SLOTS] += amount
         self.used += amount
 
@@ -38,7 +39,8 @@ class Window:
 
     def wait_s(self, now: float, most: float) -> int:
         """Return in how many seconds at most ``most`` of what counts now is left; 0 when that is so already."""
-        self.roll(now)
+        if int(now) != self._newest:
+            self.roll(now)
         if self.used <= most:
             return 0
         left, ago = self.used, _SLOTS

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 
 from llm_sidecar.engine.connection import Connection
 from llm_sidecar.engine.errors import EngineBrokenError, EngineLostError, EngineUnreachableError
@@ -57,7 +58,7 @@ class UpstreamClient:
     def release(self, connection: Connection) -> None:
         """Take back a connection: kept when its answer was read to the end, closed otherwise."""
         if connection.reusable and len(self._idle) < self._max_idle:
-            connection.idle_since = asyncio.get_running_loop().time()
+            connection.idle_since = time.monotonic()
             self._idle.append(connection)
         else:
             connection.close()
@@ -86,7 +87,7 @@ class UpstreamClient:
         if not self._idle:
             return None
         connection = self._idle.pop()
-        if not connection.closed and asyncio.get_running_loop().time() - connection.idle_since < self._max_idle_s:
+        if not connection.closed and time.monotonic() - connection.idle_since < self._max_idle_s:
             return connection
         # Those below are older still.
         connection.close()

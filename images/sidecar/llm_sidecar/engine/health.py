@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 
 import orjson
@@ -47,7 +48,7 @@ class Health:
 
     def succeeded(self) -> None:
         """Note that a request got its answer from the engine."""
-        self._last_success = asyncio.get_running_loop().time()
+        self._last_success = time.monotonic()
 
     def suspect(self) -> None:
         """Ask for a look right now: a request could not reach the engine."""
@@ -70,7 +71,7 @@ class Health:
             await self._one_token()
             return
         await self._alive()
-        if self.ready and not self._inflight() and asyncio.get_running_loop().time() - self._last_success > self._idle_s:
+        if self.ready and not self._inflight() and time.monotonic() - self._last_success > self._idle_s:
             await self._one_token()
 
     async def _alive(self) -> None:

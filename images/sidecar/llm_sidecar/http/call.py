@@ -194,7 +194,7 @@ class Call:
         try:
             if connection.status == _OK and connection.headers.get(b"content-type", b"").startswith(b"text/event-stream"):
                 self._waited_s += time.perf_counter() - asked
-                await self._relay(connection, prepared.stream(), classic_lines=prepared.echo is not None)
+                await self._relay(connection, prepared.stream(self._compiled, self._judging), classic_lines=prepared.echo is not None)
             else:
                 body = await connection.body()
                 self._waited_s += time.perf_counter() - asked

@@ -1,40 +1,42 @@
 """From a client's body to the engine's, and from the engine's answer to the client's: calls that know every public route."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import msgspec
 import orjson
 
-from llm_sidecar import generate, prompt, request
+from llm_sidecar import generate, prompt, request, texts
 from llm_sidecar.compile import Compiled
 from llm_sidecar.engine import answers
 from llm_sidecar.errors import Refusal
 from llm_sidecar.http.routes import Route
 from llm_sidecar.judging import Judging
-from llm_sidecar.pipeline import Pipeline
 from llm_sidecar.stream import classic
-from llm_sidecar.stream.answers import Usage, usage_in, usage_of
+from llm_sidecar.stream.answers import Ended, Usage, account_of, read_usage
 from llm_sidecar.stream.guarded import Guarded
-from llm_sidecar.stream.relay import Filter, Relay, aborted
+from llm_sidecar.stream.relay import Filter, Relay, Wish
+from llm_sidecar.texts import Text
 
 _OK = 200
-_answer = msgspec.json.Decoder(dict[str, Any])
 
 
 @dataclass(eq=False, slots=True)
 class Prepared:
-    """What goes to the engine, and how its answer comes back: ``stream`` makes the filter of one that comes in pieces.
-
-    ``echo`` is set for the classic route only.
-    """
+    """What goes to the engine, and what its answer has to go through. ``echo`` and ``choices`` are of the classic route only."""
 
     body: bytes
-    stream: Callable[[], Filter]
+    wish: Wish = Wish.NOTHING
     echo: str | None = None
+    choices: int = 0
     unknown_keys: int = 0
+
+    def stream(self, compiled: Compiled, judging: Judging | None) -> Filter:
+        """Return the filter of an answer that comes in pieces."""
+        made: Filter = Relay(self.wish) if self.echo is None else classic.Lines(self.echo, self.choices)
+        pipeline = compiled.pipeline
+        return Guarded(made, pipeline.response, judging) if judging is not None and pipeline is not None and pipeline.response else made
 
 
 def prepare(
@@ -47,19 +49,21 @@ def prepare(
     if route.kind == "generate":
         old = generate.translate(compiled, served_name, prompt.encode(fields) if changed and fields is not None else body)
         echo = generate.echo_of(body) if changed else old.echo
-        return Prepared(old.body, partial(classic.Lines, echo, old.choices), echo, old.unknown_keys)
-    seen = request.view(body, compiled.limits)
-    if route.kind == "chat":
-        ours = compiled.changes_requests or seen.prompt is not msgspec.UNSET
-        apply = prompt.apply_chat
+        return Prepared(old.body, echo=echo, choices=old.choices, unknown_keys=old.unknown_keys)
+    is_chat = route.kind == "chat"
+    seen: request.Seen
+    if fields is None:
+        seen = view = request.view(body, compiled.limits)
+        ours = view.prompt is not msgspec.UNSET if is_chat else bytes(view.prompt or b"")[:1] == b"{"
     else:
-        ours = compiled.changes_requests or (isinstance(seen.prompt, msgspec.Raw) and bytes(seen.prompt)[:1] == b"{")
-        apply = prompt.apply_completion
-    if ours or changed:
+        seen = request.look(fields, compiled.limits)
+        ours = "prompt" in fields if is_chat else isinstance(fields.get("prompt"), dict)
+    if ours or changed or compiled.changes_requests:
         edited = request.whole(body) if fields is None else fields
+        apply = prompt.apply_chat if is_chat else prompt.apply_completion
         if apply(compiled, edited) or changed:
             body = prompt.encode(edited)
-    return Prepared(body, partial(Relay, seen.usage_wish))
+    return Prepared(body, seen.usage_wish)
 
 
 async def guarded(route: Route, compiled: Compiled, served_name: str, body: bytes, judging: Judging) -> Prepared:
@@ -77,14 +81,7 @@ async def guarded(route: Route, compiled: Compiled, served_name: str, body: byte
     if pipeline.answer is not None and route.kind != "generate":
         fields["response_format"] = pipeline.answer.response_format
         changed = True
-    prepared = prepare(route, compiled, served_name, body, fields, changed=changed)
-    if pipeline.response:
-        prepared.stream = partial(_guard, prepared.stream, pipeline, judging)
-    return prepared
-
-
-def _guard(stream: Callable[[], Filter], pipeline: Pipeline, judging: Judging) -> Filter:
-    return Guarded(stream(), pipeline.response, judging)
+    return prepare(route, compiled, served_name, body, fields, changed=changed)
 
 
 @dataclass(slots=True)
@@ -102,16 +99,17 @@ async def answered(route: Route, compiled: Compiled, judging: Judging | None, ec
         if answers.stopping(body):
             raise answers.stopped()
         return Answered(*answers.normalise(status, body, route.text, prompted=compiled.prompt is not None))
-    if aborted(body):
-        raise Refusal(503, "engine_aborted", "the engine gave this request up before its answer was complete", retry_after_s=1)
-    usage: Usage | None = None
     if judging is not None and compiled.pipeline is not None and compiled.pipeline.response:
-        fields = _read(body)
-        if await judging.answer(compiled.pipeline, fields, len(body)):
-            body = orjson.dumps(fields)
-        usage = usage_in(fields)
-    elif echo is None:
-        usage = usage_of(body)
+        seen = texts.read_answer(body)
+        _check_end(seen.choices)
+        usage = read_usage(seen.usage)
+        found = texts.of_answer(seen)
+        if await judging.answer(compiled.pipeline, found, len(body)):
+            body = _written(body, found)
+    else:
+        account = account_of(body)
+        _check_end(account.choices)
+        usage = account.usage
     if echo is None:
         return Answered(_OK, body, usage)
     try:
@@ -120,8 +118,15 @@ async def answered(route: Route, compiled: Compiled, judging: Judging | None, ec
         raise answers.broken(f"the engine's answer is not a completion: {error}") from error
 
 
-def _read(answer: bytes) -> dict[str, Any]:
-    try:
-        return _answer.decode(answer)
-    except msgspec.DecodeError as error:
-        raise Refusal(502, "engine_broken", f"the engine's answer cannot be read, so it cannot be checked: {error}") from error
+def _check_end(choices: Sequence[Ended]) -> None:
+    """Raise Refusal for an answer that the engine has cut short; it says so only in the body, with status 200."""
+    for choice in choices:
+        if choice.finish_reason == "abort":
+            raise Refusal(503, "engine_aborted", "the engine gave this request up before its answer was complete", retry_after_s=1)
+
+
+def _written(answer: bytes, found: Sequence[Text]) -> bytes:
+    fields = msgspec.json.decode(answer)
+    for text in found:
+        text.write(fields)
+    return orjson.dumps(fields)

@@ -28,12 +28,56 @@ class Completion(msgspec.Struct):
     error: Any = None
 
 
-class Accounted(msgspec.Struct, gc=False):
-    """Only the usage of an answer."""
+class Ended(msgspec.Struct, gc=False):
+    """Why a choice ended."""
 
+    finish_reason: Any = None
+
+
+class Function(msgspec.Struct, gc=False):
+    """What a model wants to call."""
+
+    arguments: Any = None
+
+
+class ToolCall(msgspec.Struct, gc=False):
+    """A call of a tool."""
+
+    function: Function | None = None
+
+
+class Message(msgspec.Struct, gc=False):
+    """What a model has said in a chat."""
+
+    content: Any = None
+    reasoning: Any = None
+    reasoning_content: Any = None
+    refusal: Any = None
+    tool_calls: list[ToolCall] | None = None
+
+
+class Said(Ended, gc=False):
+    """One choice of a whole answer, of a chat or of a completion."""
+
+    text: Any = None
+    message: Message | None = None
+
+
+class Answer(msgspec.Struct, gc=False):
+    """A whole answer as far as stages read it, and its usage as it is written there."""
+
+    choices: list[Said]
+    usage: msgspec.Raw = msgspec.Raw()
+
+
+class Accounted(msgspec.Struct, gc=False):
+    """What an answer has cost, and how it ended."""
+
+    choices: list[Ended] = []
     usage: Usage | None = None
 
 
+answer = msgspec.json.Decoder(Answer)
 completion = msgspec.json.Decoder(Completion)
 _usage = msgspec.json.Decoder(Usage)
 accounted = msgspec.json.Decoder(Accounted)
@@ -47,17 +91,9 @@ def read_usage(data: bytes) -> Usage | None:
         return None
 
 
-def usage_of(body: bytes) -> Usage | None:
-    """Return the usage of a whole answer, if it has one."""
+def account_of(body: bytes) -> Accounted:
+    """Return what a whole answer has cost and how it ended, as far as it says so."""
     try:
-        return accounted.decode(body).usage
+        return accounted.decode(body)
     except msgspec.DecodeError:
-        return None
-
-
-def usage_in(body: Any) -> Usage | None:
-    """Return the usage of an answer that is decoded already, if it has one."""
-    try:
-        return msgspec.convert(body, Accounted).usage
-    except msgspec.ValidationError:
-        return None
+        return Accounted()

@@ -33,11 +33,6 @@ class Wish(enum.Enum):
     ALWAYS = 2
 
 
-def aborted(answer: bytes) -> bool:
-    """Return whether the engine cut this answer short; it says so only in the body, with status 200."""
-    return _ABORTED in answer
-
-
 class Filter(Protocol):
     """Turns the engine's stream into the client's, piece by piece."""
 
