@@ -37,7 +37,16 @@ def _agrees(desired: Any, live: Any, owned: Fields) -> bool:
         return False
     for key, value in desired.items():
         below = owned.get(f"f:{key}")
-        if below is None or key not in live or not (_agrees(value, live[key], below) if below else _same(value, live[key])):
+        if below is None or key not in live:
+            return False
+        stored = live[key]
+        if below:
+            if not _agrees(value, stored, below):
+                return False
+        elif type(value) is str:  # as nearly all leaves are
+            if value != stored:
+                return False
+        elif not _same(value, stored):
             return False
     return True
 
@@ -59,5 +68,7 @@ def _items_agree(desired: list[Any], live: list[Any], owned: Fields) -> bool:
     wanted, ours = named(desired, owned), named(live, owned)
     if not len(desired) == len(wanted) == len(ours) == len(owned) - ("." in owned):
         return False
-    pairs = zip(wanted, ours, strict=True)
-    return all(step == stored_step and _agrees(item, stored, owned[step]) for (step, item), (stored_step, stored) in pairs)
+    for (step, item), (stored_step, stored) in zip(wanted, ours, strict=True):
+        if step != stored_step or not _agrees(item, stored, owned[step]):
+            return False
+    return True

@@ -35,8 +35,15 @@ def project(live: Any, owned: Fields) -> Any:
 def named(items: list[Any], owned: Fields) -> list[tuple[str, Any]]:
     """Return the items of a list that have a ``k:`` step, each behind its step, in the order of the list."""
     steps, shapes = _steps(tuple(owned))
-    found = [(steps.get((names, tuple(map(item.get, names)))), item) for item in items if isinstance(item, dict) for names in shapes]
-    return [(step, item) for step, item in found if step is not None]
+    found = []
+    for item in items:
+        if not isinstance(item, dict):
+            continue
+        for names in shapes:
+            step = steps.get((names, tuple(map(item.get, names))))
+            if step is not None:
+                found.append((step, item))
+    return found
 
 
 _Key = tuple[tuple[str, ...], tuple[Any, ...]]

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from functools import lru_cache
 
 GROUP = "llmops.dev"
 FIELD_MANAGER = "llm-operator"
@@ -39,6 +40,7 @@ def managed_labels(deployment: str) -> dict[str, str]:
     return {LABEL_MANAGED_BY: MANAGED_BY, LABEL_DEPLOYMENT: deployment}
 
 
+@lru_cache(maxsize=4096)
 def pod_token(uid: str) -> str:
     """Return the token that pods of one LLMDeployment ask of each other and of the kubelet's drain call; 32 characters of base32."""
     return base64.b32encode(hashlib.sha256(f"llm-pod:{uid}".encode()).digest()).decode()[:32]

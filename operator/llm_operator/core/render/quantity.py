@@ -1,6 +1,7 @@
 """Quantities in the text the API server stores them as: anything else would look like drift at every look."""
 
 from decimal import ROUND_CEILING, Decimal
+from functools import lru_cache
 
 from llm_operator.api import quantities
 
@@ -10,6 +11,7 @@ _NANO = Decimal(10**9)
 _KI = 1024
 
 
+@lru_cache(maxsize=1024)
 def canonical_quantity(text: str) -> str:
     """Return a quantity as ``resource.Quantity`` prints it: same value, same family of suffixes, no fraction."""
     value = quantities.parse(text)
