@@ -40,13 +40,9 @@ def _agrees(desired: Any, live: Any, owned: Fields) -> bool:
         if below is None or key not in live:
             return False
         stored = live[key]
-        if below:
-            if not _agrees(value, stored, below):
-                return False
-        elif type(value) is str:  # as nearly all leaves are
-            if value != stored:
-                return False
-        elif not _same(value, stored):
+        if not below and type(value) is str and value == stored:
+            continue  # as nearly all leaves are
+        if not (_agrees(value, stored, below) if below else _same(value, stored)):
             return False
     return True
 

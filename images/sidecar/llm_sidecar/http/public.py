@@ -140,11 +140,7 @@ class PublicApp:
         live, own = exchange.live, self._services.own
         if live is None:
             raise self._shed(Refusal(503, "no_revision", f"nothing to serve yet: {self._services.snapshot.error}", retry_after_s=1))
-        revision = exchange.hop or exchange.preview
-        if not revision:
-            if live.table.subject:
-                await self._find_subject(exchange, route, live)
-            revision = live.assign(exchange.unit)
+        revision = exchange.hop or exchange.preview or await self._assigned(exchange, route, live)
         compiled = live.compiled.get(revision)
         refused = _leaving() if self._services.drain.closed else None  # a client may keep a connection for longer than the door is open
         if refused is None and compiled is not None and own is not None and (exchange.hop or not self._services.hold.waiting):
@@ -168,8 +164,10 @@ class PublicApp:
             raise Refusal(421, "revision_not_here", f"revision {exchange.hop} is not served by this pod")
         await Journey(self._services, exchange, route, live, revision).travel(refused)
 
-    async def _find_subject(self, exchange: Exchange, route: Route, live: Live) -> None:
-        """Find out whose a request is. Until that is known its body may be as large as any revision takes."""
+    async def _assigned(self, exchange: Exchange, route: Route, live: Live) -> str:
+        """Return the revision of a request by whose it is. Until that is known its body may be as large as any revision takes."""
+        if not live.table.subject:
+            return live.assign(exchange.unit)
 
         async def body() -> bytes:
             if route.method != "POST":
@@ -179,6 +177,7 @@ class PublicApp:
             return await exchange.body(live.max_body_bytes)
 
         exchange.unit = await subject.find(live.table.subject, exchange.headers, exchange.key, body) or exchange.unit
+        return live.assign(exchange.unit)
 
     async def _handed_off(self, exchange: Exchange, route: Route, live: Live, revision: str) -> bool:
         """Return whether a pod of the same engine with a free slot has served a request that would have to wait here."""
