@@ -1,7 +1,7 @@
 # Every command of the project. `make help` lists them; `make demo` and `make test` are the two that matter first.
 SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit integration e2e soak soak-faults soak-rights soak-rest soak-redactor soak-properties soak-subjects soak-ha soak-sidecar soak-e2e lab-up lab-down lab-status images lint fmt generate golden verify dockerfiles set-up bench-fleet bench-gates bench-redactor bench-rollout bench-sidecar clean
+.PHONY: help install demo test unit integration e2e soak soak-faults soak-rights soak-rest soak-redactor soak-properties soak-subjects soak-ha soak-sidecar soak-e2e lab-up lab-down lab-status images lint fmt generate golden verify dockerfiles set-up bench-autoscale bench-fleet bench-gates bench-redactor bench-rollout bench-sidecar clean
 
 CLUSTER ?= lab
 REGISTRY ?=
@@ -79,6 +79,9 @@ soak-e2e: set-up ## Delivery, engine changes and an operator upgrade on a real n
 	@LLM_LAB_DIR=$(CURDIR)/.cache/lab-soak hack/with-lab full hack/soak-e2e
 
 ##@ Bench
+bench-autoscale: .venv/synced ## Real traces replayed against simulated engines, under our scaling and that of others
+	@OMP_NUM_THREADS=1 $(PY) -m bench.autoscale
+
 bench-fleet: .venv/synced ## 1,000 LLMDeployments at 5 a second: times, requests, CPU, memory (FLEET_CRS=200 for a quick run)
 	@$(LAB) build cp kwok helm
 	@GOGC=400 LLM_LAB_DIR=$(CURDIR)/.cache/lab-bench hack/with-lab control-plane $(PY) -m bench.fleet

@@ -17,7 +17,7 @@ class Rules:
 
     least: int
     most: int
-    headroom: float = 0.5
+    headroom: float = 0.25
     hold: timedelta = timedelta(minutes=5)
     """How long fewer pods must have been enough before one goes."""
     pause: timedelta = timedelta(minutes=1)

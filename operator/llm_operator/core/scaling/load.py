@@ -14,7 +14,7 @@ STALE_AFTER = timedelta(seconds=15)
 """Three readings that did not come."""
 HEARD_MIN = 0.6
 """Share of the ready pods that must have been heard."""
-SHORT_S, LONG_S = 30.0, 90.0
+SHORT_S, LONG_S = 15.0, 90.0
 COVERED_MIN_S = 10.0
 _KEPT = timedelta(seconds=LONG_S)
 _when = attrgetter("at")

@@ -7,7 +7,7 @@ from math import ceil, sqrt
 from llm_operator.core.scaling.capacity import Capacity
 from llm_operator.core.scaling.load import Load
 
-PREFILL_SHARE = 0.75
+PREFILL_SHARE = 0.8
 """How much of what a pod can read of prompts it is given: above it, requests wait for each other."""
 DRAIN_S = 30.0
 """Time in which what waits is to be gone."""

@@ -78,7 +78,7 @@ def test_a_pod_that_has_just_come_adds_what_it_did_and_no_more() -> None:
     tracks = {"0": steady(0), "1": track(reading(110, 1), reading(115, 1, prefilled=500), reading(120, 1, prefilled=1000))}
     found = observe(tracks, tracks.keys(), at(120))
     assert isinstance(found, Load)
-    assert found.prefill_tokens_per_s == pytest.approx(100 + 1000 / 30)
+    assert found.prefill_tokens_per_s == pytest.approx(100 + 1000 / 15)
 
 
 def test_what_waits_grows_by_what_comes_and_does_not_begin() -> None:
