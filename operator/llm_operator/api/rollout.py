@@ -19,7 +19,7 @@ class Capacity(ApiModel):
 
     rules: ClassVar = (
         rule(
-            "self.mode != 'Borrow' || self.stableFloorPercent == 100",
+            "!has(self.mode) || self.mode != 'Borrow' || self.stableFloorPercent == 100",  # its own default has no fields yet
             "Borrow leaves as many pods as the load needs; stableFloorPercent cannot take more of them",
         ),
     )

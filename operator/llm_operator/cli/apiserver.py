@@ -164,7 +164,7 @@ def holds(expression: str, value: Any) -> bool:
     try:
         context.add_variable("self", value)
         return _compiled(expression).execute(context) is True
-    except (ValueError, RuntimeError, TypeError):
+    except (ValueError, RuntimeError, TypeError, LookupError):
         return False
 
 

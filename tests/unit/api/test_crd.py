@@ -8,6 +8,7 @@ import pytest
 
 from llm_operator.api.crd import LLM_DEPLOYMENT, LLM_PROMPT, RESOURCES, Resource
 from llm_operator.api.generate import crd_yaml
+from llm_operator.cli.apiserver import _broken_rules
 
 MAX_BYTES = 200 * 1024
 STRUCTURAL = {
@@ -103,6 +104,12 @@ def test_conditions_are_a_map_by_type_so_that_two_writers_do_not_clash() -> None
 def test_every_rule_compiles_and_says_what_to_do(path: str, rule: dict[str, str]) -> None:
     cel.compile(rule["rule"])
     assert rule["message"], path
+
+
+def test_every_default_keeps_the_rules_before_its_own_fields_have_theirs() -> None:
+    defaults = [(path, node) for path, node in NODES if "default" in node]
+    assert len(defaults) > 40
+    assert not [(path, words) for path, node in defaults for words in _broken_rules(node["default"], node, path)]
 
 
 def test_the_scale_subresource_is_what_autoscalers_drive() -> None:
