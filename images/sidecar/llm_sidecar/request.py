@@ -82,6 +82,7 @@ _DANGEROUS = frozenset(DANGEROUS)
 _dangerous = operator.attrgetter(*DANGEROUS)
 _NOTHING_SET = (msgspec.UNSET,) * len(DANGEROUS)
 _view = msgspec.json.Decoder(View)
+_whole = msgspec.json.Decoder(dict[str, Any])
 
 
 def view(body: bytes, limits: Limits) -> View:
@@ -121,7 +122,7 @@ def _check_counts(seen: Seen, limits: Limits) -> None:
 def whole(body: bytes) -> dict[str, Any]:
     """Return the whole body as a dict, for where a field of it has to change."""
     try:
-        return msgspec.json.decode(body, type=dict[str, Any])
+        return _whole.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise bad_json(error) from error
 

@@ -119,7 +119,8 @@ class Call:
         try:
             if not exchange.arrived:
                 exchange.limit(min(total_s, BODY_TIMEOUT_S), body_too_slow)
-            body = await exchange.body(limits.max_body_bytes)
+                await exchange.receive(limits.max_body_bytes)
+            body = exchange.body(limits.max_body_bytes)
             self._waited_s = time.perf_counter() - began
             exchange.limit(total_s, late)
             prepared = await self._prepare(body)

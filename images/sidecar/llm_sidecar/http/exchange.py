@@ -231,20 +231,21 @@ class Exchange:
         """Return whether all of the body is here."""
         return self.content is not None or self._cycle.body_complete
 
-    async def body(self, limit: int) -> bytes:
-        """Read the body, never more than the limit. It is kept: another engine may have to be asked."""
+    def body(self, limit: int) -> bytes:
+        """Return a body that has arrived, or raise Refusal. It is kept: another engine may have to be asked."""
         body = self.content
         if body is None:
-            self.content = body = self._cycle.take() if self._cycle.body_complete else await self._rest(limit)
+            self.content = body = self._cycle.take()
         if len(body) > limit:
             raise too_large(limit)
         return body
 
-    async def _rest(self, limit: int) -> bytes:
+    async def receive(self, limit: int) -> None:
+        """Wait until all of the body is here, and never read more of it than the limit."""
         cycle = self._cycle
         parts: list[bytes] = []
         size = 0
-        while True:
+        while self.content is None:
             if cycle.disconnected:
                 raise ClientGoneError
             is_last = cycle.body_complete
@@ -253,8 +254,9 @@ class Exchange:
             if size > limit:
                 raise too_large(limit)
             if is_last:
-                return b"".join(parts)
-            await cycle.more()
+                self.content = b"".join(parts)
+            else:
+                await cycle.more()
 
     async def begin(self, status: int, content_type: bytes, length: int | None, extra: tuple[Header, ...] = ()) -> None:
         """Send status and headers."""

@@ -101,7 +101,7 @@ class Journey:
             if self._services.hold.waiting:
                 self._services.hold.check(exchange.content_length or 0)
             exchange.limit(BODY_TIMEOUT_S, body_too_slow)
-            await exchange.body(limits.max_body_bytes)
+            await exchange.receive(limits.max_body_bytes)
         exchange.limit(limits.total_timeout_ms / 1000 + _LONGER_S, partial(too_late, limits))
 
     async def _hold(self, refused: Refusal) -> None:

@@ -174,7 +174,8 @@ class PublicApp:
                 return b""
             check_head(exchange, route, live.max_body_bytes)
             exchange.limit(BODY_TIMEOUT_S, body_too_slow)
-            return await exchange.body(live.max_body_bytes)
+            await exchange.receive(live.max_body_bytes)
+            return exchange.body(live.max_body_bytes)
 
         exchange.unit = await subject.find(live.table.subject, exchange.headers, exchange.key, body) or exchange.unit
         return live.assign(exchange.unit)
