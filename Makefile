@@ -1,7 +1,7 @@
 # Every command of the project. `make help` lists them; `make demo` and `make test` are the two that matter first.
 SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit integration e2e soak soak-faults soak-rights soak-rest soak-redactor soak-properties soak-subjects soak-ha soak-sidecar soak-e2e lab-up lab-down lab-status images lint fmt generate golden verify dockerfiles set-up bench-autoscale bench-fleet bench-gates bench-redactor bench-rollout bench-sidecar clean
+.PHONY: help install demo test unit integration e2e soak soak-faults soak-rights soak-rest soak-redactor soak-properties soak-subjects soak-ha soak-sidecar soak-e2e lab-up lab-down lab-status images lint fmt generate golden verify dockerfiles set-up bench-accelerators bench-autoscale bench-fleet bench-gates bench-redactor bench-rollout bench-sidecar clean
 
 CLUSTER ?= lab
 REGISTRY ?=
@@ -79,6 +79,11 @@ soak-e2e: set-up ## Delivery, engine changes and an operator upgrade on a real n
 	@LLM_LAB_DIR=$(CURDIR)/.cache/lab-soak hack/with-lab full hack/soak-e2e
 
 ##@ Bench
+bench-accelerators: .venv/synced ## Accelerators at the peak of a change of the engine, by mode and replicas, and a picture of them
+	@$(LAB) build cp kwok helm
+	@LLM_LAB_DIR=$(CURDIR)/.cache/lab-bench hack/with-lab control-plane $(PY) -m bench.accelerators
+	@$(PY) -m bench.accelerator_picture
+
 bench-autoscale: .venv/synced ## Real traces replayed against simulated engines, under our scaling and that of others
 	@OMP_NUM_THREADS=1 $(PY) -m bench.autoscale
 
@@ -135,16 +140,17 @@ lint: .venv/synced ## Ruff, mypy, import rules, Dockerfiles
 fmt: .venv/synced ## Format and apply safe fixes
 	@.venv/bin/ruff check --fix-only -q . && .venv/bin/ruff format -q .
 
-generate: .venv/synced ## CRDs, the chart's copies, RBAC rules, reference docs
+generate: .venv/synced ## CRDs, the chart's copies, RBAC rules, reference docs, pictures
 	@$(PY) -m llm_operator.api.generate
 	@$(PY) hack/generate_rbac.py
 	@$(PY) hack/generate_cli.py
+	@$(PY) -m bench.accelerator_picture
 
 golden: .venv/synced ## Rewrite the golden manifests of the renderers
 	@UPDATE_GOLDEN=1 $(PYTEST) tests/unit/core -q
 
 verify: generate ## Fail when a generated file or the lock is not what its source says
-	@git diff --exit-code --stat -- crds charts docs/reference || { echo 'generated files differ: commit what `make generate` wrote' >&2; exit 1; }
+	@git diff --exit-code --stat -- crds charts docs/reference docs/explanation/*.svg || { echo 'generated files differ: commit what `make generate` wrote' >&2; exit 1; }
 	@test -z "$$(git ls-files --others --exclude-standard -- crds charts docs/reference)" || { echo 'generated files are not committed' >&2; exit 1; }
 	@$(UV) lock --check --quiet
 

@@ -74,6 +74,8 @@ class Sidecars:
             "reason": "Draining" if going else "Serving",
             "draining": going,
             "inflight": 0,
+            "running": 0,
+            "slots": 256,
             "queued": 0,
             "held": 0,
             "error": "",

@@ -29,7 +29,7 @@ def settled(one: Watched) -> Watched:
     return one
 
 
-@pytest.mark.parametrize("replicas", [2, 4, 8])
+@pytest.mark.parametrize("replicas", [2, 5])
 def test_a_change_takes_one_pod_at_a_time_and_there_are_never_more_than_asked_for(replicas: int) -> None:
     one = settled(borrowing(replicas, steps=QUICK))
     old, carriers = one.old, replicas - 1

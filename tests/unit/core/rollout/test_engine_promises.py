@@ -186,5 +186,5 @@ TestTriedOnLoan = TriedOnLoan.TestCase
 TestTriedAlone = TriedAlone.TestCase
 TestTried.settings = tried(6, stateful_step_count=25, suppress_health_check=list(HealthCheck))
 TestTriedInPlace.settings = tried(4, stateful_step_count=20, suppress_health_check=list(HealthCheck))
-TestTriedOnLoan.settings = tried(3, stateful_step_count=16, suppress_health_check=list(HealthCheck))
+TestTriedOnLoan.settings = tried(2, stateful_step_count=16, suppress_health_check=list(HealthCheck))
 TestTriedAlone.settings = tried(3, stateful_step_count=20, suppress_health_check=list(HealthCheck))

@@ -12,9 +12,9 @@ QUICK: list[dict[str, Any]] = [{"weightPercent": 5, "minDuration": "2s"}]
 
 
 def changed(percent: int, steps: list[dict[str, Any]] | None, running: int = 0) -> Watched:
-    """A change of the engine of eight pods, of which so much has to stay."""
+    """A change of the engine of six pods, of which so much has to stay."""
     rollout: dict[str, Any] = {"capacity": {"stableFloorPercent": percent}, **({"engine": {"steps": steps}} if steps else {})}
-    one = Watched(Sim(deployment=make_deployment(spec=make_spec(replicas=8, rollout=rollout))), 8, healthy=False)
+    one = Watched(Sim(deployment=make_deployment(spec=make_spec(replicas=6, rollout=rollout))), 6, healthy=False)
     one.sim.settle()
     one.sim.running = running
     one.sim.edit(model=OTHER)
@@ -23,14 +23,14 @@ def changed(percent: int, steps: list[dict[str, Any]] | None, running: int = 0) 
 
 def walk(one: Watched) -> tuple[int, int]:
     """Return how many looks a change takes, and how many pods were ready at least."""
-    old, looks, least = one.old, 0, 8
+    old, looks, least = one.old, 0, 6
     while one.old == old:
         one.run(1)
         looks, least = looks + 1, min(least, one.sim.ready_pods())
-        assert len(one.sim.held()) <= 9
+        assert len(one.sim.held()) <= 7
         assert looks < 120
     one.sim.settle()
-    assert one.sim.ready_pods() == 8
+    assert one.sim.ready_pods() == 6
     return looks, least
 
 
@@ -38,8 +38,8 @@ def walk(one: Watched) -> tuple[int, int]:
 def test_half_a_floor_is_faster_holds_no_more_pods_and_keeps_what_is_promised() -> None:
     whole, none_less = walk(changed(100, None))
     half, fewer = walk(changed(50, None))
-    assert none_less == 8
-    assert 4 <= fewer < 8
+    assert none_less == 6
+    assert 3 <= fewer < 6
     assert half < whole * 2 / 3
 
 
@@ -47,15 +47,15 @@ def test_a_trial_takes_no_pod_and_a_new_engine_that_never_serves_takes_none_eith
     one = changed(25, [{"weightPercent": 5, "minDuration": "1h"}])
     one.until("Stepping")
     one.run(5)
-    assert one.sim.ready_pods(one.old) == 8
+    assert one.sim.ready_pods(one.old) == 6
     broken = changed(25, None)
-    broken.sim.max_ready = 8
-    broken.run(20)
-    assert broken.sim.ready_pods(broken.old) == 8
+    broken.sim.max_ready = 6
+    broken.run(10)
+    assert broken.sim.ready_pods(broken.old) == 6
 
 
 @pytest.mark.covers
 def test_no_pod_goes_that_the_load_is_known_to_need() -> None:
     one = changed(10, QUICK, running=40)
     _, least = walk(one)
-    assert least >= 4, "320 requests, of which a pod of a hundred may have 80"
+    assert least >= 3, "240 requests, of which a pod of a hundred may have 80"

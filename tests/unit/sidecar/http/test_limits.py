@@ -90,7 +90,7 @@ async def test_beyond_slots_and_queue_requests_are_shed_at_once(make_pod: MakePo
     pod = await make_pod(Bundle(limits=Limits(max_concurrency=2, queue=1, queue_timeout_ms=9_000)))
     gate = pod.engine.script = Gate()
     calls = [asyncio.create_task(pod.post("/v1/completions", {"prompt": "x"})) for _ in range(3)]
-    await pod.until(lambda status: status["inflight"] == 3 and status["queued"] == 1)
+    await pod.until(lambda status: (status["inflight"], status["running"], status["queued"]) == (3, 2, 1))
     assert await pod.figure("llm_sidecar_queue_depth") == 1
     shed = await pod.post("/v1/completions", {"prompt": "x"})
     assert (shed.status, shed.error["code"], shed.headers["retry-after"]) == (429, "queue_full", "9")
