@@ -90,6 +90,8 @@ class Sim:
     max_ready: int = 1000
     running: int = 0
     """Requests that each ready pod serves, and how many it may serve at once."""
+    loads: dict[str, int] = field(default_factory=dict)
+    """The same for pods that differ."""
     slots: int | None = 100
     accelerators: int = 1000
     """Accelerators there are; a pod holds one from when it starts until it has ended."""
@@ -225,7 +227,12 @@ class Sim:
 
     def ready_pods(self, engine: str | None = None) -> int:
         found = [pod for pod in self.held() if engine in {None, pod["metadata"]["labels"][names.LABEL_ENGINE]}]
-        return sum(self._is_ready(pod) and "deletionTimestamp" not in pod["metadata"] for pod in found)
+        return sum(self.ready(pod["metadata"]["name"]) for pod in found)
+
+    def ready(self, name: str) -> bool:
+        """Whether a pod takes requests."""
+        pod = self.pods[name]
+        return self._is_ready(pod) and "deletionTimestamp" not in pod["metadata"]
 
     def entries(self) -> list[Obj]:
         """The pods without an engine that take requests."""
@@ -364,7 +371,7 @@ class Sim:
             ready=self._is_ready(pod),
             reason="EngineLoading",
             bundle_schema=self.schemas.get(image, 1),
-            running=self.running if names.LABEL_ENGINE in pod["metadata"]["labels"] else 0,
+            running=self.loads.get(name, self.running) if names.LABEL_ENGINE in pod["metadata"]["labels"] else 0,
             slots=self.slots if names.LABEL_ENGINE in pod["metadata"]["labels"] else None,
             **refused,
             **self._knows(name, pod),

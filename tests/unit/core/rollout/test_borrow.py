@@ -6,7 +6,7 @@ import pytest
 
 from llm_sidecar.table import WHOLE
 from tests.unit.core.builders import SOURCE, make_deployment, make_spec
-from tests.unit.core.rollout.engines import OTHER, STEPS, THIRD, Watched
+from tests.unit.core.rollout.engines import OTHER, STEPS, THIRD, Watched, by_steps
 from tests.unit.core.sim import Sim
 
 QUICK = [{"weightPercent": 5, "minDuration": "2s"}, {"weightPercent": 50, "minDuration": "2s"}]
@@ -85,6 +85,35 @@ def test_a_load_that_rises_takes_the_share_at_once_then_the_pod_and_stable_has_a
     one.until("Stepping")
     one.run(4)
     assert (one.state, one.share()) == (("Stepping", 1, 5), 500)
+
+
+def spread(one: Watched, load: float) -> float:
+    """Give each ready pod its part of the requests, as the table says, and return how many the fullest has."""
+    for old, part in ((True, WHOLE - one.share()), (False, one.share())):
+        serving = [name for name in one.pods(old=old) if one.sim.ready(name)]
+        one.sim.loads |= {name: round(load * part / WHOLE / len(serving)) for name in serving}
+    return max(one.sim.loads[name] for name in one.sim.loads if name in one.sim.pods and one.sim.ready(name))
+
+
+@pytest.mark.parametrize(("headroom", "enough"), [(20, True), (0, False)])
+def test_headroom_is_the_time_that_a_pod_which_is_given_back_takes_to_load(headroom: int, *, enough: bool) -> None:
+    """From 160 requests to 380 at two a second: four pods of a hundred carry that, and three do not. An engine loads for twenty seconds."""
+    one = borrowing(4, steps=LONG)
+    one.sim.edit(rollout={**by_steps(LONG, "Borrow"), "capacity": {"mode": "Borrow", "headroomPercent": headroom}})
+    settled(one)
+    one.until("Stepping")
+    one.run(4)
+    most, whole_since = 0.0, 0
+    for second in range(110):
+        most = max(most, spread(one, 160 + 2 * second))
+        if one.asked(one.old) < 4:
+            whole_since = second
+        one.sim.max_ready = 4 if whole_since == second or second - whole_since > 20 else 3
+        if second % 5 == 0 or one.rollout["state"] == "WaitingCapacity":  # what comes of a move is heard of at once
+            one.look()
+        one.tick()
+    assert (one.rollout["reason"], one.sim.ready_pods(one.old), one.peak) == ("BorrowUnsafe", 4, 4)
+    assert (most <= 100) == enough, "a pod has had more requests than it may have at once"
 
 
 def test_the_pod_that_is_given_back_holds_its_accelerator_until_it_has_ended() -> None:
