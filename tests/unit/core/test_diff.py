@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from llm_operator.core.diff import differs
+from llm_operator.core.fields import named
 from llm_operator.core.names import FIELD_MANAGER
 from llm_operator.core.observed import Obj
 from tests.data.wire import copied
@@ -195,3 +196,8 @@ def test_items_may_have_keys_of_different_names() -> None:
     live = {"metadata": {"managedFields": [{"manager": "m", "operation": "Apply", "fieldsV1": fields}]}, "spec": spec}
     assert not differs({"metadata": {}, "spec": spec}, live, "m")
     assert differs({"metadata": {}, "spec": {"items": spec["items"][::-1]}}, live, "m")
+
+
+def test_an_item_of_a_list_that_somebody_has_replaced_by_a_plain_value_is_nobody_s() -> None:
+    owned: dict[str, Any] = {'k:{"name":"a"}': {}}
+    assert named(["a", {"name": "a"}, {"name": "b"}], owned) == [('k:{"name":"a"}', {"name": "a"})]
