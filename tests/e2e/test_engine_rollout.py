@@ -50,7 +50,7 @@ def trial(platform: None) -> Iterator[str]:  # noqa: ARG001  # the platform must
 
 
 def _ask_for(context: int, words: str, profile: str = "stub-slow", rollout: Mapping[str, Any] = LET_IN, accelerators: int = 1) -> None:
-    """Apply it with a context, on which the engine depends, and a prompt."""
+    """Apply it with a prompt, and a context on which the engine depends; it holds the longest stream."""
     engine = {"profile": profile, "maxModelLen": context, "resources": {"cpu": "50m", "memory": "128Mi"}}
     prompt, accelerator = {"inline": {"system": words}}, {"count": accelerators}
     spec: dict[str, Any] = {"engine": engine, "accelerator": accelerator, "prompt": prompt, "rollout": rollout, "replicas": REPLICAS}
@@ -162,7 +162,7 @@ def test_engines_are_promoted_found_out_and_rolled_back_within_their_accelerator
             assert _promote(1024, "Be exact.") == second, "what says the same is the same"
             bad, to_zero_s = _find_out()
             assert _status()["stable"]["revision"] == second
-            fourth = _promote(512, "Be exact.", kill=True)
+            fourth = _promote(1536, "Be exact.", kill=True)
             _roll_back(fourth, to=second)
             threading.Event().wait(max(0.0, FOR_S - (time.monotonic() - began)))
         until(lambda: held.now == REPLICAS, timeout_s=180, what="the old pods gone")
