@@ -1,5 +1,6 @@
 """Engine changes by steps under everything that can happen to pods, sidecars, specs and verbs: what is promised, and that it ends."""
 
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import HealthCheck
@@ -156,7 +157,10 @@ class TriedOnLoan(Tried):
         super().teardown()
 
     def _no_ready_pod_goes_that_is_needed(self, made: Plan) -> None:
-        super()._no_ready_pod_goes_that_is_needed(made)
+        """One that is given back has no request any more; it is not needed even where a pod of stable is not ready."""
+        serving = {f"chat-{route.engine}" for route in self.table.routes if route.weight}
+        kept = tuple(each for each in made.applies if each.kind != DEPLOYMENT or each.name in serving)
+        super()._no_ready_pod_goes_that_is_needed(replace(made, applies=kept))
         stable, loan = made.status.get("stable"), made.status.get("loan")
         if not stable or not loan or not self.constant or not self.sim.ready_pods(stable["engine"]):
             return
