@@ -1,10 +1,13 @@
 """The Telemetry port in memory."""
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from llm_operator.core.gates.fetched import Fetched, Question
 from llm_operator.core.observed import SidecarReport
+from llm_operator.core.scaling.decide import Memory
+from llm_operator.core.scaling.sample import Expected
+from llm_operator.core.scaling.watched import Watched
 from llm_operator.core.telemetry.replies import Heard
 from llm_operator.shell.ports import Manifest
 
@@ -23,6 +26,8 @@ class FakeTelemetry:
     followed: dict[str, frozenset[str]] = field(default_factory=dict)
     fetched: dict[str, tuple[Fetched, ...]] = field(default_factory=dict)
     questions: tuple[Question, ...] = ()
+    loaded: Watched = field(default_factory=Watched)
+    load: dict[str, Watched] = field(default_factory=dict)
 
     async def reports(self, pods: Iterable[Manifest]) -> Mapping[str, SidecarReport | None]:
         """Return a report per pod uid."""
@@ -37,6 +42,17 @@ class FakeTelemetry:
         if revisions:
             self.followed[deployment] = frozenset(revisions)
         self.questions = tuple(questions)
+
+    def watch(self, deployment: str, pods: Iterable[Manifest], engines: Mapping[str, Expected], memory: Memory) -> None:
+        """Take note of whose load is asked for, and keep the memory."""
+        self.asked += [pod["metadata"]["uid"] for pod in pods if engines]
+        self.load.pop(deployment, None)
+        if engines:
+            self.load[deployment] = replace(self.loaded, memory=memory)
+
+    def watched(self, deployment: str) -> Watched:
+        """Return what a test put in, of a deployment that is watched."""
+        return self.load.get(deployment, self.loaded)
 
     def statistics(self, deployment: str) -> Mapping[str, Heard]:
         """Return what a test put in, of a deployment that is followed."""

@@ -22,6 +22,7 @@ from llm_operator.shell.errors import ApiError
 from llm_sidecar import table
 from llm_sidecar.statistics import Statistics
 from tests.fakes.objects import ended, resolver_answer
+from tests.integration.figures import Figures
 from tests.lab.addresses import KWOK_POD_CIDR
 
 Object = dict[str, Any]
@@ -66,7 +67,8 @@ class Stage:
 
     ``answers`` maps a model source to the termination message and exit code of its resolver; ``held`` names namespaces whose engines do not
     get ready; ``deaf`` ones whose kubelet never notices a nudge. ``refusing`` maps pods to what their sidecar says of a bundle that it
-    cannot run: it goes on with the table it has. ``loads`` says how many requests each pod of a namespace serves, of ten at once.
+    cannot run: it goes on with the table it has. ``loads`` says how many requests each pod of a namespace serves, of ten at once, and
+    ``traffic`` how many tokens of prompts come there in a second; below zero nobody tells.
     """
 
     kubeconfig: str
@@ -75,6 +77,8 @@ class Stage:
     deaf: set[str] = field(default_factory=set)
     refusing: dict[str, str] = field(default_factory=dict)
     loads: dict[str, int] = field(default_factory=dict)
+    traffic: dict[str, float] = field(default_factory=dict)
+    _figures: dict[str, Figures] = field(default_factory=dict)
     _counters: dict[str, Statistics] = field(default_factory=dict)
     _counting: threading.Lock = field(default_factory=threading.Lock)
     _sidecars: dict[str, Sidecar] = field(default_factory=dict)
@@ -115,6 +119,7 @@ class Stage:
         app = web.Application()
         app.router.add_get("/status", self._status)
         app.router.add_get("/-/stats", self._stats)
+        app.router.add_get("/metrics", self._metrics)
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         await web.TCPSite(runner, "0.0.0.0", names.ADMIN_PORT).start()
@@ -221,6 +226,17 @@ class Stage:
             return web.Response(status=503)
         with self._counting:
             return web.Response(body=self._count(sidecar).expose(), content_type="application/json")
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        """Tell the load of a pod: all engine pods of its namespace have the same part of what comes."""
+        sidecar = self._at(request)
+        tokens_per_s = self.traffic.get(sidecar.pod["metadata"]["namespace"], 0.0) if sidecar else -1.0
+        if sidecar is None or tokens_per_s < 0 or names.LABEL_ENGINE not in sidecar.pod["metadata"]["labels"]:
+            return web.Response(status=503)
+        metadata = sidecar.pod["metadata"]
+        pods = sum(each.pod["metadata"]["namespace"] == metadata["namespace"] for each in self._sidecars.values())
+        figures = self._figures.setdefault(metadata["uid"], Figures(sidecar.pod))
+        return web.Response(body=figures.told(tokens_per_s / pods), content_type="text/plain")
 
     async def _status(self, request: web.Request) -> web.Response:
         sidecar = self._at(request)

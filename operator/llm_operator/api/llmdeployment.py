@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from llm_operator.api import sources
+from llm_operator.api.autoscaling import Autoscaling
 from llm_operator.api.base import VALIDATIONS, ApiModel, rule
 from llm_operator.api.decimals import Real
 from llm_operator.api.durations import Duration
@@ -241,7 +242,9 @@ class LLMDeploymentSpec(ApiModel):
     accelerator: Accelerator
     """Which accelerators one engine pod gets, and how many."""
     replicas: int = Field(default=1, ge=0, le=1000)
-    """Engine pods that are always there; `kubectl scale` and autoscalers set it."""
+    """Engine pods that are always there; `kubectl scale` and autoscalers set it. No effect while `autoscaling.mode` is `BuiltIn`."""
+    autoscaling: Autoscaling = Autoscaling()
+    """How the number of engine pods follows the load."""
     prompt: Prompt | None = None
     """The prompt in front of every request; absent serves the model as it is."""
     pipeline: Pipeline = Pipeline()

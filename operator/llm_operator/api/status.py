@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from llm_operator.api.autoscaling import AutoscalingMode
 from llm_operator.api.base import ApiModel
 
 Text = Annotated[str, Field(max_length=32_768)]
@@ -234,6 +235,47 @@ class RouteStatus(ApiModel):
     """One item for each Gateway and controller."""
 
 
+class ScalingNeed(ApiModel):
+    """Pods that the load needs, not rounded."""
+
+    requests: str = Field(max_length=32)
+    """For the requests that are worked on or come."""
+    prompts: str = Field(max_length=32)
+    """For the tokens of prompts that come; the larger of both counts."""
+    backlog: str = Field(max_length=32)
+    """For what waits, besides."""
+
+
+class ScalingDecision(ApiModel):
+    """One decision about the number of pods."""
+
+    at: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    """When it was first made."""
+    replicas: Count
+    """Pods there are to be."""
+    reason: str = Field(max_length=1024)
+    """Why, as one word for machines."""
+    message: Text
+    """Why, as a sentence for people."""
+    wanted: Count | None = None
+    """Pods the load needs, within the bounds; absent while it is not known."""
+    need: ScalingNeed | None = None
+    """What that rests on."""
+
+
+class AutoscalingStatus(ApiModel):
+    """What autoscaling does, or in `Shadow` would do."""
+
+    mode: AutoscalingMode
+    """Mode the decisions were made in."""
+    replicas: Count
+    """Pods there are to be."""
+    spec_replicas: Count
+    """`spec.replicas` when this mode began; another number since then is a conflict."""
+    last_decisions: Annotated[tuple[ScalingDecision, ...], Field(max_length=5, json_schema_extra={"x-kubernetes-list-type": "atomic"})] = ()
+    """The last decisions that differ in number or reason, newest last."""
+
+
 class LLMDeploymentStatus(ApiModel):
     """What the operator has seen and done."""
 
@@ -284,6 +326,8 @@ class LLMDeploymentStatus(ApiModel):
         Field(max_length=16, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}),
     ] = ()
     """What the gates of the rollout say, once a minute; after it, what they said last."""
+    autoscaling: AutoscalingStatus | None = None
+    """What autoscaling does, where the load decides the number of pods, or would in `Shadow`."""
     route: RouteStatus | None = None
     """What Gateways say of the route, where there is one."""
     conditions: Conditions = ()

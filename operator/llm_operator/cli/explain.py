@@ -39,6 +39,9 @@ def _because(status: Status) -> Iterator[str]:
     if rollout and rollout["state"] not in OVER:
         share = f"step {rollout['step']}, {rollout['weight']}% of requests"
         yield f"the rollout of revision {rollout['revision']} is {rollout['state']} since {rollout['since']}, {share}: {rollout['message']}"
+    for each in status.get("autoscaling", {}).get("lastDecisions", [])[-1:]:
+        would = "would ask" if status["autoscaling"]["mode"] == "Shadow" else "asks"
+        yield f"autoscaling {would} for {each['replicas']} pods since {each['at']} ({each['reason']}): {each['message']}"
     for each in status.get("abortedRevisions", []):
         if each["revision"] == status.get("latestRevision"):
             yield f"revision {each['revision']} was aborted at {each['at']} ({each['reason']}): {each['message']}"
@@ -69,6 +72,8 @@ def _to_do(status: Status, name: str) -> Iterator[str]:
         yield f"free or add an accelerator, or give the change up: kubectl llm abort {name}"
     elif condition(status, "CapacityAvailable").get("status") == "False":
         yield "free or add accelerators, or lower spec.replicas"
+    if condition(status, "ScalingConflict").get("status") == "True":
+        yield "leave spec.replicas as it was, or set spec.autoscaling.mode to Shadow and let whoever sets it decide"
     if condition(status, "UpdateAvailable").get("status") == "True":
         yield f"kubectl llm refresh {name} serves what is newer, once; updatePolicy: Rollout does it by itself"
     elif condition(status, "RefreshAvailable").get("status") == "True":

@@ -1,5 +1,6 @@
 """What a plan may ask the shell to do. Plain data: it can be printed, compared and replayed."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -7,6 +8,8 @@ from llm_operator.core import names
 from llm_operator.core.gates.fetched import Question
 from llm_operator.core.kinds import BY_KIND, OPTIONAL, SERVICE, Kind
 from llm_operator.core.observed import Obj
+from llm_operator.core.scaling.decide import Memory
+from llm_operator.core.scaling.sample import Expected
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,8 @@ class Decision:
 class Plan:
     """Everything one look leads to, in the order the shell carries it out: applies, deletes, nudges, status, events.
 
-    ``asks`` are the revisions whose statistics the next look needs, ``questions`` what has to be asked elsewhere until then.
+    ``asks`` are the revisions whose statistics the next look needs, ``questions`` what has to be asked elsewhere until then, and
+    ``watches`` the engines whose pods tell their load; ``memory`` is what the next decision about that needs.
     """
 
     applies: tuple[Apply, ...] = ()
@@ -102,4 +106,6 @@ class Plan:
     decisions: tuple[Decision, ...] = ()
     next_look_s: float | None = None
     asks: frozenset[str] = frozenset()
+    watches: Mapping[str, Expected] = field(default_factory=dict)
+    memory: Memory = field(default_factory=Memory)
     questions: tuple[Question, ...] = ()

@@ -21,6 +21,8 @@ ORDER = (
     "ApprovalRequired",
     "SpecDiverged",
     "GatesPassing",
+    "ScalingActive",
+    "ScalingConflict",
     "RouteAccepted",
 )
 """kstatus first: tools that read conditions one after the other find what decides at the top."""

@@ -8,6 +8,7 @@ from llm_operator.core import kinds
 from llm_operator.core.gates.fetched import Fetched
 from llm_operator.core.kinds import Kind
 from llm_operator.core.reasons import Reason
+from llm_operator.core.scaling.watched import Watched
 from llm_operator.core.telemetry.replies import Heard
 
 Obj = dict[str, Any]
@@ -79,7 +80,8 @@ class Observed:
     ``pods`` carry the engine label, ``job_pods`` are those of resolver Jobs. ``reports`` are keyed by pod uid, and so are ``statistics``:
     what pods have counted, those that are gone included, while a rollout with gates lasts. ``answers`` are those of Prometheus and
     webhooks by gate, the newest last. ``foreign`` holds objects found under a name the last plan wanted to create, because they lack the
-    labels that list children; each must carry its ``kind``. ``unreadable`` says of
+    labels that list children; each must carry its ``kind``. ``watched`` is what pods told of
+    their load while that decides how many there are. ``unreadable`` says of
     optional kinds that could not be listed why.
     """
 
@@ -92,4 +94,5 @@ class Observed:
     statistics: Mapping[str, Heard] = field(default_factory=dict)
     answers: Mapping[str, tuple[Fetched, ...]] = field(default_factory=dict)
     foreign: tuple[Obj, ...] = ()
+    watched: Watched = field(default_factory=Watched)
     unreadable: Mapping[str, Reason] = field(default_factory=dict)

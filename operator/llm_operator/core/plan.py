@@ -7,6 +7,7 @@ from llm_operator.api.config import OperatorConfig
 from llm_operator.core import verbs
 from llm_operator.core.actions import Apply, Decision, Delete, EventDraft, Nudge, Plan
 from llm_operator.core.aspects import conditions_of
+from llm_operator.core.autoscale import DECIDED_S, autoscale
 from llm_operator.core.changes import changes, decisions
 from llm_operator.core.children import children
 from llm_operator.core.clock import seconds_since
@@ -69,7 +70,9 @@ def _step(observed: Observed, config: OperatorConfig, now: datetime, check: Chec
     world = sort(observed)
     target = target_of(world, observed, config, now, check)
     gating = weigh(world, observed.statistics, observed.answers, target, now)
-    target, before, rollout = follow(world, target, cast(world, target), now, gating.verdict)
+    scaling = autoscale(world, target.spec, observed.watched, now)
+    scaled = scaling.replicas if scaling is not None and scaling.acts else None
+    target, before, rollout = follow(world, target, cast(world, target, scaled), now, gating.verdict)
     course = chart(world, before)
     content = snapshot(world, before, course, target.spec.routing if target.spec is not None else None)
     delivery = deliver(world, content.generation, now, is_live=content.is_live) if content else NO_DELIVERY
@@ -88,10 +91,13 @@ def _step(observed: Observed, config: OperatorConfig, now: datetime, check: Chec
     taken = takes_over(world, before, course, content, delivery, now) if course and content and not found.conflicts else None
     taken = before.target if rollout.promotes else taken
     roles = before.promoted(taken) if taken else before
-    findings = Findings(world, target, roles, found, delivery, diagnosis, now, course, content, leaves, taken is not None, rollout, gating)
+    findings = Findings(
+        world, target, roles, found, delivery, diagnosis, now, course, content, leaves, taken is not None, rollout, gating, scaling
+    )
     summary = summarize(findings)
-    conditions = [*conditions_of(findings, summary), *told_of_route(world, config, target)]
+    conditions = [*conditions_of(findings, summary), *told_of_route(world, config, target), *(scaling.conditions() if scaling else ())]
     promoted = _promotion(findings)
+    looks = (peers_in_s, gating.look_s, DECIDED_S if scaling else None, _next_look_s(findings, summary))
     decided = Plan(
         applies=found.applies,
         deletes=found.deletes,
@@ -110,7 +116,9 @@ def _step(observed: Observed, config: OperatorConfig, now: datetime, check: Chec
         decisions=(*promoted, *decisions(found)),
         asks=gating.asks,
         questions=gating.questions,
-        next_look_s=min((each for each in (peers_in_s, gating.look_s, _next_look_s(findings, summary)) if each is not None), default=None),
+        watches=scaling.watches if scaling else {},
+        memory=scaling.memory if scaling else observed.watched.memory,
+        next_look_s=min((each for each in looks if each is not None), default=None),
     )
     return decided, findings.promotes
 

@@ -121,9 +121,11 @@ class Reason(StrEnum):
     NO_APPROVAL_REQUIRED = "NoApprovalRequired"
     NO_PODS = "NoPods"
     NO_TABLE = "NoTable"
+    ONE_WRITER = "OneWriter"
     PROFILE_CHANGED = "ProfileChanged"
     PROMPT_CHANGED = "PromptChanged"
     RENDERING_CHANGED = "RenderingChanged"
+    REPLICAS_CHANGED = "ReplicasChanged"
 
     # What was done.
     CREATED = "Created"

@@ -112,8 +112,11 @@ class Roles:
         return replace(self, stable=version, outgoing=None if same(version, self.outgoing) else self.outgoing, trial=None)
 
 
-def cast(world: World, target: Target) -> Roles:
-    """Return the roles before anything is promoted. Without a usable spec the last usable one stays the target."""
+def cast(world: World, target: Target, scaled: int | None = None) -> Roles:
+    """Return the roles before anything is promoted. Without a usable spec the last usable one stays the target.
+
+    ``scaled`` is how many pods there are to be where the load decides that.
+    """
     latest = target.version or version_of(world, world.status.get("latestRevision"))
     stable = _stable(world, latest.engine.id if latest else "")
     wanted = latest or stable
@@ -121,7 +124,7 @@ def cast(world: World, target: Target) -> Roles:
     asked = target.spec
     if asked is not None:
         mode, timeout_s = asked.rollout.capacity.mode, parse_s(asked.engine.startup.timeout)
-        roles = Roles(stable, wanted, asked.replicas, timeout_s, outgoing, latest=wanted)
+        roles = Roles(stable, wanted, asked.replicas if scaled is None else scaled, timeout_s, outgoing, latest=wanted)
         floor = asked.rollout.capacity.stable_floor_percent / 100
         return replace(roles, replaces=mode == "Replace", borrows=mode == "Borrow", stable_floor=floor)
     engines = (each for name, each in world.of_kind(DEPLOYMENT).items() if name != names.entry(world.owner.name))

@@ -39,6 +39,10 @@ def status_of(found: Findings, summary: Summary, conditions: Sequence[Condition]
         status["canary"] = {**_role(found, roles.canary), "diffClass": roles.diff_class}
     if found.rollout.loan is not None:
         status["loan"] = found.rollout.loan.entry()
+    if found.scaling is not None:
+        status["autoscaling"] = found.scaling.entry
+    elif found.target.spec is None and "autoscaling" in world.status:
+        status["autoscaling"] = world.status["autoscaling"]  # nobody knows whether it still holds
     if found.delivery.is_live:
         status["table"] = {"generation": found.delivery.generation, "acked": found.delivery.acked, "of": found.delivery.of}
     elif "table" in world.status:

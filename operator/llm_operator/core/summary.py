@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from llm_operator.core import names
+from llm_operator.core.autoscale import Scaling
 from llm_operator.core.changes import Changes
 from llm_operator.core.clock import stamp
 from llm_operator.core.course import Course
@@ -38,6 +39,7 @@ class Findings:
     promotes: bool
     rollout: Rollout
     gating: Gating
+    scaling: Scaling | None = None
 
     @property
     def writes(self) -> bool:

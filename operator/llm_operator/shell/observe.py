@@ -149,6 +149,7 @@ class Eye:
             reports=await self.telemetry.reports(pod for pod in pods if pod.get("status", {}).get("phase") == "Running"),
             statistics=self.telemetry.statistics(named),
             answers=self.telemetry.answers(named),
+            watched=self.telemetry.watched(named),
             unreadable={kind.kind: reason for kind, reason in unreadable.items()},
         )
 

@@ -6,6 +6,9 @@ from typing import Any, Protocol
 from llm_operator.core.gates.fetched import Fetched, Question
 from llm_operator.core.kinds import Kind
 from llm_operator.core.observed import SidecarReport
+from llm_operator.core.scaling.decide import Memory
+from llm_operator.core.scaling.sample import Expected
+from llm_operator.core.scaling.watched import Watched
 from llm_operator.core.telemetry.replies import Heard
 
 Manifest = dict[str, Any]
@@ -65,6 +68,14 @@ class Telemetry(Protocol):
 
     def follow(self, deployment: str, pods: Iterable[Manifest], revisions: Collection[str], questions: Iterable[Question]) -> None:
         """Ask these pods again and again for their statistics of some revisions, and others these questions, until told otherwise."""
+        ...
+
+    def watch(self, deployment: str, pods: Iterable[Manifest], engines: Mapping[str, Expected], memory: Memory) -> None:
+        """Ask the pods of some engines for their load until told otherwise, and keep what the next decision needs."""
+        ...
+
+    def watched(self, deployment: str) -> Watched:
+        """Return what the pods that are watched have told so far."""
         ...
 
     def statistics(self, deployment: str) -> Mapping[str, Heard]:

@@ -17,6 +17,7 @@ from llm_operator.core.observed import Observed
 from llm_operator.core.plan import plan
 from llm_operator.core.plan_prompt import plan_prompt
 from llm_operator.core.prompts import Check
+from llm_operator.core.scaling.decide import Memory
 from llm_operator.shell import prompts
 from llm_operator.shell.checker import UntriedError
 from llm_operator.shell.errors import ConflictError, NotFoundError, RejectedError, TerminatingError, TransientError
@@ -128,12 +129,14 @@ class Reconciler:
         self._looks.forget(key)
         self.inbox.absent(key)
         self.eye.telemetry.follow(str(key), (), (), ())
+        self.eye.telemetry.watch(str(key), (), {}, Memory())
         await self._tell_prompts(key, None)
         return Result()
 
     async def _done(self, key: Key, look: Look, decided: Plan, outcome: Outcome) -> Result:
         """Remember what was written, have asked what gates need to know, and report."""
         self.eye.telemetry.follow(str(key), look.observed.pods, decided.asks, decided.questions)
+        self.eye.telemetry.watch(str(key), look.observed.pods, decided.watches, decided.memory)
         for live in outcome.applied:
             self.eye.seen.note(BY_KIND[live["kind"]], live)
         if decided.next_look_s is None or decided.next_look_s > KEPT_S:

@@ -13,12 +13,17 @@ from llm_operator.api.config import Gates
 from llm_operator.core.gates.fetched import Fetched, Question
 from llm_operator.core.names import ADMIN_PORT
 from llm_operator.core.observed import SidecarReport
+from llm_operator.core.scaling.decide import Memory
+from llm_operator.core.scaling.exposition import SIZE_MAX
+from llm_operator.core.scaling.sample import Expected
+from llm_operator.core.scaling.watched import Watched
 from llm_operator.core.telemetry.replies import Heard
 from llm_operator.shell.capped import capped
 from llm_operator.shell.gate_servers import pose
 from llm_operator.shell.inquirer import Inquirer
 from llm_operator.shell.ports import Manifest
 from llm_operator.shell.scraper import Scraper
+from llm_operator.shell.watcher import Watcher
 
 _TIMEOUT = aiohttp.ClientTimeout(total=1.0)
 _STATUS_CAP = 64 * 1024
@@ -80,6 +85,7 @@ class HttpTelemetry:
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._scraper = Scraper(self._ask_statistics, now=_now, random=random.SystemRandom().random)
         self._inquirer = Inquirer(self._pose, now=_now)
+        self._watcher = Watcher(self._ask_load, now=_now, random=random.SystemRandom().random)
 
     async def __aenter__(self) -> Self:
         """Open the session."""
@@ -88,7 +94,7 @@ class HttpTelemetry:
 
     async def __aexit__(self, *_: object) -> None:
         """End what is asked again and again, and close the session."""
-        await asyncio.gather(self._scraper.close(), self._inquirer.close())
+        await asyncio.gather(self._scraper.close(), self._inquirer.close(), self._watcher.close())
         if self._session:
             await self._session.close()
 
@@ -102,6 +108,14 @@ class HttpTelemetry:
         """Ask these pods again and again for their statistics of some revisions, and others these questions, until told otherwise."""
         self._scraper.follow(deployment, pods, revisions)
         self._inquirer.follow(deployment, questions)
+
+    def watch(self, deployment: str, pods: Iterable[Manifest], engines: Mapping[str, Expected], memory: Memory) -> None:
+        """Ask the pods of some engines for their load until told otherwise, and keep what the next decision needs."""
+        self._watcher.watch(deployment, pods, engines, memory)
+
+    def watched(self, deployment: str) -> Watched:
+        """Return what the pods that are watched have told so far."""
+        return self._watcher.watched(deployment)
 
     def statistics(self, deployment: str) -> Mapping[str, Heard]:
         """Return what the pods that are followed have told so far, by pod uid."""
@@ -121,6 +135,9 @@ class HttpTelemetry:
 
     async def _ask_statistics(self, address: str) -> bytes | None:
         return await self._get(url(address, self._port, "/-/stats"), _STATISTICS_TIMEOUT, _STATISTICS_CAP)
+
+    async def _ask_load(self, address: str) -> bytes | None:
+        return await self._get(url(address, self._port, "/metrics"), _STATISTICS_TIMEOUT, SIZE_MAX)
 
     async def _pose(self, question: Question) -> tuple[int, str]:
         return (0, "nobody is asked any more") if self._session is None else await pose(self._session, self._gates, question)

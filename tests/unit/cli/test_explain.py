@@ -91,3 +91,18 @@ def test_the_history_is_shown_line_by_line(kube: FakeKube, run: Run) -> None:
     kube.live["status"]["history"] = [{"at": "2026-11-22T12:00:00Z", **line}]
     assert f"{NEW}  Stepping" in run("history", "chat").out
     assert run("history", "chat", "-o", "json").json == {"history": kube.live["status"]["history"]}
+
+
+def test_what_autoscaling_does_is_told_and_what_it_would_do() -> None:
+    last = {"at": "2026-11-22T12:00:00Z", "replicas": 4, "reason": "LoadGrew", "message": "4 are needed, 2 are there or coming"}
+    words = "for 4 pods since 2026-11-22T12:00:00Z (LoadGrew): 4 are needed, 2 are there or coming"
+    for mode, does in (("BuiltIn", "asks"), ("Shadow", "would ask")):
+        status = {"phase": "Ready", "autoscaling": {"mode": mode, "replicas": 4, "lastDecisions": [last]}}
+        found = explain({"metadata": {"name": "chat", "generation": 1}, "status": status})
+        assert f"autoscaling {does} {words}" in found.because
+
+
+def test_two_who_set_the_number_of_pods_are_told_what_to_do() -> None:
+    conflict = {"type": "ScalingConflict", "status": "True", "reason": "ReplicasChanged", "message": "spec.replicas was set"}
+    found = explain({"metadata": {"name": "chat", "generation": 1}, "status": {"phase": "Ready", "conditions": [conflict]}})
+    assert found.to_do == ("leave spec.replicas as it was, or set spec.autoscaling.mode to Shadow and let whoever sets it decide",)

@@ -5,7 +5,7 @@ Nothing in it decides anything of the operator's. It breaks as a cluster would w
 
 import json
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -31,6 +31,7 @@ from llm_operator.core.kinds import (
 from llm_operator.core.observed import Children, Obj, Observed, SidecarReport
 from llm_operator.core.plan import plan
 from llm_operator.core.reasons import Reason
+from llm_operator.core.scaling.watched import Watched
 from llm_operator.core.telemetry.replies import Heard, read
 from llm_sidecar.statistics import Statistics
 from llm_sidecar.table import TABLE_KEY, Table, decode
@@ -97,6 +98,8 @@ class Sim:
     """Accelerators there are; a pod holds one from when it starts until it has ended."""
     unschedulable: str = ""
     """What the scheduler says of new pods; empty while there is room."""
+    watched: Watched = field(default_factory=Watched)
+    """What pods have told of their load."""
     unreadable: dict[str, Reason] = field(default_factory=dict)
     """Optional kinds that cannot be listed, and why."""
     version: int = 1
@@ -130,6 +133,7 @@ class Sim:
             reports={each["metadata"]["uid"]: self._report(each) for each in pods if each["status"]["phase"] == "Running"},
             statistics={each["metadata"]["uid"]: self._told(each) for each in pods if self._counts(each)},
             answers=dict(self.answers),
+            watched=self.watched,
             unreadable=dict(self.unreadable),
         )
 
@@ -174,6 +178,7 @@ class Sim:
     def write_status(self, made: Plan) -> None:
         self.deployment["status"] = copied(made.status)
         self.asks, self.questions = made.asks, made.questions
+        self.watched = replace(self.watched, memory=made.memory)
 
     def edit(self, **spec: Any) -> None:
         """Change the spec as a user does."""

@@ -1,0 +1,124 @@
+"""Asks pods for their load every few seconds, while that decides how many there are, and keeps what was told lately."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from llm_operator.core.scaling.capacity import Learned
+from llm_operator.core.scaling.decide import Memory
+from llm_operator.core.scaling.exposition import SampleError
+from llm_operator.core.scaling.load import Track
+from llm_operator.core.scaling.sample import Expected, sample
+from llm_operator.core.scaling.watched import Watched
+from llm_operator.core.world import engine_of
+from llm_operator.shell.logging import log
+from llm_operator.shell.ports import Manifest
+
+INTERVAL_S = 5.0
+_AT_ONCE = 32
+_ENGINES_KEPT = 8
+
+Ask = Callable[[str], Awaitable[bytes | None]]
+"""Takes an address and returns the body of the answer, or None when there was none in time."""
+
+
+@dataclass
+class _Pod:
+    """A pod that is asked, by a task of its own: so none waits for another."""
+
+    name: str
+    address: str
+    expected: Expected
+    said: str = ""
+    track: Track | None = None
+    task: "asyncio.Task[None] | None" = None
+
+
+@dataclass
+class _Fleet:
+    pods: dict[str, _Pod] = field(default_factory=dict)
+    learned: dict[str, Learned] = field(default_factory=dict)
+    memory: Memory = field(default_factory=Memory)
+
+
+@dataclass
+class Watcher:
+    """Asks each pod every five seconds or so; ``random`` returns a number from 0 to 1, so that pods are not all asked at once."""
+
+    ask: Ask
+    now: Callable[[], datetime]
+    random: Callable[[], float]
+    interval_s: float = INTERVAL_S
+    _fleets: dict[str, _Fleet] = field(default_factory=dict)
+    _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE))
+
+    def watch(self, deployment: str, pods: Iterable[Manifest], engines: Mapping[str, Expected], memory: Memory) -> None:
+        """Ask the pods of these engines from now on, and no others; without engines nothing is kept."""
+        if not engines:
+            gone = self._fleets.pop(deployment, None)
+            _cancel(gone.pods.values() if gone else ())
+            return
+        fleet = self._fleets.setdefault(deployment, _Fleet())
+        fleet.memory = memory
+        wanted = dict(_asked(pods, engines))
+        gone_uids = [uid for uid, pod in fleet.pods.items() if uid not in wanted or wanted[uid].address != pod.address]
+        _cancel(fleet.pods[uid] for uid in gone_uids)
+        for uid in gone_uids:
+            del fleet.pods[uid]
+        for uid in wanted.keys() - fleet.pods.keys():
+            pod = fleet.pods[uid] = wanted[uid]
+            pod.task = asyncio.create_task(self._keep_asking(fleet, pod))
+
+    def watched(self, deployment: str) -> Watched:
+        """Return what the pods of a deployment have told so far."""
+        fleet = self._fleets.get(deployment) or _Fleet()
+        tracks = {uid: pod.track for uid, pod in fleet.pods.items() if pod.track is not None}
+        return Watched(tracks, dict(fleet.learned), fleet.memory)
+
+    async def close(self) -> None:
+        """Ask nobody any more."""
+        pods = [pod for each in self._fleets.values() for pod in each.pods.values()]
+        _cancel(pods)
+        self._fleets.clear()
+        await asyncio.gather(*(pod.task for pod in pods if pod.task), return_exceptions=True)
+
+    async def _keep_asking(self, fleet: _Fleet, pod: _Pod) -> None:
+        await asyncio.sleep(self.interval_s * self.random() / 5)
+        while True:
+            async with self._slots:
+                body = await self.ask(pod.address)
+            if body is not None:
+                self._hear(fleet, pod, body)
+            await asyncio.sleep(self.interval_s * (0.8 + 0.4 * self.random()))
+
+    def _hear(self, fleet: _Fleet, pod: _Pod, body: bytes) -> None:
+        try:
+            told = sample(body, pod.expected, self.now())
+        except SampleError as error:
+            if pod.said != str(error):
+                pod.said = str(error)
+                log(logging.WARNING, f"load of pod {pod.name}: {error}"[:1024], reason="MetricsInvalid")
+            return
+        pod.said = ""
+        engine = pod.expected.engine
+        if pod.track is not None:
+            fleet.learned[engine] = fleet.learned.pop(engine, Learned()).add(pod.track.last, told)
+            while len(fleet.learned) > _ENGINES_KEPT:
+                del fleet.learned[next(iter(fleet.learned))]
+        pod.track = pod.track.hear(told) if pod.track is not None else Track((told,))
+
+
+def _asked(pods: Iterable[Manifest], engines: Mapping[str, Expected]) -> Iterable[tuple[str, _Pod]]:
+    """Yield the pods that can be asked, by uid."""
+    for pod in pods:
+        expected, status = engines.get(engine_of(pod)), pod.get("status", {})
+        if expected is not None and status.get("phase") == "Running" and status.get("podIP"):
+            yield pod["metadata"]["uid"], _Pod(pod["metadata"]["name"], status["podIP"], expected)
+
+
+def _cancel(pods: Iterable[_Pod]) -> None:
+    for each in pods:
+        if each.task:
+            each.task.cancel()

@@ -1,0 +1,169 @@
+"""Pods that tell their load: as many as that needs, never on figures that are missing, one total for stable and canary."""
+
+from typing import Any
+
+import pytest
+
+from llm_operator.core.scaling.capacity import Learned
+from llm_operator.core.scaling.load import Track
+from llm_operator.core.scaling.sample import Counters, Sample
+from llm_operator.core.scaling.watched import Watched
+from llm_operator.core.world import engine_of, ready
+from tests.unit.core.builders import make_deployment, make_spec
+from tests.unit.core.sim import Sim
+from tests.unit.core.test_engine_change import OTHER, asked, condition, run
+
+KNOWN = Learned(
+    products=((100.0, 0.0, 0.0), (0.0, 100.0, 0.0), (0.0, 0.0, 100.0)),
+    targets=(100.0, 100.0, 100.0),
+    seen=100.0,
+    prompts=100.0,
+    prompt_sum=50_000.0,
+    outputs=100.0,
+    output_sum=10_000.0,
+)
+"""A pod that works as is assumed: it reads some 9,000 tokens of prompts a second."""
+POD = 9_000 * 0.8
+"""Tokens a second that one pod is given."""
+
+
+def scaled(replicas: int = 2, mode: str = "BuiltIn", **autoscaling: Any) -> Sim:
+    asked_for = {"mode": mode, "maxReplicas": 6, "scaleDownDelay": "1m", **autoscaling}
+    sim = Sim(deployment=make_deployment(spec=make_spec(replicas=replicas, autoscaling=asked_for)))
+    run(sim, 8)
+    return sim
+
+
+def under(sim: Sim, tokens_per_s: float, seconds: int = 30, *, silent: bool = False) -> None:
+    """Let time pass under load: each ready pod has the same part of it, and tells so every five seconds."""
+    for _ in range(seconds // 5):
+        sim.tick(5)
+        pods = [pod for pod in sim.held() if ready(pod) and engine_of(pod)]
+        tracks = dict(sim.watched.tracks)
+        for pod in () if silent else pods:
+            uid = pod["metadata"]["uid"]
+            before = tracks.get(uid)
+            read = before.last.counters.prefill_tokens if before else 0.0
+            counters = Counters(read + 5 * tokens_per_s / len(pods), *[0.0] * 8)
+            told = Sample(sim.now, 1, 0, 100_000, counters, (float(sum(uid.encode())), float(hash(uid))))
+            tracks[uid] = before.hear(told) if before else Track((told,))
+        learned = dict.fromkeys({engine_of(pod) for pod in pods}, KNOWN)
+        sim.watched = Watched(tracks, learned, sim.watched.memory)
+        sim.look()
+
+
+def stable(sim: Sim) -> int | None:
+    (engine,) = sim.engines()
+    return asked(sim, engine)
+
+
+@pytest.mark.covers
+def test_more_load_has_more_pods_at_once() -> None:
+    sim = scaled()
+    under(sim, 3.2 * POD, seconds=20)
+    assert stable(sim) == 4
+    entry = sim.deployment["status"]["autoscaling"]
+    assert (entry["mode"], entry["replicas"]) == ("BuiltIn", 4)
+    last = next(each for each in entry["lastDecisions"] if each["reason"] == "LoadGrew")
+    assert (last["replicas"], last["reason"], last["wanted"], last["message"]) == (4, "LoadGrew", 4, "4 are needed, 2 are there or coming")
+    assert last["need"]["prompts"].startswith("3.")
+    assert condition(sim, "ScalingActive")["status"] == "True"
+    assert condition(sim, "ScalingConflict")["status"] == "False"
+
+
+@pytest.mark.covers
+def test_a_shadow_says_what_it_would_do_and_does_nothing() -> None:
+    sim = scaled(mode="Shadow")
+    under(sim, 3.2 * POD)
+    assert stable(sim) == 2
+    assert sim.deployment["status"]["autoscaling"]["replicas"] == 4
+    assert "ScalingConflict" not in {each["type"] for each in sim.deployment["status"]["conditions"]}
+
+
+@pytest.mark.covers
+def test_pods_go_one_by_one_when_the_load_has_gone_for_a_while() -> None:
+    sim = scaled(replicas=4)
+    under(sim, 0.5 * POD, seconds=65)
+    assert stable(sim) == 4
+    under(sim, 0.5 * POD, seconds=30)
+    assert stable(sim) == 3
+    under(sim, 0.5 * POD, seconds=300)
+    assert stable(sim) == 1
+
+
+@pytest.mark.covers
+def test_figures_that_are_missing_move_nothing() -> None:
+    sim = scaled(replicas=4)
+    under(sim, 2.5 * POD, seconds=120)
+    there = stable(sim)
+    under(sim, 0, seconds=600, silent=True)
+    assert stable(sim) == there
+    assert condition(sim, "ScalingActive")["reason"] == "MetricsStale"
+    assert condition(sim, "ScalingActive")["status"] == "False"
+
+
+@pytest.mark.covers
+def test_who_sets_replicas_besides_is_told_so() -> None:
+    sim = scaled()
+    under(sim, 1.2 * POD)
+    sim.edit(replicas=5)
+    under(sim, 1.2 * POD)
+    assert stable(sim) == 2
+    found = condition(sim, "ScalingConflict")
+    assert (found["status"], found["reason"]) == ("True", "ReplicasChanged")
+    assert found["message"] == "spec.replicas was set from 2 to 5; autoscaling decides, and asks for 2"
+
+
+@pytest.mark.covers
+def test_a_lost_status_and_a_new_operator_leave_the_pods_there_are() -> None:
+    sim = scaled()
+    under(sim, 3.2 * POD, seconds=120)
+    assert stable(sim) == 4
+    sim.deployment["status"], sim.watched = {}, Watched()
+    under(sim, 0.5 * POD, seconds=55)
+    assert stable(sim) == 4
+
+
+@pytest.mark.covers
+def test_a_spec_that_cannot_be_read_leaves_what_was_said() -> None:
+    sim = scaled()
+    under(sim, 1.2 * POD)
+    before = sim.deployment["status"]["autoscaling"]
+    sim.edit(autoscaling={"mode": "BuiltIn", "maxReplicas": "many"})
+    run(sim, 8)
+    assert sim.deployment["status"]["autoscaling"] == before
+    assert stable(sim) == 2
+
+
+def test_without_it_nothing_is_said_or_watched() -> None:
+    sim = scaled(mode="Disabled")
+    assert "autoscaling" not in sim.deployment["status"]
+    assert sim.plan().watches == {}
+
+
+def test_whose_figures_are_asked_for_is_said() -> None:
+    sim = scaled()
+    (engine,) = sim.engines()
+    watched = sim.plan().watches[engine]
+    assert (watched.deployment, watched.engine, watched.model) == ("chat", engine, "chat")
+
+
+def test_a_canary_changes_no_total() -> None:
+    sim = scaled(replicas=3)
+    under(sim, 2.2 * POD, seconds=120)
+    assert stable(sim) == 3
+    sim.edit(model=OTHER)
+    for _ in range(60):
+        under(sim, 2.2 * POD, seconds=5)
+        assert sim.deployment["status"]["autoscaling"]["replicas"] == 3
+        assert len(sim.held()) <= 4
+        assert sim.ready_pods() >= 3
+    assert len(sim.engines()) == 1
+
+
+def test_quiet_needs_no_status_written() -> None:
+    sim = scaled()
+    under(sim, 1.2 * POD, seconds=180)
+    before = sim.deployment["status"]
+    under(sim, 1.2 * POD, seconds=60)
+    assert sim.deployment["status"] == before
