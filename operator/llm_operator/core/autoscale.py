@@ -1,6 +1,6 @@
 """Autoscaling of one deployment: from what its pods have told to the number of pods, and what the status says of it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median
@@ -16,7 +16,7 @@ from llm_operator.core.reasons import Reason
 from llm_operator.core.rollout.progress import ENDS
 from llm_operator.core.scaling.capacity import Capacity, Learned, Limits, capacity
 from llm_operator.core.scaling.decide import Decision, Fleet, Memory, Rules, decide
-from llm_operator.core.scaling.load import Blind, observe
+from llm_operator.core.scaling.load import STALE_AFTER, Blind, observe
 from llm_operator.core.scaling.need import Need, Part, need
 from llm_operator.core.scaling.reasons import ScaleReason
 from llm_operator.core.scaling.sample import Expected
@@ -100,7 +100,7 @@ def _need(
 ) -> Need | Blind:
     parts: list[Part] = []
     for engine, each in able.items():
-        load = observe(watched.tracks, [pod["metadata"]["uid"] for pod in world.pods_of(engine) if ready(pod)], now)
+        load = observe(watched.tracks, list(_heard_or_due(world.pods_of(engine), watched, now)), now)
         if isinstance(load, Blind):
             return load
         parts.append((load, each))
@@ -128,12 +128,24 @@ def _model(engine: Engine, default: str) -> str:
 def _startup_s(pods: list[Obj]) -> float:
     """Return how long pods took to become ready, the last time each did."""
     took = [
-        seconds_since(pod["metadata"].get("creationTimestamp"), datetime.fromisoformat(each["lastTransitionTime"]))
+        seconds_since(pod["metadata"].get("creationTimestamp"), datetime.fromisoformat(since))
         for pod in pods
-        for each in pod.get("status", {}).get("conditions", [])
-        if each["type"] == "Ready" and each["status"] == "True" and each.get("lastTransitionTime")
+        if (since := _ready_since(pod))
     ]
     return median(took) if took else _STARTUP_S
+
+
+def _heard_or_due(pods: Iterable[Obj], watched: Watched, now: datetime) -> Iterator[str]:
+    """Yield the ready pods, by uid, that were heard or had the time to be: one that has just become ready is not silent yet."""
+    for pod in pods:
+        uid, since = pod["metadata"]["uid"], _ready_since(pod)
+        if ready(pod) and (uid in watched.tracks or not since or seconds_since(since, now) > STALE_AFTER.total_seconds()):
+            yield uid
+
+
+def _ready_since(pod: Obj) -> str | None:
+    conditions = pod.get("status", {}).get("conditions", [])
+    return next((each.get("lastTransitionTime") for each in conditions if each["type"] == "Ready" and each["status"] == "True"), None)
 
 
 def _last(before: list[dict[str, Any]], decision: Decision, now: datetime) -> list[dict[str, Any]]:

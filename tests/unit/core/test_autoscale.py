@@ -34,8 +34,8 @@ def scaled(replicas: int = 2, mode: str = "BuiltIn", **autoscaling: Any) -> Sim:
     return sim
 
 
-def under(sim: Sim, tokens_per_s: float, seconds: int = 30, *, silent: bool = False) -> None:
-    """Let time pass under load: each ready pod has the same part of it, and tells so every five seconds."""
+def under(sim: Sim, tokens_per_s: float, seconds: int = 30, *, silent: bool = False, silent_new: bool = False) -> None:
+    """Let time pass under load: each ready pod has the same part of it, and tells so every five seconds, unless it is silent."""
     for _ in range(seconds // 5):
         sim.tick(5)
         pods = [pod for pod in sim.held() if ready(pod) and engine_of(pod)]
@@ -43,6 +43,8 @@ def under(sim: Sim, tokens_per_s: float, seconds: int = 30, *, silent: bool = Fa
         for pod in () if silent else pods:
             uid = pod["metadata"]["uid"]
             before = tracks.get(uid)
+            if silent_new and before is None:
+                continue
             read = before.last.counters.prefill_tokens if before else 0.0
             counters = Counters(read + 5 * tokens_per_s / len(pods), *[0.0] * 8)
             told = Sample(sim.now, 1, 0, 100_000, counters, (float(sum(uid.encode())), float(hash(uid))))
@@ -100,6 +102,18 @@ def test_figures_that_are_missing_move_nothing() -> None:
     assert stable(sim) == there
     assert condition(sim, "ScalingActive")["reason"] == "MetricsStale"
     assert condition(sim, "ScalingActive")["status"] == "False"
+
+
+@pytest.mark.covers
+def test_a_pod_that_has_just_become_ready_is_not_silent_yet() -> None:
+    sim = scaled()
+    under(sim, 3.2 * POD, seconds=20)
+    assert stable(sim) == 4
+    under(sim, 3.2 * POD, seconds=15, silent_new=True)
+    assert sim.ready_pods() == 4
+    assert condition(sim, "ScalingActive")["status"] == "True"
+    under(sim, 3.2 * POD, seconds=30, silent_new=True)
+    assert condition(sim, "ScalingActive")["reason"] == "MetricsStale"
 
 
 @pytest.mark.covers
