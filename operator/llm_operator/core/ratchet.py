@@ -56,7 +56,7 @@ def replicas(now: Situation) -> dict[str, int]:
     if giving:
         found[giving] = _kept(now, others)
         others += max(found[giving], now.committed(giving))
-    room, asked = now.course.ceiling - others - now.going(growing) if others else roles.replicas, now.asked(growing) or 0
+    room, asked = now.course.ceiling - others - now.going(growing) if others or roles.within else roles.replicas, now.asked(growing) or 0
     found[growing] = min(now.course.most, max(room, asked))
     if now.course.pinned and not now.delivery.complete:
         found[growing] = max(found[growing], asked)  # first no ready sidecar sends it anything any more
