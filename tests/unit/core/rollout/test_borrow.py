@@ -292,3 +292,14 @@ def test_when_stable_is_lost_its_load_takes_nothing_from_the_canary() -> None:
     one.look()
     assert one.share() == WHOLE
     assert len(one.pods(old=False)) == 1
+
+
+def test_without_a_status_too_a_pod_that_still_streams_counts_before_stable_asks_for_another() -> None:
+    one = borrowing(4, steps=LONG)
+    one.sim.streaming |= set(one.sim.pods)
+    settled(one)
+    assert (one.asked(one.old), len(one.pods(old=True))) == (3, 4), "the pod that was taken still streams"
+    one.sim.deployment.pop("status")
+    one.sim.look()
+    one.sim.tick()
+    assert len(one.sim.held()) == 4
