@@ -5,7 +5,6 @@ every sidecar. Pods take three seconds to end, as if they finished streams. The 
 nodes have on them, looked at all the time; the second can only be lower.
 """
 
-import subprocess
 import sys
 import tempfile
 import time
@@ -16,7 +15,7 @@ from typing import Any
 
 from bench.accelerator_peers import PEAKS, SOURCES
 from bench.holding import Hold, holds, peak
-from bench.process import install_operator, stop
+from bench.process import install_operator, stop, stub_sidecars
 from bench.record import Bound, record, say
 from llm_operator.core import kinds, names
 from tests.integration.chart.kit import kubectl
@@ -113,10 +112,7 @@ def main() -> int:
     lab.require_pod_addresses()
     with ExitStack() as parts:
         folder = Path(parts.enter_context(tempfile.TemporaryDirectory()))
-        stubs = parts.enter_context(subprocess.Popen([sys.executable, "-m", "tests.lab.stubs"], stdout=subprocess.PIPE))
-        parts.callback(stubs.terminate)
-        assert stubs.stdout
-        assert stubs.stdout.readline(), "the sidecars did not start"
+        parts.enter_context(stub_sidecars())
         server = Server(lab)
         for path in sorted(_CRDS.glob("*.yaml")):
             kubectl("apply", "--server-side", f"--filename={path}")

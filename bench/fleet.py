@@ -17,7 +17,7 @@ from typing import Any
 
 from bench.against import AGAINST
 from bench.ledger import Ledger, Request, percentile
-from bench.process import Installed, Use, install_operator, stop, use
+from bench.process import Installed, Use, install_operator, stop, stub_sidecars, use
 from bench.record import Bound, record, say
 from llm_operator.core import kinds
 from llm_operator.core.names import LABEL_MANAGED_BY, MANAGED_BY
@@ -205,10 +205,7 @@ def main() -> int:
     lab.require_pod_addresses()
     with ExitStack() as parts:
         folder = Path(parts.enter_context(tempfile.TemporaryDirectory()))
-        stubs = parts.enter_context(subprocess.Popen([sys.executable, "-m", "tests.lab.stubs"], stdout=subprocess.PIPE))
-        parts.callback(stubs.terminate)
-        assert stubs.stdout
-        assert stubs.stdout.readline(), "the sidecars did not start"
+        parts.enter_context(stub_sidecars())
         fleet = Fleet(lab, count, folder)
         parts.callback(fleet.end)
         running = fleet.start()

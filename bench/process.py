@@ -5,7 +5,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,18 @@ class Installed:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
+
+
+@contextmanager
+def stub_sidecars() -> Iterator[None]:
+    """Run the process that answers for all pods there are, from when it listens."""
+    with subprocess.Popen([sys.executable, "-m", "tests.lab.stubs"], stdout=subprocess.PIPE) as stubs:
+        try:
+            assert stubs.stdout
+            assert stubs.stdout.readline(), "the sidecars did not start"
+            yield
+        finally:
+            stubs.terminate()
 
 
 def install_operator(lab: Lab, folder: Path, system: str, values: Mapping[str, Any]) -> Installed:
