@@ -168,7 +168,8 @@ def _solve(matrix: tuple[Vector, Vector, Vector], right: Vector) -> Vector:
     """Solve three equations by Cramer's rule: what is assumed makes them well-conditioned."""
     whole = _determinant(matrix)
     columns = list(zip(*matrix, strict=True))
-    found = [_determinant((*columns[:at], right, *columns[at + 1 :])) / whole for at in range(3)]  # type: ignore[arg-type]
+    swapped = [(*columns[:at], right, *columns[at + 1 :]) for at in range(3)]
+    found = [_determinant(each) / whole for each in swapped]  # type: ignore[arg-type]  # mypy does not count what is spliced: it is three
     return (found[0], found[1], found[2])
 
 

@@ -22,7 +22,8 @@ def needs(pods: float) -> Need:
 
 def decided(asked: int, found: Need | Blind, *, rules: Rules = RULES, memory: Memory | None = None, **fleet: object) -> Decision:
     """Decide when little was needed for long."""
-    return decide(CALM if memory is None else memory, rules, replace(Fleet(asked), **fleet), found, at(1000))[0]  # type: ignore[arg-type]
+    changed = replace(Fleet(asked), **fleet)  # type: ignore[arg-type]  # passed on to the dataclass as they are
+    return decide(CALM if memory is None else memory, rules, changed, found, at(1000))[0]
 
 
 def test_more_pods_are_asked_for_at_once() -> None:
