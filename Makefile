@@ -1,7 +1,7 @@
 # Every command of the project. `make help` lists them; `make demo` and `make test` are the two that matter first.
 SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit integration e2e soak soak-faults soak-rights soak-rest soak-redactor soak-properties soak-subjects soak-ha soak-sidecar soak-e2e lab-up lab-down lab-status images lint fmt generate golden verify dockerfiles set-up bench-accelerators bench-autoscale bench-fleet bench-gates bench-redactor bench-rollout bench-sidecar clean
+.PHONY: help install demo test unit integration e2e soak soak-faults soak-rights soak-rest soak-steps soak-redactor soak-properties soak-subjects soak-ha soak-sidecar soak-e2e lab-up lab-down lab-status images lint fmt generate golden verify dockerfiles set-up bench-accelerators bench-autoscale bench-fleet bench-gates bench-redactor bench-rollout bench-sidecar clean
 
 CLUSTER ?= lab
 REGISTRY ?=
@@ -43,7 +43,7 @@ e2e: set-up ## Tests on a real node with real pods (root)
 	@$(PYTEST) tests/e2e/test_lab.py
 	@hack/with-lab full hack/e2e
 
-soak: soak-faults soak-rights soak-rest soak-redactor soak-properties soak-subjects soak-ha soak-sidecar soak-e2e ## Long tests; each writes its result to bench/results
+soak: soak-faults soak-rights soak-rest soak-steps soak-redactor soak-properties soak-subjects soak-ha soak-sidecar soak-e2e ## Long tests; each writes its result to bench/results
 
 soak-faults: .venv/synced ## Every fault plan, the outages of ten minutes as well
 	@$(LAB) build cp kwok helm
@@ -58,6 +58,10 @@ soak-rights: .venv/synced ## Each right of the chart taken away alone
 soak-rest: .venv/synced ## Five minutes at rest
 	@$(LAB) build cp kwok helm
 	@REST_S=300 hack/with-lab control-plane $(PYTEST) tests/integration/test_rest.py -p no:randomly
+
+soak-steps: .venv/synced ## Twenty steps of load: how soon more pods are asked for
+	@$(LAB) build cp kwok helm
+	@AUTOSCALE_STEPS=20 hack/with-lab control-plane $(PYTEST) tests/integration/test_autoscaling.py -p no:randomly
 
 soak-ha: .venv/synced ## A leader stopped, killed, paused and cut off, twenty times each
 	@$(LAB) build cp kwok helm

@@ -29,7 +29,7 @@ from llm_operator.shell.metrics import Metrics
 from llm_operator.shell.news import Hint, Seen
 from llm_operator.shell.observe import Eye
 from llm_operator.shell.progress import Progress
-from llm_operator.shell.queue import WorkQueue
+from llm_operator.shell.queue import Key, WorkQueue
 from llm_operator.shell.reconcile import Reconciler
 from llm_operator.shell.resync import Resync
 from llm_operator.shell.survey import Surveyor
@@ -100,7 +100,7 @@ async def _work(config: OperatorConfig, cluster: KubernetesCluster, stop: asynci
 
     async with contextlib.AsyncExitStack() as parts:
         checker = parts.enter_context(Checker())
-        telemetry = await parts.enter_async_context(HttpTelemetry(config.gates))
+        telemetry = await parts.enter_async_context(HttpTelemetry(config.gates, grew=lambda name: queue.hear(_key(name))))
         reconciler = Reconciler(
             cluster=cluster,
             eye=Eye(cluster, telemetry, seen, lambda: datetime.now(UTC), loop.time, optional),
@@ -131,6 +131,12 @@ async def _work(config: OperatorConfig, cluster: KubernetesCluster, stop: asynci
             await asyncio.wait(workers, timeout=_FINISH_S)
             for worker in workers:
                 worker.cancel()
+
+
+def _key(name: str) -> Key:
+    """Return the key of a deployment by its namespace and name."""
+    namespace, _, own = name.partition("/")
+    return Key(kinds.LLM_DEPLOYMENT.kind, namespace, own)
 
 
 def identity() -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from llm_operator.core.gates.fetched import Fetched, Question
 from llm_operator.core.observed import SidecarReport
 from llm_operator.core.scaling.decide import Memory
+from llm_operator.core.scaling.outlook import Alarm
 from llm_operator.core.scaling.sample import Expected
 from llm_operator.core.scaling.watched import Watched
 from llm_operator.core.telemetry.replies import Heard
@@ -28,6 +29,7 @@ class FakeTelemetry:
     questions: tuple[Question, ...] = ()
     loaded: Watched = field(default_factory=Watched)
     load: dict[str, Watched] = field(default_factory=dict)
+    alarm: Alarm | None = None
 
     async def reports(self, pods: Iterable[Manifest]) -> Mapping[str, SidecarReport | None]:
         """Return a report per pod uid."""
@@ -43,10 +45,13 @@ class FakeTelemetry:
             self.followed[deployment] = frozenset(revisions)
         self.questions = tuple(questions)
 
-    def watch(self, deployment: str, pods: Iterable[Manifest], engines: Mapping[str, Expected], memory: Memory) -> None:
+    def watch(
+        self, deployment: str, pods: Iterable[Manifest], engines: Mapping[str, Expected], memory: Memory, alarm: Alarm | None = None
+    ) -> None:
         """Take note of whose load is asked for, and keep the memory."""
         self.asked += [pod["metadata"]["uid"] for pod in pods if engines]
         self.load.pop(deployment, None)
+        self.alarm = alarm
         if engines:
             self.load[deployment] = replace(self.loaded, memory=memory)
 

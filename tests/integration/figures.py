@@ -27,6 +27,7 @@ class Figures:
         """Return the figures now, after a load that has been the same since they were last told."""
         now = time.monotonic()
         self._engine.add("prompt_tokens", tokens_per_s * (now - self.at))
+        self._engine.observe("iteration_tokens_total", 1)
         self._engine.set("num_requests_running", 1)
         self.at = now
         return self._sidecar.expose() + self._engine.render().encode()

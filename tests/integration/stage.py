@@ -68,7 +68,7 @@ class Stage:
     ``answers`` maps a model source to the termination message and exit code of its resolver; ``held`` names namespaces whose engines do not
     get ready; ``deaf`` ones whose kubelet never notices a nudge. ``refusing`` maps pods to what their sidecar says of a bundle that it
     cannot run: it goes on with the table it has. ``loads`` says how many requests each pod of a namespace serves, of ten at once, and
-    ``traffic`` how many tokens of prompts come there in a second; below zero nobody tells.
+    ``traffic`` how many tokens of prompts come there in a second; below zero nobody tells. ``inflight`` says how many requests a pod has.
     """
 
     kubeconfig: str
@@ -78,6 +78,7 @@ class Stage:
     refusing: dict[str, str] = field(default_factory=dict)
     loads: dict[str, int] = field(default_factory=dict)
     traffic: dict[str, float] = field(default_factory=dict)
+    inflight: dict[str, int] = field(default_factory=dict)
     _figures: dict[str, Figures] = field(default_factory=dict)
     _counters: dict[str, Statistics] = field(default_factory=dict)
     _counting: threading.Lock = field(default_factory=threading.Lock)
@@ -256,7 +257,9 @@ class Stage:
                 "ready": True,
                 "reason": "Serving",
                 "draining": False,
-                "inflight": next(self._asked) % 3,  # load comes and goes, and nobody has to write that down
+                "inflight": self.inflight.get(
+                    sidecar.pod["metadata"]["name"], next(self._asked) % 3
+                ),  # load comes and goes, and nobody has to write that down
                 "running": self.loads.get(sidecar.pod["metadata"]["namespace"], 0),
                 "slots": 10,
                 "queued": 0,

@@ -1,34 +1,90 @@
 """Pods that tell their load, on a real API server: more of them within seconds, none moved by silence or by somebody else."""
 
-import time
+import os
+import random
+import statistics
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
 
+import pytest
+
+from bench.record import record
+from llm_operator.api.config import OperatorConfig
 from llm_operator.core import kinds
-from tests.fakes.objects import llm_deployment
+from tests.fakes.objects import llm_deployment, operator_config
 from tests.integration.chart.kit import kubectl
-from tests.integration.server import Server, condition
+from tests.integration.operating import RunningOperator
+from tests.integration.server import Object, Server, condition
 from tests.integration.stage import Stage
 from tests.lab.wait import until
 
 WAIT_S = 60
+STEPS = int(os.environ.get("AUTOSCALE_STEPS") or 1)
+"""Deployments whose load steps up, each at a time of its own; the bound on how long that takes is asserted from twenty on."""
+STEP_P95_S = 10.0
+IDLE, STEPPED = 6_000, 24_000
+"""Tokens of prompts a second: what one pod carries, and what takes four."""
 
 
 def asked(server: Server, namespace: str, name: str) -> int:
     return sum(int(each["spec"]["replicas"]) for each in server.children(namespace, name, kinds.DEPLOYMENT))
 
 
-def told(server: Server, namespace: str, name: str) -> dict[str, str]:
+def told(server: Server, namespace: str, name: str) -> Object:
     return condition(server.status(namespace, name), "ScalingActive")
 
 
-def test_pods_follow_their_load_and_nothing_else(server: Server, namespace: str, stage: Stage) -> None:
-    autoscaling = {"mode": "BuiltIn", "minReplicas": 2, "maxReplicas": 5}
-    server.create(llm_deployment("load", namespace, accelerator={"profile": "nvidia"}, replicas=2, autoscaling=autoscaling), namespace)
-    until(lambda: told(server, namespace, "load")["reason"] == "Fits", timeout_s=WAIT_S, what="the load known")
+def patched_at(server: Server, namespace: str, since: datetime) -> datetime:
+    """Return when a Deployment of a namespace was first written after some time, from the audit log."""
+    times = (
+        datetime.fromisoformat(each["stageTimestamp"])
+        for each in server.lab.audit_events()
+        if each["verb"] == "patch"
+        and (each.get("objectRef", {}).get("resource"), each["objectRef"].get("namespace")) == ("deployments", namespace)
+        and "subresource" not in each["objectRef"]
+    )
+    return min(each for each in times if each > since)
 
-    stage.traffic[namespace] = 24_000
-    began = time.monotonic()
-    until(lambda: asked(server, namespace, "load") > 2, timeout_s=WAIT_S, what="more pods")
-    print(f"more pods were asked for {time.monotonic() - began:.1f} s after the load had come")  # noqa: T201 - a figure
+
+@pytest.fixture(scope="module")
+def places(spaces: Callable[[], str], operators: Callable[[OperatorConfig], RunningOperator]) -> list[str]:
+    """Return namespaces of one operator, as many as there are steps of load: the stage gives each its own."""
+    names = [spaces() for _ in range(STEPS)]
+    operators(operator_config(namespaces=names))
+    return names
+
+
+@pytest.fixture(scope="module")
+def namespace(places: list[str]) -> str:
+    """Return the one that the other tests are in."""
+    return places[0]
+
+
+def test_a_step_of_load_has_more_pods_within_seconds(server: Server, places: list[str], stage: Stage) -> None:
+    autoscaling = {"mode": "BuiltIn", "minReplicas": 2, "maxReplicas": 5}
+    for place in places:
+        stage.traffic[place] = IDLE
+        server.create(llm_deployment("load", place, accelerator={"profile": "nvidia"}, replicas=2, autoscaling=autoscaling), place)
+    for place in places:
+        until(lambda at=place: told(server, at, "load")["reason"] == "Fits", timeout_s=WAIT_S + STEPS, what="the load known")  # type: ignore[misc]  # bound now
+
+    stepped, drawn = {}, random.Random(7)  # noqa: S311  # the same pauses in every run
+    for place in places:
+        threading.Event().wait(drawn.uniform(0, 1))
+        stage.traffic[place], stepped[place] = STEPPED, datetime.now(UTC)
+    for place in places:
+        until(lambda at=place: asked(server, at, "load") > 2, timeout_s=WAIT_S, what="more pods")  # type: ignore[misc]  # bound now
+    took = sorted((patched_at(server, place, at) - at).total_seconds() for place, at in stepped.items())
+    p95 = took[min(int(0.95 * len(took)), len(took) - 1)]
+    print(f"more pods were asked for after {', '.join(f'{each:.1f}' for each in took)} s")  # noqa: T201 - figures
+    assert p95 <= (STEP_P95_S if STEPS >= 20 else 3 * STEP_P95_S)
+    if STEPS >= 20:
+        figures = {"steps": STEPS, "step_p50_s": round(statistics.median(took), 2), "step_p95_s": round(p95, 2), "step_max_s": took[-1]}
+        record("autoscale-steps", figures, {}, {}, idle_tokens_per_s=IDLE, stepped_tokens_per_s=STEPPED)
+
+
+def test_then_pods_are_moved_neither_by_silence_nor_by_somebody_else(server: Server, namespace: str, stage: Stage) -> None:
     until(lambda: asked(server, namespace, "load") >= 4, timeout_s=WAIT_S, what="four pods")
     until(lambda: told(server, namespace, "load")["reason"] != "LoadGrew", timeout_s=WAIT_S, what="enough pods")
     there = asked(server, namespace, "load")
@@ -56,3 +112,14 @@ def test_a_shadow_moves_nothing(server: Server, namespace: str, stage: Stage) ->
     stage.traffic[namespace] = 90_000  # of which others in the namespace have a part
     until(lambda: server.status(namespace, "watched").get("autoscaling", {}).get("replicas", 0) > 2, timeout_s=WAIT_S, what="advice")
     assert asked(server, namespace, "watched") == 2
+
+
+def test_of_three_pods_the_one_with_the_fewest_requests_goes(server: Server, namespace: str, stage: Stage) -> None:
+    """The real controller takes the pod that was marked."""
+    server.create(llm_deployment("shrinks", namespace, replicas=3), namespace)
+    until(lambda: server.status(namespace, "shrinks").get("readyReplicas") == 3, timeout_s=WAIT_S, what="three pods")
+    pods = sorted(each["metadata"]["name"] for each in server.children(namespace, "shrinks", kinds.POD))
+    stage.inflight |= dict(zip(pods, (7, 9, 2), strict=True))
+    kubectl("--namespace", namespace, "scale", "llmdeployment/shrinks", "--replicas=2")
+    until(lambda: len(server.children(namespace, "shrinks", kinds.POD)) == 2, timeout_s=WAIT_S, what="two pods")
+    assert sorted(each["metadata"]["name"] for each in server.children(namespace, "shrinks", kinds.POD)) == pods[:2]

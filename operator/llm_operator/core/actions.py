@@ -9,6 +9,7 @@ from llm_operator.core.gates.fetched import Question
 from llm_operator.core.kinds import BY_KIND, OPTIONAL, SERVICE, Kind
 from llm_operator.core.observed import Obj
 from llm_operator.core.scaling.decide import Memory
+from llm_operator.core.scaling.outlook import Alarm
 from llm_operator.core.scaling.sample import Expected
 
 
@@ -74,6 +75,14 @@ class Nudge:
 
 
 @dataclass(frozen=True)
+class Mark:
+    """Set the annotation ``names.ANNOTATION_DELETION_COST`` of a pod, so that it is the one to go when its Deployment is lowered."""
+
+    pod_name: str
+    cost: int
+
+
+@dataclass(frozen=True)
 class EventDraft:
     """One Kubernetes Event about the LLMDeployment; ``type`` is Normal or Warning."""
 
@@ -92,12 +101,14 @@ class Decision:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything one look leads to, in the order the shell carries it out: applies, deletes, nudges, status, events.
+    """Everything one look leads to, in the order the shell carries it out: marks, applies, deletes, nudges, status, events.
 
     ``asks`` are the revisions whose statistics the next look needs, ``questions`` what has to be asked elsewhere until then, and
-    ``watches`` the engines whose pods tell their load; ``memory`` is what the next decision about that needs.
+    ``watches`` the engines whose pods tell their load; ``memory`` is what the next decision about that needs, and ``alarm`` when
+    that has to come before its time.
     """
 
+    marks: tuple[Mark, ...] = ()
     applies: tuple[Apply, ...] = ()
     deletes: tuple[Delete, ...] = ()
     nudges: tuple[Nudge, ...] = ()
@@ -108,4 +119,5 @@ class Plan:
     asks: frozenset[str] = frozenset()
     watches: Mapping[str, Expected] = field(default_factory=dict)
     memory: Memory = field(default_factory=Memory)
+    alarm: Alarm | None = None
     questions: tuple[Question, ...] = ()

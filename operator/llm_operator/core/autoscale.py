@@ -16,8 +16,8 @@ from llm_operator.core.reasons import Reason
 from llm_operator.core.rollout.progress import ENDS
 from llm_operator.core.scaling.capacity import Capacity, Learned, Limits, capacity
 from llm_operator.core.scaling.decide import Decision, Fleet, Memory, Rules, decide
-from llm_operator.core.scaling.load import STALE_AFTER, Blind, observe
-from llm_operator.core.scaling.need import Need, Part, need
+from llm_operator.core.scaling.load import STALE_AFTER
+from llm_operator.core.scaling.outlook import Alarm, Outlook
 from llm_operator.core.scaling.reasons import ScaleReason
 from llm_operator.core.scaling.sample import Expected
 from llm_operator.core.scaling.watched import Watched
@@ -25,7 +25,7 @@ from llm_operator.core.stored import Engine
 from llm_operator.core.world import World, ready
 
 DECIDED_S = 5.0
-"""How often it is decided."""
+"""How often it is decided at least; a reading that asks for more pods is not waited for."""
 
 _STARTUP_S = 120.0
 """How long a pod takes to start, until one was seen to."""
@@ -41,13 +41,15 @@ _BLIND = frozenset({ScaleReason.METRICS_STALE, ScaleReason.NO_READY_POD, ScaleRe
 class Scaling:
     """What autoscaling has come to: how many ``replicas`` there are to be, and what is to be remembered.
 
-    ``acts`` says whether that is so, or would be. ``watches`` is whose figures are asked for, by engine.
+    ``acts`` says whether that is so, or would be. ``watches`` is whose figures are asked for, by engine, and ``alarm`` rings when they ask
+    for more.
     """
 
     acts: bool
     replicas: int
     memory: Memory
     watches: Mapping[str, Expected]
+    alarm: Alarm
     entry: dict[str, Any]
     conflict: str = ""
 
@@ -79,9 +81,10 @@ def autoscale(world: World, spec: LLMDeploymentSpec | None, watched: Watched, no
         calibrated=all(each.calibrated for each in able.values()),
         stepping=(world.status.get("rollout") or {}).get("state", "") not in {"", *ENDS},
     )
-    coming = bool(waits) or len(pods) < asked
-    found = _need(world, watched, able, asked, now, startup_s=_startup_s(pods), coming=coming)
-    decision, memory = decide(watched.memory, _rules(spec.autoscaling), fleet, found, now)
+    counted = ((frozenset(_heard_or_due(world.pods_of(engine), watched, now)), each) for engine, each in able.items())
+    outlook = Outlook(tuple(counted), asked, _startup_s(pods), coming=bool(waits) or len(pods) < asked)
+    rules = _rules(spec.autoscaling)
+    decision, memory = decide(watched.memory, rules, fleet, outlook.need(watched.tracks, now), now)
     acts = spec.autoscaling.mode == "BuiltIn"
     began = int(before.get("specReplicas", spec.replicas)) if before.get("mode") == spec.autoscaling.mode else spec.replicas
     entry = {
@@ -92,21 +95,8 @@ def autoscale(world: World, spec: LLMDeploymentSpec | None, watched: Watched, no
     }
     conflict = f"spec.replicas was set from {began} to {spec.replicas}; autoscaling decides, and asks for {decision.replicas}"
     watches = {each.id: Expected(world.owner.name, each.id, _model(each, world.owner.name)) for each in engines}
-    return Scaling(acts, decision.replicas, memory, watches, entry, conflict if acts and began != spec.replicas else "")
-
-
-def _need(
-    world: World, watched: Watched, able: Mapping[str, Capacity], asked: int, now: datetime, *, startup_s: float, coming: bool
-) -> Need | Blind:
-    parts: list[Part] = []
-    for engine, each in able.items():
-        load = observe(watched.tracks, list(_heard_or_due(world.pods_of(engine), watched, now)), now)
-        if isinstance(load, Blind):
-            return load
-        parts.append((load, each))
-    if not parts:
-        return Blind(ScaleReason.NO_READY_POD, "no pod takes requests yet")
-    return need(parts, asked, startup_s, coming=coming)
+    alarm = Alarm(outlook, rules.headroom, rules.most, known=max(decision.replicas, decision.wanted or 0))
+    return Scaling(acts, decision.replicas, memory, watches, alarm, entry, conflict if acts and began != spec.replicas else "")
 
 
 def _rules(asked: Autoscaling) -> Rules:

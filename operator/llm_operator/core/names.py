@@ -24,6 +24,8 @@ ANNOTATION_ACTION = f"{GROUP}/action"
 """Set on an LLMDeployment by whoever asks for a verb; answered in ``status.actions``."""
 ANNOTATION_GENERATION = f"{GROUP}/table-generation"
 """Set on pods to make the kubelet sync the snapshot at once; its value is the table generation, with .2 or .3 the second and third time."""
+ANNOTATION_DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
+"""Set on the pod that is to go first when there are to be fewer; Kubernetes' own name for it."""
 
 MANAGED_BY = "llm-operator"
 PUBLIC_PORT = 8080

@@ -31,6 +31,7 @@ from llm_operator.core.removal import removal
 from llm_operator.core.roles import cast
 from llm_operator.core.rollout.follow import follow
 from llm_operator.core.rollout.gating import weigh
+from llm_operator.core.scaling.leaving import leaving
 from llm_operator.core.status import status_of
 from llm_operator.core.summary import Findings, Summary, summarize
 from llm_operator.core.tables import snapshot
@@ -99,6 +100,7 @@ def _step(observed: Observed, config: OperatorConfig, now: datetime, check: Chec
     promoted = _promotion(findings)
     looks = (peers_in_s, gating.look_s, DECIDED_S if scaling else None, _next_look_s(findings, summary))
     decided = Plan(
+        marks=leaving(world, course, numbers) if config.nudge and course is not None else (),
         applies=found.applies,
         deletes=found.deletes,
         nudges=delivery.nudges if config.nudge else (),
@@ -118,6 +120,7 @@ def _step(observed: Observed, config: OperatorConfig, now: datetime, check: Chec
         questions=gating.questions,
         watches=scaling.watches if scaling else {},
         memory=scaling.memory if scaling else observed.watched.memory,
+        alarm=scaling.alarm if scaling else None,
         next_look_s=min((each for each in looks if each is not None), default=None),
     )
     return decided, findings.promotes

@@ -1,7 +1,7 @@
 """Carries a plan out: dumb on purpose, in the plan's order, and without a write that the plan does not name."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from llm_operator.core import kinds, names
@@ -40,13 +40,15 @@ class Outcome:
 
 
 async def execute(cluster: Cluster, plan: Plan, namespace: str, wrote: Wrote) -> Outcome:
-    """Apply, delete and nudge.
+    """Mark what is to go, apply, delete and nudge.
 
     A refused object does not keep the others from being applied, unless they rely on it, but nothing is deleted then: what is there may
     have to go on in place of what was refused. At a name that is taken the work ends. Any other error ends the pass; the next one starts
     from what is then there.
     """
     outcome = Outcome()
+    for mark in plan.marks:
+        await _annotate(cluster, namespace, mark.pod_name, {names.ANNOTATION_DELETION_COST: str(mark.cost)}, wrote)
     for apply in plan.applies:
         if not await _apply(cluster, apply, outcome, wrote):
             break
@@ -55,7 +57,7 @@ async def execute(cluster: Cluster, plan: Plan, namespace: str, wrote: Wrote) ->
     for delete in plan.deletes:
         await _delete(cluster, delete, namespace, outcome, wrote)
     for nudge in plan.nudges:
-        await _nudge(cluster, namespace, nudge.pod_name, nudge.value, wrote)
+        await _annotate(cluster, namespace, nudge.pod_name, {names.ANNOTATION_GENERATION: nudge.value}, wrote)
     return outcome
 
 
@@ -133,11 +135,11 @@ async def write_events(cluster: Cluster, events: list[Manifest], wrote: Wrote) -
             wrote(kinds.EVENT.kind, "apply")
 
 
-async def _nudge(cluster: Cluster, namespace: str, pod: str, value: str, wrote: Wrote) -> None:
-    """Make the kubelet sync a pod's volumes now; without the right or the pod, the kubelet's own minute has to do."""
+async def _annotate(cluster: Cluster, namespace: str, pod: str, annotations: Mapping[str, str], wrote: Wrote) -> None:
+    """Tell the kubelet to sync a pod's volumes now, or the controller to take that pod; without the right or the pod it goes on without."""
     try:
-        await cluster.annotate(kinds.POD, namespace, pod, {names.ANNOTATION_GENERATION: value})
+        await cluster.annotate(kinds.POD, namespace, pod, annotations)
     except (RejectedError, NotFoundError) as error:
-        log(logging.DEBUG, f"pod not nudged: {error}")
+        log(logging.DEBUG, f"pod not annotated: {error}")
     else:
         wrote(kinds.POD.kind, "annotate")

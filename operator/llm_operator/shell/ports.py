@@ -7,6 +7,7 @@ from llm_operator.core.gates.fetched import Fetched, Question
 from llm_operator.core.kinds import Kind
 from llm_operator.core.observed import SidecarReport
 from llm_operator.core.scaling.decide import Memory
+from llm_operator.core.scaling.outlook import Alarm
 from llm_operator.core.scaling.sample import Expected
 from llm_operator.core.scaling.watched import Watched
 from llm_operator.core.telemetry.replies import Heard
@@ -70,8 +71,10 @@ class Telemetry(Protocol):
         """Ask these pods again and again for their statistics of some revisions, and others these questions, until told otherwise."""
         ...
 
-    def watch(self, deployment: str, pods: Iterable[Manifest], engines: Mapping[str, Expected], memory: Memory) -> None:
-        """Ask the pods of some engines for their load until told otherwise, and keep what the next decision needs."""
+    def watch(
+        self, deployment: str, pods: Iterable[Manifest], engines: Mapping[str, Expected], memory: Memory, alarm: Alarm | None = None
+    ) -> None:
+        """Ask the pods of some engines for their load until told otherwise, keep what the next decision needs, and say when it is due."""
         ...
 
     def watched(self, deployment: str) -> Watched:

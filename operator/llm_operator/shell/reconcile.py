@@ -136,7 +136,7 @@ class Reconciler:
     async def _done(self, key: Key, look: Look, decided: Plan, outcome: Outcome) -> Result:
         """Remember what was written, have asked what gates need to know, and report."""
         self.eye.telemetry.follow(str(key), look.observed.pods, decided.asks, decided.questions)
-        self.eye.telemetry.watch(str(key), look.observed.pods, decided.watches, decided.memory)
+        self.eye.telemetry.watch(str(key), look.observed.pods, decided.watches, decided.memory, decided.alarm)
         for live in outcome.applied:
             self.eye.seen.note(BY_KIND[live["kind"]], live)
         if decided.next_look_s is None or decided.next_look_s > KEPT_S:

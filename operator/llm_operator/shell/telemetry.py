@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Self
 
@@ -15,6 +15,7 @@ from llm_operator.core.names import ADMIN_PORT
 from llm_operator.core.observed import SidecarReport
 from llm_operator.core.scaling.decide import Memory
 from llm_operator.core.scaling.exposition import SIZE_MAX
+from llm_operator.core.scaling.outlook import Alarm
 from llm_operator.core.scaling.sample import Expected
 from llm_operator.core.scaling.watched import Watched
 from llm_operator.core.telemetry.replies import Heard
@@ -76,16 +77,16 @@ def url(address: str, port: int, path: str) -> str:
 
 
 class HttpTelemetry:
-    """Asks all pods at once, each within a second, a bounded number at a time."""
+    """Asks all pods at once, each within a second, a bounded number at a time; ``grew`` is told which deployment's load has grown."""
 
-    def __init__(self, gates: Gates | None = None, port: int = ADMIN_PORT) -> None:
+    def __init__(self, gates: Gates | None = None, port: int = ADMIN_PORT, grew: Callable[[str], None] = lambda _: None) -> None:
         self._gates = gates or Gates()
         self._port = port
         self._session: aiohttp.ClientSession | None = None
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._scraper = Scraper(self._ask_statistics, now=_now, random=random.SystemRandom().random)
         self._inquirer = Inquirer(self._pose, now=_now)
-        self._watcher = Watcher(self._ask_load, now=_now, random=random.SystemRandom().random)
+        self._watcher = Watcher(self._ask_load, now=_now, random=random.SystemRandom().random, grew=grew)
 
     async def __aenter__(self) -> Self:
         """Open the session."""
@@ -109,9 +110,11 @@ class HttpTelemetry:
         self._scraper.follow(deployment, pods, revisions)
         self._inquirer.follow(deployment, questions)
 
-    def watch(self, deployment: str, pods: Iterable[Manifest], engines: Mapping[str, Expected], memory: Memory) -> None:
-        """Ask the pods of some engines for their load until told otherwise, and keep what the next decision needs."""
-        self._watcher.watch(deployment, pods, engines, memory)
+    def watch(
+        self, deployment: str, pods: Iterable[Manifest], engines: Mapping[str, Expected], memory: Memory, alarm: Alarm | None = None
+    ) -> None:
+        """Ask the pods of some engines for their load until told otherwise, keep what the next decision needs, and say when it is due."""
+        self._watcher.watch(deployment, pods, engines, memory, alarm)
 
     def watched(self, deployment: str) -> Watched:
         """Return what the pods that are watched have told so far."""

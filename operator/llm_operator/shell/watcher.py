@@ -1,4 +1,4 @@
-"""Asks pods for their load every few seconds, while that decides how many there are, and keeps what was told lately."""
+"""Asks pods for their load every few seconds, while that decides how many there are, keeps what was told lately, and says when it grew."""
 
 import asyncio
 import logging
@@ -10,6 +10,7 @@ from llm_operator.core.scaling.capacity import Learned
 from llm_operator.core.scaling.decide import Memory
 from llm_operator.core.scaling.exposition import SampleError
 from llm_operator.core.scaling.load import Track
+from llm_operator.core.scaling.outlook import Alarm
 from llm_operator.core.scaling.sample import Expected, sample
 from llm_operator.core.scaling.watched import Watched
 from llm_operator.core.world import engine_of
@@ -19,6 +20,8 @@ from llm_operator.shell.ports import Manifest
 INTERVAL_S = 5.0
 _AT_ONCE = 32
 _ENGINES_KEPT = 8
+_GATHERED = 25
+"""How often in an interval the readings that have come are looked at, of however many pods they are: each costs as much as all."""
 
 Ask = Callable[[str], Awaitable[bytes | None]]
 """Takes an address and returns the body of the answer, or None when there was none in time."""
@@ -38,30 +41,44 @@ class _Pod:
 
 @dataclass
 class _Fleet:
+    name: str
     pods: dict[str, _Pod] = field(default_factory=dict)
     learned: dict[str, Learned] = field(default_factory=dict)
     memory: Memory = field(default_factory=Memory)
+    alarm: Alarm | None = None
+    looking: bool = False
+
+    @property
+    def tracks(self) -> dict[str, Track]:
+        """Return the readings of each pod that was heard, by uid."""
+        return {uid: pod.track for uid, pod in self.pods.items() if pod.track is not None}
 
 
 @dataclass
 class Watcher:
-    """Asks each pod every five seconds or so; ``random`` returns a number from 0 to 1, so that pods are not all asked at once."""
+    """Asks each pod every five seconds or so; ``random`` returns a number from 0 to 1, so that pods are not all asked at once.
+
+    ``grew`` is told of a deployment when the alarm that came with it rings, once: the decision that follows brings another alarm.
+    """
 
     ask: Ask
     now: Callable[[], datetime]
     random: Callable[[], float]
+    grew: Callable[[str], None]
     interval_s: float = INTERVAL_S
     _fleets: dict[str, _Fleet] = field(default_factory=dict)
     _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE))
 
-    def watch(self, deployment: str, pods: Iterable[Manifest], engines: Mapping[str, Expected], memory: Memory) -> None:
+    def watch(
+        self, deployment: str, pods: Iterable[Manifest], engines: Mapping[str, Expected], memory: Memory, alarm: Alarm | None = None
+    ) -> None:
         """Ask the pods of these engines from now on, and no others; without engines nothing is kept."""
         if not engines:
             gone = self._fleets.pop(deployment, None)
             _cancel(gone.pods.values() if gone else ())
             return
-        fleet = self._fleets.setdefault(deployment, _Fleet())
-        fleet.memory = memory
+        fleet = self._fleets.setdefault(deployment, _Fleet(deployment))
+        fleet.memory, fleet.alarm = memory, alarm
         wanted = dict(_asked(pods, engines))
         gone_uids = [uid for uid, pod in fleet.pods.items() if uid not in wanted or wanted[uid].address != pod.address]
         _cancel(fleet.pods[uid] for uid in gone_uids)
@@ -73,9 +90,8 @@ class Watcher:
 
     def watched(self, deployment: str) -> Watched:
         """Return what the pods of a deployment have told so far."""
-        fleet = self._fleets.get(deployment) or _Fleet()
-        tracks = {uid: pod.track for uid, pod in fleet.pods.items() if pod.track is not None}
-        return Watched(tracks, dict(fleet.learned), fleet.memory)
+        fleet = self._fleets.get(deployment) or _Fleet(deployment)
+        return Watched(fleet.tracks, dict(fleet.learned), fleet.memory)
 
     async def close(self) -> None:
         """Ask nobody any more."""
@@ -108,6 +124,16 @@ class Watcher:
             while len(fleet.learned) > _ENGINES_KEPT:
                 del fleet.learned[next(iter(fleet.learned))]
         pod.track = pod.track.hear(told) if pod.track is not None else Track((told,))
+        if fleet.alarm is not None and not fleet.looking:
+            fleet.looking = True
+            asyncio.get_running_loop().call_later(self.interval_s / _GATHERED, self._look, fleet)
+
+    def _look(self, fleet: _Fleet) -> None:
+        """See whether what pods have told rings the alarm, unless that was taken away meanwhile."""
+        fleet.looking = False
+        if self._fleets.get(fleet.name) is fleet and fleet.alarm is not None and fleet.alarm.rings(fleet.tracks, self.now()):
+            fleet.alarm = None
+            self.grew(fleet.name)
 
 
 def _asked(pods: Iterable[Manifest], engines: Mapping[str, Expected]) -> Iterable[tuple[str, _Pod]]:

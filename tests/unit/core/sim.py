@@ -164,6 +164,9 @@ class Sim:
         return len(made.applies) + 1
 
     def execute(self, made: Plan) -> None:
+        for mark in made.marks:
+            annotations = self.pods[mark.pod_name]["metadata"].setdefault("annotations", {})
+            annotations[names.ANNOTATION_DELETION_COST] = str(mark.cost)
         for each in made.applies:
             self._apply(each.object, force=each.force)
         for delete in made.deletes:
@@ -291,6 +294,7 @@ class Sim:
                 for pod in self.pods.values()
                 if pod["metadata"]["ownerReferences"][0]["uid"] == uid and "deletionTimestamp" not in pod["metadata"]
             ]
+            mine.sort(key=lambda pod: -int(pod["metadata"].get("annotations", {}).get(names.ANNOTATION_DELETION_COST, "0")))
             for pod in mine[live["spec"]["replicas"] :]:
                 pod["metadata"]["deletionTimestamp"] = "now"
             for _ in range(live["spec"]["replicas"] - len(mine)):
@@ -376,6 +380,7 @@ class Sim:
             ready=self._is_ready(pod),
             reason="EngineLoading",
             bundle_schema=self.schemas.get(image, 1),
+            inflight=self.loads.get(name, self.running),
             running=self.loads.get(name, self.running) if names.LABEL_ENGINE in pod["metadata"]["labels"] else 0,
             slots=self.slots if names.LABEL_ENGINE in pod["metadata"]["labels"] else None,
             **refused,

@@ -1,5 +1,6 @@
 """Pods that tell their load: as many as that needs, never on figures that are missing, one total for stable and canary."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -71,6 +72,20 @@ def test_more_load_has_more_pods_at_once() -> None:
     assert last["need"]["prompts"].startswith("3.")
     assert condition(sim, "ScalingActive")["status"] == "True"
     assert condition(sim, "ScalingConflict")["status"] == "False"
+
+
+def test_a_reading_that_asks_for_more_is_not_waited_for() -> None:
+    sim = scaled()
+    under(sim, 1.2 * POD, seconds=120)
+    alarm = sim.plan().alarm
+    assert alarm is not None
+    assert (alarm.known, alarm.most) == (2, 6)
+    assert not alarm.rings(sim.watched.tracks, sim.now)
+    busy = {uid: each.hear(replace(each.last, at=sim.now, running=150)) for uid, each in sim.watched.tracks.items()}
+    assert not alarm.rings(busy, sim.now), "nothing new was told"
+    sim.tick(3)
+    busy = {uid: each.hear(replace(each.last, at=sim.now, running=250)) for uid, each in sim.watched.tracks.items()}
+    assert alarm.rings(busy, sim.now)
 
 
 @pytest.mark.covers

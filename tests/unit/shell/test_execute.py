@@ -2,7 +2,7 @@ import pytest
 
 from llm_operator.api.routing import Gateway, ParentRef
 from llm_operator.core import kinds
-from llm_operator.core.actions import Apply, Delete, Nudge, Plan
+from llm_operator.core.actions import Apply, Delete, Mark, Nudge, Plan
 from llm_operator.core.render import service
 from llm_operator.core.render.meta import Owner
 from llm_operator.core.render.route import route
@@ -54,6 +54,16 @@ async def test_a_plan_is_carried_out_in_its_order(cluster: FakeCluster, wrote: l
     nudged = cluster.find(kinds.POD, "p")
     assert nudged is not None
     assert nudged["metadata"]["annotations"] == {"llmops.dev/table-generation": "7-1"}
+
+
+async def test_a_pod_that_is_to_go_is_marked_before_anything_is_applied(cluster: FakeCluster) -> None:
+    cluster.put(pod())
+    plan = Plan(marks=(Mark("p", -1), Mark("gone", -1)), applies=(Apply(config_map("a"), force=False),))
+    await execute(cluster, plan, "ns", lambda *_: None)
+    assert [(call.verb, call.name) for call in cluster.writes] == [("annotate", "p"), ("annotate", "gone"), ("apply", "a")]
+    marked = cluster.find(kinds.POD, "p")
+    assert marked is not None
+    assert marked["metadata"]["annotations"] == {"controller.kubernetes.io/pod-deletion-cost": "-1"}
 
 
 async def test_after_a_refusal_the_other_objects_are_applied_but_nothing_is_deleted(cluster: FakeCluster) -> None:

@@ -5,17 +5,19 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
 from llm_operator.core import names
 from llm_operator.core.scaling.capacity import Learned
 from llm_operator.core.scaling.decide import Memory
+from llm_operator.core.scaling.outlook import Alarm, Outlook
 from llm_operator.core.scaling.sample import Expected
 from llm_operator.shell.ports import Manifest
 from llm_operator.shell.watcher import Watcher
-from tests.unit.core.scaling.pods import BEGAN, EXPECTED, told
+from tests.unit.core.scaling.pods import BEGAN, CAPACITY, EXPECTED, told
+from tests.unit.core.scaling.test_sample import valued
 
 KEY = "team/chat"
 ENGINES = {"e1": EXPECTED}
@@ -36,6 +38,10 @@ class Pods:
     gone: set[str] = field(default_factory=set)
     asked: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
+    grew: list[str] = field(default_factory=list)
+
+    def now(self) -> datetime:
+        return BEGAN + timedelta(seconds=self.seconds)
 
     async def ask(self, address: str) -> bytes | None:
         self.asked[address] += 1
@@ -43,12 +49,12 @@ class Pods:
         await asyncio.sleep(3600 if address in self.hung else 0.001)
         if address in self.gone:
             return None
-        return b"{}" if address in self.lying else self.body
+        return b"{}" if address in self.lying else valued("vllm:iteration_tokens_total_count", str(self.seconds))(self.body)
 
 
 @asynccontextmanager
 async def watching(pods: Pods) -> AsyncIterator[Watcher]:
-    watcher = Watcher(pods.ask, now=lambda: BEGAN + timedelta(seconds=pods.seconds), random=lambda: 0.5, interval_s=0.01)
+    watcher = Watcher(pods.ask, now=pods.now, random=lambda: 0.5, grew=pods.grew.append, interval_s=0.01)
     try:
         yield watcher
     finally:
@@ -125,3 +131,32 @@ async def test_what_was_learned_of_few_engines_is_kept() -> None:
         watcher.watch(KEY, [pod(each, engine=each) for each in many], many, Memory())
         await until(pods, "e2", 4)
         assert watcher.watched(KEY).learned.keys() == {"ENGINE"}
+
+
+def alarm(known: int) -> Alarm:
+    return Alarm(Outlook(((frozenset({"a"}), CAPACITY),), pods=1, startup_s=60, coming=True), headroom=0.25, most=9, known=known)
+
+
+async def test_load_that_has_grown_is_told_of_once_until_it_is_decided_anew() -> None:
+    pods = Pods(body=told(running=50))
+    async with watching(pods) as watcher:
+        watcher.watch(KEY, [pod("a")], ENGINES, Memory(), alarm(known=2))
+        await until(pods, "a", 60)
+        assert pods.grew == [KEY]
+        watcher.watch(KEY, [pod("a")], ENGINES, Memory(), alarm(known=4))
+        await until(pods, "a", 120)
+        assert pods.grew == [KEY]
+        watcher.watch(KEY, [pod("a")], ENGINES, Memory(), alarm(known=2))
+        await until(pods, "a", 180)
+    assert pods.grew == [KEY, KEY]
+
+
+async def test_nothing_is_told_of_load_that_nobody_decides_by_any_more() -> None:
+    pods = Pods(body=told(running=50))
+    async with watching(pods) as watcher:
+        watcher.watch(KEY, [pod("a")], ENGINES, Memory(), alarm(known=9))
+        await until(pods, "a", 20)
+        watcher.watch(KEY, [pod("a")], ENGINES, Memory(), alarm(known=2))
+        watcher.watch(KEY, [pod("a")], {}, Memory())
+        await asyncio.sleep(0.3)
+    assert pods.grew == []

@@ -1,10 +1,11 @@
 """The load of an engine's pods together. A pod that is silent counts as the others do; where too many are, nothing is known."""
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from math import sqrt
 from operator import attrgetter
 
 from llm_operator.core.scaling.reasons import ScaleReason
@@ -14,8 +15,10 @@ STALE_AFTER = timedelta(seconds=15)
 """Three readings that did not come."""
 HEARD_MIN = 0.6
 """Share of the ready pods that must have been heard."""
-SHORT_S, LONG_S = 15.0, 90.0
+NOW_S, SHORT_S, LONG_S = 5.0, 15.0, 90.0
 COVERED_MIN_S = 10.0
+CHANCE = 2.0
+"""Standard deviations that the shortest window may be above the truth by chance, requests being independent of each other."""
 _KEPT = timedelta(seconds=LONG_S)
 _when = attrgetter("at")
 _waiting = attrgetter("waiting")
@@ -27,6 +30,8 @@ class Track:
     """The readings of one process over the longer window, the newest last."""
 
     samples: tuple[Sample, ...]
+    restarted: bool = False
+    """Whether the same pod was another process before: what that did is not in here."""
 
     @property
     def last(self) -> Sample:
@@ -34,13 +39,25 @@ class Track:
         return self.samples[-1]
 
     def hear(self, sample: Sample) -> "Track":
-        """Return it with another reading; one that is not newer changes nothing, and one of another process begins anew."""
+        """Return it with another reading; one that is not newer changes nothing, another process and the end of a standstill begin anew."""
         if sample.at <= self.last.at:
             return self
-        if sample.process != self.last.process or sample.counters.since(self.last.counters) is None:
-            return Track((sample,))
+        grown = sample.counters.since(self.last.counters)
+        if sample.process != self.last.process or grown is None or (any(grown) and self.stands_still):
+            return Track((sample,), restarted=True)
         oldest = bisect_left(self.samples, sample.at - _KEPT, key=_when)
         return replace(self, samples=(*self.samples[max(oldest - 1, 0) :], sample))
+
+    @property
+    def stands_still(self) -> bool:
+        """Return whether it tells of requests that are worked on and has counted nothing for as long as makes another one silent."""
+        counted = self.samples[: bisect_right(self.samples, self.last.at - STALE_AFTER, key=_when)]
+        return bool(counted and self.last.running) and counted[-1].counters == self.last.counters
+
+    @property
+    def says_too_little(self) -> bool:
+        """Return whether it has restarted a moment ago: of one that has only just come everything is known, of this one nearly nothing."""
+        return self.restarted and (self.last.at - self.samples[0].at).total_seconds() < COVERED_MIN_S
 
     def prefilled(self, window_s: float) -> float:
         """Return the tokens of prompts that were computed in a window that ends with the last reading."""
@@ -71,6 +88,8 @@ class Load:
     queued_per_s: float
     """By how much more requests come than begin."""
     prefill_tokens_per_s: float
+    prefill_tokens_per_s_now: float
+    """The same, or more where the last seconds have had more than chance brings."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +107,7 @@ def observe(tracks: Mapping[str, Track], ready: Collection[str], now: datetime) 
     fresh = [tracks[uid] for uid in ready if uid in tracks and now - tracks[uid].last.at <= STALE_AFTER]
     processes = Counter(each.last.process for each in fresh)
     heard = [each for each in fresh if each.last.process is None or processes[each.last.process] == 1]
+    heard = [each for each in heard if not (each.stands_still or each.says_too_little)]
     if len(heard) < HEARD_MIN * len(ready):
         return Blind(
             ScaleReason.METRICS_STALE, f"{len(heard)} of {len(ready)} ready pods have told their load within {STALE_AFTER.seconds} s"
@@ -96,12 +116,22 @@ def observe(tracks: Mapping[str, Track], ready: Collection[str], now: datetime) 
     if covered_s < COVERED_MIN_S:
         return Blind(ScaleReason.OBSERVING, f"load is known for {covered_s:.0f} s only")
     scale = len(ready) / len(heard)
-    windows = [(window, min(window, covered_s)) for window in (SHORT_S, LONG_S)]
+    short_s, long_s = min(SHORT_S, covered_s), min(LONG_S, covered_s)
+    rate = max(sum(each.prefilled(SHORT_S) for each in heard) / short_s, sum(each.prefilled(LONG_S) for each in heard) / long_s)
     return Load(
         ready=len(ready),
         heard=len(heard),
         running=scale * sum(each.last.running for each in heard),
         waiting=scale * sum(each.last.waiting for each in heard),
-        queued_per_s=scale * max(sum(each.queued(SHORT_S) for each in heard), 0.0) / windows[0][1],
-        prefill_tokens_per_s=scale * max(sum(each.prefilled(window) for each in heard) / seconds for window, seconds in windows),
+        queued_per_s=scale * max(sum(each.queued(SHORT_S) for each in heard), 0.0) / short_s,
+        prefill_tokens_per_s=scale * rate,
+        prefill_tokens_per_s_now=scale * max(rate, _surely_prefilled(heard) / NOW_S),
     )
+
+
+def _surely_prefilled(heard: Collection[Track]) -> float:
+    """Return the tokens of prompts that were computed in the shortest window, less what may be chance: prompts come whole."""
+    tokens = sum(each.prefilled(NOW_S) for each in heard)
+    prompts = sum(each.last.counters.prompts - each.samples[0].counters.prompts for each in heard)
+    length = sum(each.last.counters.prompt_sum - each.samples[0].counters.prompt_sum for each in heard) / prompts if prompts else 0.0
+    return tokens - CHANCE * sqrt(tokens * length)

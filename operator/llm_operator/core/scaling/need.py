@@ -11,6 +11,10 @@ PREFILL_SHARE = 0.8
 """How much of what a pod can read of prompts it is given: above it, requests wait for each other."""
 DRAIN_S = 30.0
 """Time in which what waits is to be gone."""
+READ_MAX = 1.25
+"""How many times what a pod is thought to read of prompts counts at most: what seems to be more is a counter that has jumped."""
+STEP = 1.2
+"""What the last seconds brought counts where it needs so many times the pods there are; less than that waits for a longer window."""
 
 Part = tuple[Load, Capacity]
 """The pods of one engine."""
@@ -41,8 +45,17 @@ def need(parts: Sequence[Part], pods: int, startup_s: float, *, coming: bool) ->
     comes than begins. What waits counts once all pods are there, as far as they and those that are needed anyway cannot work it off
     by the time that others could help.
     """
+    steady = _need(parts, [load.prefill_tokens_per_s for load, _ in parts], pods, startup_s, coming=coming)
+    sudden = _need(parts, [load.prefill_tokens_per_s_now for load, _ in parts], pods, startup_s, coming=coming)
+    return sudden if sudden.pods >= STEP * pods else steady
+
+
+def _need(parts: Sequence[Part], rates: Sequence[float], pods: int, startup_s: float, *, coming: bool) -> Need:
     requests = sum((load.running + load.queued_per_s * able.request_s) / able.requests for load, able in parts)
-    prefill = sum((load.prefill_tokens_per_s + load.queued_per_s * able.prompt_tokens) / able.prefill_tokens_per_s for load, able in parts)
+    prefill = sum(
+        min(rate / able.prefill_tokens_per_s, READ_MAX * load.ready) + load.queued_per_s * able.prompt_tokens / able.prefill_tokens_per_s
+        for rate, (load, able) in zip(rates, parts, strict=True)
+    )
     spare = max(pods, requests, prefill / PREFILL_SHARE) - max(requests, prefill)
     waits = 0.0 if coming else sum(load.waiting * able.pod_seconds for load, able in parts)
     return Need(requests, prefill / PREFILL_SHARE, max(waits - spare * startup_s, 0.0) / DRAIN_S)

@@ -30,11 +30,13 @@ class Pod:
     comes_s: float
     waiting: float = 0.0
     begun: float = 0.0
+    running: float = 0.0
 
     def work(self, requests: float) -> None:
         begins = min(self.waiting + requests, PER_TURN)
         self.waiting += requests - begins
         self.begun += begins
+        self.running = min(begins, 5)
 
 
 @dataclass
@@ -71,7 +73,7 @@ class World:
         return len(self.pods) - asked, decision.reason
 
     def _hear(self, pod: Pod) -> None:
-        sample = reading(self.seconds, pod.number, running=min(pod.begun, 5), waiting=pod.waiting, prefilled=pod.begun * PROMPT)
+        sample = reading(self.seconds, pod.number, running=pod.running, waiting=pod.waiting, prefilled=pod.begun * PROMPT)
         known = self.tracks.get(str(pod.number))
         self.tracks[str(pod.number)] = known.hear(sample) if known else Track((sample,))
 

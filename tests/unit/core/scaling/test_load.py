@@ -22,7 +22,7 @@ def steady(pod: int, until_s: int = 120, rate: float = 100, **now: float) -> Tra
 
 def test_load_is_that_of_all_pods() -> None:
     tracks = {str(pod): steady(pod, running=3, waiting=1) for pod in range(4)}
-    assert observe(tracks, tracks.keys(), at(120)) == Load(4, 4, 12, 4, 0, 400)
+    assert observe(tracks, tracks.keys(), at(120)) == Load(4, 4, 12, 4, 0, 400, 400)
 
 
 def test_a_silent_pod_counts_as_the_others_do() -> None:
@@ -53,6 +53,21 @@ def test_pods_that_tell_the_same_process_are_not_believed() -> None:
     assert found.reason is ScaleReason.METRICS_STALE
 
 
+def test_a_pod_that_says_it_works_and_counts_nothing_is_not_believed() -> None:
+    for pod, running in (("working", 3), ("idle", 0)):
+        still = track(*(reading(second, prefilled=500, running=running) for second in range(0, 31, 5)))
+        assert still.stands_still is (pod == "working")
+        found = observe({pod: still}, [pod], at(30))
+        assert isinstance(found, Blind) is (pod == "working")
+    assert not track(*(reading(second, prefilled=second // 15, running=3) for second in range(0, 31, 5))).stands_still
+    assert not track(reading(0, running=3), reading(14, running=3)).stands_still
+
+
+def test_what_was_done_while_figures_stood_still_does_not_come_at_once() -> None:
+    still = track(*(reading(second, prefilled=500, running=3) for second in range(0, 31, 5)))
+    assert still.hear(reading(35, prefilled=50_000, running=3)).samples == (reading(35, prefilled=50_000, running=3),)
+
+
 def test_while_no_pod_takes_requests_nothing_is_known() -> None:
     found = observe({}, (), at(0))
     assert isinstance(found, Blind)
@@ -72,6 +87,16 @@ def test_the_higher_of_two_windows_counts() -> None:
         found = observe({"0": each}, ["0"], at(120))
         assert isinstance(found, Load)
         assert found.prefill_tokens_per_s == pytest.approx(rate)
+
+
+def test_the_last_seconds_count_less_what_may_be_chance() -> None:
+    """A hundred prompts of a hundred tokens within five seconds may be eighty as well."""
+    quiet = [reading(second, prompts=second, prompt_sum=100 * second, prefilled=100 * second) for second in range(0, 116, 5)]
+    burst = track(*quiet, reading(120, prompts=215, prompt_sum=21_500, prefilled=21_500))
+    found = observe({"0": burst}, ["0"], at(120))
+    assert isinstance(found, Load)
+    assert found.prefill_tokens_per_s == pytest.approx((10_000 + 2 * 500) / 15)
+    assert found.prefill_tokens_per_s_now == pytest.approx(100 * (100 - 2 * 10) / 5)
 
 
 def test_a_pod_that_has_just_come_adds_what_it_did_and_no_more() -> None:
@@ -99,6 +124,17 @@ def test_a_restarted_engine_begins_anew() -> None:
     one, other = reading(0, prefilled=1000), reading(5, prefilled=10)
     assert track(one, other).samples == (other,)
     assert track(one, reading(5, 1, prefilled=2000)).samples == (reading(5, 1, prefilled=2000),)
+
+
+def test_a_pod_that_has_restarted_counts_as_the_others_do_until_it_is_known_again() -> None:
+    before = steady(1, until_s=100, running=9)
+    again = before.hear(reading(110, 7, running=1))
+    assert again.says_too_little
+    found = observe({"0": steady(0, until_s=110, running=4), "1": again, "2": steady(2, until_s=110, running=4)}, ["0", "1", "2"], at(110))
+    assert isinstance(found, Load)
+    assert (found.heard, found.running) == (2, 12)
+    assert not again.hear(reading(120, 7, running=1, prefilled=10)).says_too_little
+    assert not track(reading(110, 7)).says_too_little
 
 
 def test_a_reading_that_comes_late_or_twice_changes_nothing() -> None:

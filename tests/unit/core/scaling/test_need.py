@@ -9,8 +9,8 @@ from llm_operator.core.scaling.need import DRAIN_S, PREFILL_SHARE, Need, need
 from tests.unit.core.scaling.pods import CAPACITY
 
 
-def load(*, running: float = 0, waiting: float = 0, queued_per_s: float = 0, prefill: float = 0, ready: int = 4) -> Load:
-    return Load(ready, ready, running, waiting, queued_per_s, prefill)
+def load(*, running: float = 0, waiting: float = 0, queued_per_s: float = 0, prefill: float = 0, now: float = 0, ready: int = 4) -> Load:
+    return Load(ready, ready, running, waiting, queued_per_s, prefill, max(prefill, now))
 
 
 def test_the_larger_of_requests_and_prompts_counts() -> None:
@@ -23,6 +23,17 @@ def test_what_comes_and_does_not_begin_counts_as_if_it_had() -> None:
     found = need([(load(running=20, queued_per_s=10), CAPACITY)], 4, 120, coming=False)
     assert found.requests == 2
     assert found.prefill == pytest.approx(1 / PREFILL_SHARE)
+
+
+def test_what_the_last_seconds_brought_counts_once_it_needs_a_fifth_more_pods_than_there_are() -> None:
+    """Two pods are there; one reads 8,000 tokens a second."""
+    assert need([(load(prefill=8_000, now=19_000), CAPACITY)], 2, 120, coming=False).prefill == pytest.approx(1)
+    assert need([(load(prefill=8_000, now=20_000), CAPACITY)], 2, 120, coming=False).prefill == pytest.approx(2.5)
+
+
+def test_a_pod_that_seems_to_read_far_more_than_it_can_counts_for_little_more_than_one() -> None:
+    found = need([(load(prefill=1e9, now=1e9, ready=2), CAPACITY)], 2, 120, coming=False)
+    assert found.prefill == pytest.approx(2 * 1.25 / PREFILL_SHARE)
 
 
 def test_headroom_grows_with_the_square_root() -> None:
@@ -42,9 +53,10 @@ def test_a_queue_asks_for_nothing_while_pods_are_coming() -> None:
 
 @given(st.floats(0, 1), st.floats(0, 200), st.floats(0, 500), st.floats(0, 50), st.floats(0, 1e6), st.integers(1, 20))
 def test_a_canary_changes_no_total(share: float, running: float, waiting: float, queued: float, prefill: float, pods: int) -> None:
-    whole = need([(load(running=running, waiting=waiting, queued_per_s=queued, prefill=prefill), CAPACITY)], pods, 120, coming=False)
+    everything = load(running=running, waiting=waiting, queued_per_s=queued, prefill=prefill, ready=100)
+    whole = need([(everything, CAPACITY)], pods, 120, coming=False)
     parts = [
-        (load(running=running * part, waiting=waiting * part, queued_per_s=queued * part, prefill=prefill * part), CAPACITY)
+        (load(running=running * part, waiting=waiting * part, queued_per_s=queued * part, prefill=prefill * part, ready=100), CAPACITY)
         for part in (share, 1 - share)
     ]
     assert need(parts, pods, 120, coming=False).pods == pytest.approx(whole.pods, abs=1e-6)

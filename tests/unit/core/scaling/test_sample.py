@@ -51,7 +51,7 @@ PATHOLOGIES: dict[str, Change] = {
     "a value is a word": valued("vllm:num_requests_waiting", "many"),
     "a value is empty": valued("vllm:num_requests_running", ""),
     "held is NaN": valued("llm_sidecar_held", "nan"),
-    "more is cached than there was": valued("vllm:prompt_tokens_cached_total", "101"),
+    "more is cached than there was": valued("vllm:prompt_tokens_cached_total", "1e12"),
     "names with an underscore": swapped("vllm:", "vllm_"),
     "another model": swapped('model_name="chat"', 'model_name="chat-rank-0"'),
     "no model": swapped('model_name="chat"', 'model="chat"'),

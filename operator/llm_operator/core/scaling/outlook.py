@@ -1,0 +1,50 @@
+"""What a decision rests on besides readings: enough to say, as soon as one comes, whether it asks for more pods than the last ones did."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from llm_operator.core.scaling.capacity import Capacity
+from llm_operator.core.scaling.load import Blind, Track, observe
+from llm_operator.core.scaling.need import Need, Part, need
+from llm_operator.core.scaling.reasons import ScaleReason
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """``engines`` are those that serve: which of their pods are counted on to tell their load, by uid, and what each can carry.
+
+    ``pods`` is how many there are or are ``coming``, ``startup_s`` how long one takes to come.
+    """
+
+    engines: tuple[tuple[frozenset[str], Capacity], ...]
+    pods: int
+    startup_s: float
+    coming: bool
+
+    def need(self, tracks: Mapping[str, Track], now: datetime) -> Need | Blind:
+        """Return how many pods the load needs by what pods have told so far, or why nobody knows."""
+        parts: list[Part] = []
+        for uids, able in self.engines:
+            load = observe(tracks, uids, now)
+            if isinstance(load, Blind):
+                return load
+            parts.append((load, able))
+        if not parts:
+            return Blind(ScaleReason.NO_READY_POD, "no pod takes requests yet")
+        return need(parts, self.pods, self.startup_s, coming=self.coming)
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """Rings when a reading asks for more pods than are asked for or were needed at the last decision, which is ``known``."""
+
+    outlook: Outlook
+    headroom: float
+    most: int
+    known: int
+
+    def rings(self, tracks: Mapping[str, Track], now: datetime) -> bool:
+        """Return whether it is time to decide anew; fewer pods and missing figures can wait for the next turn."""
+        found = self.outlook.need(tracks, now)
+        return isinstance(found, Need) and min(found.with_headroom(self.headroom), self.most) > self.known

@@ -1,0 +1,50 @@
+"""When a reading is reason enough to decide at once: it asks for more pods than are known to be needed."""
+
+import pytest
+
+from llm_operator.core.scaling.load import Blind, Track
+from llm_operator.core.scaling.need import Need
+from llm_operator.core.scaling.outlook import Alarm, Outlook
+from llm_operator.core.scaling.reasons import ScaleReason
+from tests.unit.core.scaling.pods import CAPACITY, at, reading
+
+BOTH = Outlook(((frozenset({"0"}), CAPACITY), (frozenset({"1"}), CAPACITY)), pods=2, startup_s=60, coming=False)
+"""Two engines with a pod each, of 20 requests at a time."""
+
+
+def tracks(*running: float) -> dict[str, Track]:
+    """Return what pods have told that work on so many requests."""
+    return {str(pod): Track((reading(0, pod), reading(12, pod, running=each))) for pod, each in enumerate(running)}
+
+
+def test_the_need_of_all_engines_is_one() -> None:
+    found = BOTH.need(tracks(10, 30), at(12))
+    assert isinstance(found, Need)
+    assert found.requests == pytest.approx(2)
+
+
+def test_where_one_engine_is_silent_nothing_is_known() -> None:
+    found = BOTH.need(tracks(10), at(12))
+    assert isinstance(found, Blind)
+    assert found.reason is ScaleReason.METRICS_STALE
+
+
+def test_without_an_engine_that_serves_nothing_is_known() -> None:
+    found = Outlook((), pods=1, startup_s=60, coming=True).need(tracks(10), at(12))
+    assert isinstance(found, Blind)
+    assert found.reason is ScaleReason.NO_READY_POD
+
+
+@pytest.mark.parametrize(
+    ("running", "known", "most", "rings"),
+    [
+        ((10, 10), 2, 9, False),
+        ((40, 30), 2, 9, True),
+        ((40, 30), 5, 9, False),
+        ((90, 90), 5, 5, False),
+        ((90,), 2, 9, False),
+    ],
+    ids=["it fits", "more are needed", "that was known", "no more may be", "one is silent"],
+)
+def test_the_alarm_rings_for_more_than_is_known(running: tuple[float, ...], known: int, most: int, rings: bool) -> None:
+    assert Alarm(BOTH, headroom=0.25, most=most, known=known).rings(tracks(*running), at(12)) is rings
