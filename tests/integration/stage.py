@@ -184,9 +184,12 @@ class Stage:
     def _running(self, pod: Object) -> Object:
         number = uuid.UUID(pod["metadata"]["uid"]).int
         address = f"{_PREFIX}.{128 + number % 127}.{1 + number // 127 % 250}"  # from the uid: pods of an earlier run may still be going
-        conditions = [{"type": kind, "status": "True"} for kind in ("PodScheduled", "Initialized", "ContainersReady", "Ready")]
-        running = {"ready": True, "restartCount": 0, "image": "i", "imageID": "", "started": True, "state": {"running": {}}}
-        done = {**running, "started": False, "state": {"terminated": {"exitCode": 0, "reason": "Completed"}}}
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        kinds_of = ("PodScheduled", "Initialized", "ContainersReady", "Ready")
+        conditions = [{"type": kind, "status": "True", "lastTransitionTime": now} for kind in kinds_of]
+        running = {"ready": True, "restartCount": 0, "image": "i", "imageID": "", "started": True, "state": {"running": {"startedAt": now}}}
+        ended = {"exitCode": 0, "reason": "Completed", "startedAt": now, "finishedAt": now}
+        done = {**running, "started": False, "state": {"terminated": ended}}
         initial = [
             {**(running if "restartPolicy" in each else done), "name": each["name"]} for each in pod["spec"].get("initContainers", [])
         ]

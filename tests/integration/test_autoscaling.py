@@ -89,6 +89,9 @@ def test_then_pods_are_moved_neither_by_silence_nor_by_somebody_else(server: Ser
     until(lambda: told(server, namespace, "load")["reason"] != "LoadGrew", timeout_s=WAIT_S, what="enough pods")
     there = asked(server, namespace, "load")
     until(lambda: server.status(namespace, "load").get("readyReplicas") == there, timeout_s=WAIT_S, what="all of them ready")
+    started = server.status(namespace, "load")["startup"]
+    assert [each["name"] for each in started["phases"]] == ["Scheduled", "Fetched", "Image", "Weights", "Ready"]
+    assert len(started["starts"]) == there
     decided = server.status(namespace, "load")["autoscaling"]["lastDecisions"]
     print(*decided, sep="\n")  # noqa: T201 - what it came to, if something fails
     assert {each["reason"] for each in decided} >= {"LoadGrew"}

@@ -276,6 +276,41 @@ class AutoscalingStatus(ApiModel):
     """The last decisions that differ in number or reason, newest last."""
 
 
+class StartupPhase(ApiModel):
+    """How long one part of a start takes, in whole seconds."""
+
+    name: Literal["Scheduled", "Fetched", "Image", "Weights", "Ready"]
+    """`Scheduled`: until a node was found; `Fetched`: until the model's files were there; `Image`: until the engine ran; `Weights`: until
+    it answered; `Ready`: all of it."""
+    last_seconds: Count
+    """How long the last pod took."""
+    median_seconds: Count
+    """The median of the last few."""
+
+
+class PodStart(ApiModel):
+    """How long one pod took to start."""
+
+    pod: Name
+    """Its name."""
+    ready_at: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    """When it was ready."""
+    seconds: Annotated[tuple[Count, ...], Field(max_length=5, json_schema_extra={"x-kubernetes-list-type": "atomic"})]
+    """Seconds of each phase, in their order."""
+
+
+class StartupStatus(ApiModel):
+    """How long engine pods take to start, and with what."""
+
+    phases: Annotated[
+        tuple[StartupPhase, ...],
+        Field(max_length=5, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}),
+    ] = ()
+    """The parts of a start."""
+    starts: Annotated[tuple[PodStart, ...], Field(max_length=5, json_schema_extra={"x-kubernetes-list-type": "atomic"})] = ()
+    """The last few that became ready, newest last: what the medians are of."""
+
+
 class LLMDeploymentStatus(ApiModel):
     """What the operator has seen and done."""
 
@@ -328,6 +363,8 @@ class LLMDeploymentStatus(ApiModel):
     """What the gates of the rollout say, once a minute; after it, what they said last."""
     autoscaling: AutoscalingStatus | None = None
     """What autoscaling does, where the load decides the number of pods, or would in `Shadow`."""
+    startup: StartupStatus | None = None
+    """How long engine pods take to start, and with what; autoscaling counts on it."""
     route: RouteStatus | None = None
     """What Gateways say of the route, where there is one."""
     conditions: Conditions = ()

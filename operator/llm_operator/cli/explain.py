@@ -42,6 +42,10 @@ def _because(status: Status) -> Iterator[str]:
     for each in status.get("autoscaling", {}).get("lastDecisions", [])[-1:]:
         would = "would ask" if status["autoscaling"]["mode"] == "Shadow" else "asks"
         yield f"autoscaling {would} for {each['replicas']} pods since {each['at']} ({each['reason']}): {each['message']}"
+    if phases := status.get("startup", {}).get("phases"):
+        *parts, whole = (f"{each['lastSeconds']} s" for each in phases)
+        named = ", ".join(f"{each['name']} {took}" for each, took in zip(phases, parts, strict=False))
+        yield f"the last pod took {whole} to start ({named}), the median is {phases[-1]['medianSeconds']} s"
     for each in status.get("abortedRevisions", []):
         if each["revision"] == status.get("latestRevision"):
             yield f"revision {each['revision']} was aborted at {each['at']} ({each['reason']}): {each['message']}"

@@ -1,6 +1,6 @@
 """Autoscaling of one deployment: from what its pods have told to the number of pods, and what the status says of it."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median
@@ -20,7 +20,9 @@ from llm_operator.core.scaling.load import STALE_AFTER
 from llm_operator.core.scaling.outlook import Alarm, Outlook
 from llm_operator.core.scaling.reasons import ScaleReason
 from llm_operator.core.scaling.sample import Expected
+from llm_operator.core.scaling.schedule import least_at
 from llm_operator.core.scaling.watched import Watched
+from llm_operator.core.startup import Start
 from llm_operator.core.stored import Engine
 from llm_operator.core.world import World, ready
 
@@ -64,7 +66,9 @@ class Scaling:
         return [active, condition("ScalingConflict", reason, words, holds=bool(self.conflict))]
 
 
-def autoscale(world: World, spec: LLMDeploymentSpec | None, watched: Watched, now: datetime) -> Scaling | None:
+def autoscale(
+    world: World, spec: LLMDeploymentSpec | None, watched: Watched, now: datetime, started: Sequence[Start] = ()
+) -> Scaling | None:
     """Return how many pods there are to be, or None where the load does not decide that, or nobody can read what does."""
     if spec is None or spec.autoscaling.mode == "Disabled":
         return None
@@ -82,8 +86,8 @@ def autoscale(world: World, spec: LLMDeploymentSpec | None, watched: Watched, no
         stepping=(world.status.get("rollout") or {}).get("state", "") not in {"", *ENDS},
     )
     counted = ((frozenset(_heard_or_due(world.pods_of(engine), watched, now)), each) for engine, each in able.items())
-    outlook = Outlook(tuple(counted), asked, _startup_s(pods), coming=bool(waits) or len(pods) < asked)
-    rules = _rules(spec.autoscaling)
+    outlook = Outlook(tuple(counted), asked, _startup_s(started), coming=bool(waits) or len(pods) < asked)
+    rules = _rules(spec.autoscaling, now)
     decision, memory = decide(watched.memory, rules, fleet, outlook.need(watched.tracks, now), now)
     acts = spec.autoscaling.mode == "BuiltIn"
     began = int(before.get("specReplicas", spec.replicas)) if before.get("mode") == spec.autoscaling.mode else spec.replicas
@@ -99,9 +103,10 @@ def autoscale(world: World, spec: LLMDeploymentSpec | None, watched: Watched, no
     return Scaling(acts, decision.replicas, memory, watches, alarm, entry, conflict if acts and began != spec.replicas else "")
 
 
-def _rules(asked: Autoscaling) -> Rules:
+def _rules(asked: Autoscaling, now: datetime) -> Rules:
     hold = timedelta(seconds=parse_s(asked.scale_down_delay))
-    return Rules(asked.min_replicas, asked.max_replicas, _HEADROOM[asked.headroom], hold)
+    least, by = least_at(asked, now)
+    return Rules(least, asked.max_replicas, _HEADROOM[asked.headroom], hold, least_by=by)
 
 
 def _capacity(engine: Engine, spec: LLMDeploymentSpec, learned: Learned) -> Capacity:
@@ -115,14 +120,9 @@ def _model(engine: Engine, default: str) -> str:
     return str((engine.inputs.get("model") or {}).get("servedName", default))
 
 
-def _startup_s(pods: list[Obj]) -> float:
-    """Return how long pods took to become ready, the last time each did."""
-    took = [
-        seconds_since(pod["metadata"].get("creationTimestamp"), datetime.fromisoformat(since))
-        for pod in pods
-        if (since := _ready_since(pod))
-    ]
-    return median(took) if took else _STARTUP_S
+def _startup_s(started: Sequence[Start]) -> float:
+    """Return how long the last few pods took to become ready."""
+    return median(each.ready_s for each in started) if started else _STARTUP_S
 
 
 def _heard_or_due(pods: Iterable[Obj], watched: Watched, now: datetime) -> Iterator[str]:

@@ -32,6 +32,7 @@ from llm_operator.core.roles import cast
 from llm_operator.core.rollout.follow import follow
 from llm_operator.core.rollout.gating import weigh
 from llm_operator.core.scaling.leaving import leaving
+from llm_operator.core.startup import starts
 from llm_operator.core.status import status_of
 from llm_operator.core.summary import Findings, Summary, summarize
 from llm_operator.core.tables import snapshot
@@ -71,7 +72,8 @@ def _step(observed: Observed, config: OperatorConfig, now: datetime, check: Chec
     world = sort(observed)
     target = target_of(world, observed, config, now, check)
     gating = weigh(world, observed.statistics, observed.answers, target, now)
-    scaling = autoscale(world, target.spec, observed.watched, now)
+    started = starts(world, target.spec)
+    scaling = autoscale(world, target.spec, observed.watched, now, started)
     scaled = scaling.replicas if scaling is not None and scaling.acts else None
     target, before, rollout = follow(world, target, cast(world, target, scaled), now, gating.verdict)
     course = chart(world, before)
@@ -93,7 +95,7 @@ def _step(observed: Observed, config: OperatorConfig, now: datetime, check: Chec
     taken = before.target if rollout.promotes else taken
     roles = before.promoted(taken) if taken else before
     findings = Findings(
-        world, target, roles, found, delivery, diagnosis, now, course, content, leaves, taken is not None, rollout, gating, scaling
+        world, target, roles, found, delivery, diagnosis, now, course, content, leaves, taken is not None, rollout, gating, scaling, started
     )
     summary = summarize(findings)
     conditions = [*conditions_of(findings, summary), *told_of_route(world, config, target), *(scaling.conditions() if scaling else ())]

@@ -7,6 +7,7 @@ from llm_operator.core import names
 from llm_operator.core.conditions import MAX_MESSAGE, Condition, merge
 from llm_operator.core.gateway import parents_of
 from llm_operator.core.roles import ready_of
+from llm_operator.core.startup import startup_of
 from llm_operator.core.summary import Findings, Summary
 from llm_operator.core.target import Version
 from llm_operator.core.world import engine_of, ready, terminating
@@ -27,6 +28,7 @@ def status_of(found: Findings, summary: Summary, conditions: Sequence[Condition]
         "resolutions": references.entries() if found.target.version else references.all_entries(),
         "actions": [each.entry() for each in found.target.actions],
         **found.rollout.status(world.status, found.now),
+        **startup_of(found.started),
         "gates": list(found.gating.entries),
         "conditions": merge(conditions, world.previous, world.generation, found.now),
     }

@@ -17,6 +17,7 @@ from llm_operator.core.roles import Roles, Withheld, ready_of
 from llm_operator.core.rollout.follow import Rollout
 from llm_operator.core.rollout.gating import Gating
 from llm_operator.core.rollout.progress import State
+from llm_operator.core.startup import Start
 from llm_operator.core.tables import Snapshot
 from llm_operator.core.target import Target
 from llm_operator.core.world import Key, World, engine_of, finished, terminating
@@ -40,6 +41,7 @@ class Findings:
     rollout: Rollout
     gating: Gating
     scaling: Scaling | None = None
+    started: tuple[Start, ...] = ()
 
     @property
     def writes(self) -> bool:

@@ -1,6 +1,7 @@
 """What can be told from spec and configuration alone: a list of checks, each of which raises UserError."""
 
 from collections.abc import Callable
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import ValidationError
 
@@ -72,8 +73,17 @@ def _gates_are_offered(spec: LLMDeploymentSpec, config: OperatorConfig) -> None:
             raise UserError(Reason.GATE_UNKNOWN, f"{field}.webhook.name", message)
 
 
+def _time_zones_are_known(spec: LLMDeploymentSpec, _config: OperatorConfig) -> None:
+    for index, each in enumerate(spec.autoscaling.schedules):
+        try:
+            ZoneInfo(each.timezone)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            field = f"spec.autoscaling.schedules[{index}].timezone"
+            raise UserError(Reason.SPEC_INVALID, field, f'"{each.timezone}" is no time zone; write it like Europe/Berlin') from error
+
+
 _SET_UP = "ask the administrator to set it up in the operator's configuration under"
 _ADMIN = "copy the model there, or ask the administrator to allow it in the operator's configuration"
 
-CHECKS: tuple[Check, ...] = (_arguments_are_allowed, _source_is_allowed, _gates_are_offered)
+CHECKS: tuple[Check, ...] = (_arguments_are_allowed, _source_is_allowed, _gates_are_offered, _time_zones_are_known)
 """In the order a user reads the spec; profiles are checked where they are resolved."""

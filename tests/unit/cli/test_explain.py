@@ -22,6 +22,15 @@ def test_one_that_is_well_has_a_reason_and_nothing_to_do() -> None:
     assert (explained.waits_for, explained.to_do) == ((), ())
 
 
+def test_how_long_pods_take_to_start_is_told_by_its_parts() -> None:
+    took = {"Scheduled": 1, "Fetched": 20, "Image": 4, "Weights": 35, "Ready": 60}
+    phases = [{"name": name, "lastSeconds": seconds, "medianSeconds": seconds + 5} for name, seconds in took.items()]
+    explained = explain({"metadata": {"name": "chat", "generation": 1}, "status": ready(OLD, startup={"phases": phases})})
+    assert (
+        explained.because[1] == "the last pod took 60 s to start (Scheduled 1 s, Fetched 20 s, Image 4 s, Weights 35 s), the median is 65 s"
+    )
+
+
 def test_a_newer_spec_is_waited_for_first() -> None:
     live = found(conditions=conditions(Resolved="Unknown", TableProgrammed="False"))
     live["metadata"]["generation"] = 2

@@ -22,6 +22,8 @@ class Rules:
     """How long fewer pods must have been enough before one goes."""
     pause: timedelta = timedelta(minutes=1)
     """Time between two that go."""
+    least_by: str = ""
+    """What asks for the least, where that is not the usual one."""
     pending_timeout: timedelta = timedelta(minutes=5)
     """How long a pod that is not ready counts as one that will be."""
 
@@ -92,7 +94,7 @@ def decide(memory: Memory, rules: Rules, fleet: Fleet, found: Need | Blind, now:
 def _bounded(fleet: Fleet, rules: Rules, asked: int) -> Decision | None:
     """Return the decision that the bounds alone ask for, if they do."""
     if asked > fleet.asked:
-        return Decision(asked, ScaleReason.BELOW_MINIMUM, f"{rules.least} is the least there may be")
+        return Decision(asked, ScaleReason.BELOW_MINIMUM, f"{rules.least} is the least there may be {rules.least_by}".rstrip())
     if asked < fleet.asked:
         return Decision(asked, ScaleReason.ABOVE_MAXIMUM, f"{rules.most} is the most there may be")
     return None
