@@ -103,4 +103,9 @@ def error_body(status: int, code: str, message: str, param: str | None = None, s
 
 def error_event(refusal: Refusal) -> bytes:
     """Return what ends a stream that cannot go on: the error as an event, then the end mark clients wait for."""
-    return b"data: " + refusal.body() + b"\n\ndata: [DONE]\n\n"
+    return event(refusal.body())
+
+
+def event(error: bytes) -> bytes:
+    """Return an error in JSON as the last event of a stream; line ends in it say nothing there, and would end the event."""
+    return b"data: " + error.translate(None, b"\r\n") + b"\n\ndata: [DONE]\n\n"

@@ -20,6 +20,21 @@ def too_large(limit: int) -> Refusal:
     return Refusal(413, "body_too_large", f"the body is larger than {limit} bytes, this deployment's limits.maxBodyBytes")
 
 
+class _Asked(msgspec.Struct):
+    stream: bool = False
+
+
+_asked = msgspec.json.Decoder(_Asked)
+
+
+def wants_stream(body: bytes) -> bool:
+    """Return whether a body asks for a stream; what is wrong with it is said by whoever reads it."""
+    try:
+        return _asked.decode(body).stream
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+
+
 def check_nesting(body: bytes, limits: Limits) -> None:
     """Raise Refusal for a body that is nested deeper, or has longer lists, than the limits allow.
 

@@ -4,10 +4,14 @@ import asyncio
 import itertools
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from llm_sidecar.bundle import Limits
 from llm_sidecar.errors import Refusal
+
+TELLING_S = 10.0
+"""Who waits for a stream hears something this often."""
 
 _RETRY_AFTER_S = 10
 
@@ -38,6 +42,7 @@ class Hold:
         self._numbers = itertools.count()
         self._bytes = 0
         self._open = False
+        self.telling_s = TELLING_S
         self.began = asyncio.Event()
         """Set when somebody begins to wait."""
 
@@ -74,11 +79,13 @@ class Hold:
         self._let_go()
         return place
 
-    async def wait(self, place: Place) -> None:
-        """Wait until the place is let go, or raise Refusal 429 when that takes too long."""
+    async def wait(self, place: Place, tell: Callable[[], None] | None = None) -> None:
+        """Wait until the place is let go, or raise Refusal 429 when that takes too long; ``tell`` is called every few seconds meanwhile."""
         began = time.monotonic()
         try:
             async with asyncio.timeout_at(place.deadline):
+                while tell is not None and not (await asyncio.wait({place.turn}, timeout=self.telling_s))[0]:
+                    tell()
                 await place.turn
         except TimeoutError:
             message = f"no engine could be reached within {self._limits.hold_timeout_ms / 1000:g} s, this deployment's limits.hold.timeout"

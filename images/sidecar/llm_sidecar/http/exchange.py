@@ -7,13 +7,16 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from llm_sidecar.errors import LOST, NOT_BEGUN, Refusal
+from llm_sidecar.errors import LOST, NOT_BEGUN, Refusal, event
 from llm_sidecar.hop.wire import DEADLINE, LOAD, PREFIX, UNSERVED
 from llm_sidecar.http.cycle import Cycle, Header, Headers, lines
 from llm_sidecar.live import Live
 from llm_sidecar.shape import too_large
 
 _LAST_WORDS_S = 5.0
+_OK = 200
+_EVENTS = b"text/event-stream; charset=utf-8"
+_COMMENT = b": waiting for an engine\n\n"
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _READ = frozenset(
     {
@@ -89,6 +92,7 @@ class Exchange:
         "_ended",
         "_late",
         "_task",
+        "announced",
         "authorization",
         "close",
         "content",
@@ -127,6 +131,7 @@ class Exchange:
         self._deadline = cycle.link.deadline
         self._late: Callable[[], Refusal] | None = None
         self.started_at = time.perf_counter()
+        self.announced = False
         self.started = False
         self.close = False
         self.degraded: list[str] | None = None
@@ -258,11 +263,20 @@ class Exchange:
             else:
                 await cycle.more()
 
+    def keep_alive(self) -> None:
+        """Send a comment to a client that waits for a stream, behind the head of one: whatever comes of it then comes as events."""
+        if not self.announced:
+            self._cycle.begin(_OK, self._headers(_EVENTS, ()), None)
+            self.announced = True
+        if not self._cycle.link.blocked:
+            self._cycle.write(_COMMENT, more=True)
+
     async def begin(self, status: int, content_type: bytes, length: int | None, extra: tuple[Header, ...] = ()) -> None:
-        """Send status and headers."""
+        """Send status and headers, unless those of a stream were sent while it had to wait."""
         headers = self._headers(content_type, extra)
         self.started = True
-        self._cycle.begin(status, headers, length)
+        if not self.announced:
+            self._cycle.begin(status, headers, length)
 
     async def write(self, data: bytes, *, more: bool) -> None:
         """Send a piece of the body; waits while the client reads slowly."""
@@ -276,7 +290,10 @@ class Exchange:
         self.started = True
         if self._cycle.link.blocked:
             await self._cycle.link.drain()
-        self._cycle.answer(status, headers, body)
+        if self.announced:
+            self._cycle.write(event(body), more=False)
+        else:
+            self._cycle.answer(status, headers, body)
 
     def _headers(self, content_type: bytes, extra: tuple[Header, ...]) -> Headers:
         if self.close:

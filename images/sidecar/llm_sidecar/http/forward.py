@@ -80,6 +80,9 @@ class Forward:
         exchange.revision = headers.get(b"x-llm-revision", exchange.revision)
         content_type = headers.get(b"content-type", b"application/json")
         stream = _stream(content_type)
+        if exchange.announced and stream is None:
+            await exchange.answer(connection.status, await connection.body(_MAX_REFUSAL_BYTES))
+            return
         length = headers.get(b"content-length")
         await exchange.begin(connection.status, content_type, int(length) if length else None, passed_on(headers))
         self.stream = stream

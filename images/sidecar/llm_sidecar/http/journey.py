@@ -14,8 +14,10 @@ from llm_sidecar.http.models import serve_models
 from llm_sidecar.http.routes import Route
 from llm_sidecar.http.services import Services
 from llm_sidecar.live import Live
+from llm_sidecar.shape import wants_stream
 from llm_sidecar.table import Route as Assigned
 
+_STREAMED = frozenset({"chat", "completion"})
 _LONGER_S = 0.5
 """Who serves a request says that it took too long, and counts that once; the first hop only where nobody says so."""
 
@@ -115,13 +117,23 @@ class Journey:
         else:
             hold.back(self._place)
         try:
-            await hold.wait(self._place)
+            await hold.wait(self._place, self._tell)
         finally:
             exchange.held_s = self._place.held_s
         self._live = self._services.snapshot.live or self._live
-        self._assigned = exchange.preview or self._live.assign(exchange.unit)
+        if not exchange.announced:
+            self._assigned = exchange.preview or self._live.assign(exchange.unit)
+        elif self._assigned not in self._live.routes:
+            raise Refusal(503, "revision_not_live", f"revision {self._assigned} went while this request waited for it", retry_after_s=1)
         limits = self._live.limits_of(self._assigned)
         exchange.limit(limits.total_timeout_ms / 1000 + _LONGER_S, partial(too_late, limits))
+
+    def _tell(self) -> None:
+        """Keep a client alive that waits for a stream. That names the revision, so only where there is no other one that could serve it."""
+        exchange = self._exchange
+        if exchange.announced or (len(self._live.routes) == 1 and self._route.kind in _STREAMED and wants_stream(exchange.content or b"")):
+            exchange.revision = self._assigned.encode()
+            exchange.keep_alive()
 
     async def _round(self, refused: Refusal | None) -> Refusal | None:
         """Ask everybody who could serve this request once. Return nothing when it was served, else why the first one did not."""
@@ -156,7 +168,7 @@ class Journey:
     @property
     def _targets(self) -> list[Assigned]:
         assigned = self._live.routes.get(self._assigned)
-        if self._exchange.preview:  # another revision is not what was asked for
+        if self._exchange.preview or self._exchange.announced:  # another revision is not what was asked for
             return [assigned] if assigned is not None else []
         return [*([assigned] if assigned is not None else []), *(route for route in self._live.order if route is not assigned)]
 
