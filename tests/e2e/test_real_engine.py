@@ -1,6 +1,7 @@
 """The real vLLM on CPU behind the same engine profile a GPU one would use, asked by the official client."""
 
 import re
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -123,3 +124,19 @@ def test_an_engine_edit_of_the_real_engine_loses_nothing(road: str) -> None:
     now = kit.llm("real", NS)["status"]
     states = {each["state"] for each in now.get("history", ()) if each["revision"] == now["stable"]["revision"]}
     assert "Stepping" in states or not subject.steps
+
+
+@pytest.mark.timeout(900)
+def test_the_real_engine_is_woken_by_a_request_that_waits_for_it(platform: None) -> None:  # noqa: ARG001  # the platform must be up first
+    platform_of.load_real_engine()
+    autoscaling = {"mode": "BuiltIn", "minReplicas": 0, "maxReplicas": 1}
+    kit.apply(deployment("cold", profile="vllm", replicas=0, autoscaling=autoscaling), namespace=NS)
+    kit.kubectl("-n", NS, "wait", "llm/cold", "--for=condition=Ready", "--timeout=180s")
+    assert kit.llm("cold", NS)["status"]["phase"] == "ScaledToZero"
+    began = time.monotonic()
+    with openai.OpenAI(base_url=f"http://{kit.address('cold', NS)}:8080/v1", api_key="unused", timeout=READY_S, max_retries=0) as client:
+        asked = client.chat.completions.create(model="cold", messages=[{"role": "user", "content": "hello"}], max_tokens=4, stream=True)
+        chunks = [chunk.choices[0] for chunk in asked if chunk.choices]
+    figures.record("real_engine_from_zero", answered_s=time.monotonic() - began)
+    assert chunks[-1].finish_reason in {"length", "stop"}
+    kit.kubectl("-n", NS, "delete", "llm", "cold", "--wait=false")

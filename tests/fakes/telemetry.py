@@ -18,7 +18,7 @@ class FakeTelemetry:
     """Answers with what a test put in; a pod it does not know cannot be asked. ``asked`` is the uids of all it was asked for.
 
     ``followed`` has the revisions of each deployment whose statistics are asked for, ``questions`` is what was asked last of
-    others.
+    others. ``asleep`` has the pods of each deployment that are asked whether somebody waits.
     """
 
     reported: dict[str, SidecarReport] = field(default_factory=dict)
@@ -30,6 +30,7 @@ class FakeTelemetry:
     loaded: Watched = field(default_factory=Watched)
     load: dict[str, Watched] = field(default_factory=dict)
     alarm: Alarm | None = None
+    asleep: dict[str, list[str]] = field(default_factory=dict)
 
     async def reports(self, pods: Iterable[Manifest]) -> Mapping[str, SidecarReport | None]:
         """Return a report per pod uid."""
@@ -58,6 +59,10 @@ class FakeTelemetry:
     def watched(self, deployment: str) -> Watched:
         """Return what a test put in, of a deployment that is watched."""
         return self.load.get(deployment, self.loaded)
+
+    def listen(self, deployment: str, pods: Iterable[Manifest]) -> None:
+        """Take note of who is asked whether somebody waits."""
+        self.asleep[deployment] = [pod["metadata"]["uid"] for pod in pods]
 
     def statistics(self, deployment: str) -> Mapping[str, Heard]:
         """Return what a test put in, of a deployment that is followed."""

@@ -69,6 +69,7 @@ class Stage:
     get ready; ``deaf`` ones whose kubelet never notices a nudge. ``refusing`` maps pods to what their sidecar says of a bundle that it
     cannot run: it goes on with the table it has. ``loads`` says how many requests each pod of a namespace serves, of ten at once, and
     ``traffic`` how many tokens of prompts come there in a second; below zero nobody tells. ``inflight`` says how many requests a pod has.
+    ``holding`` is how many wait in the entries of a namespace.
     """
 
     kubeconfig: str
@@ -79,6 +80,7 @@ class Stage:
     loads: dict[str, int] = field(default_factory=dict)
     traffic: dict[str, float] = field(default_factory=dict)
     inflight: dict[str, int] = field(default_factory=dict)
+    holding: dict[str, int] = field(default_factory=dict)
     _figures: dict[str, Figures] = field(default_factory=dict)
     _counters: dict[str, Statistics] = field(default_factory=dict)
     _counting: threading.Lock = field(default_factory=threading.Lock)
@@ -271,7 +273,7 @@ class Stage:
                 "bundleSchema": 1,
                 "reaches": self._reached(live, sidecar.pod),
                 "revisions": [each.revision for each in live.routes if each.engine == engine],
-                "held": 0,
+                "held": 0 if engine else self.holding.get(sidecar.pod["metadata"]["namespace"], 0),
             }
         )
 

@@ -44,13 +44,16 @@ class Autoscaling(ApiModel):
     mode: AutoscalingMode = "Disabled"
     """`BuiltIn` sets the number of pods by the load that they tell every five seconds, and `replicas` has no effect. `Shadow` only says in
     `status.autoscaling` what it would do. `Disabled` leaves the number to `replicas`."""
-    min_replicas: int = Field(default=1, ge=1, le=1000)
-    """Fewest pods."""
+    min_replicas: int = Field(default=1, ge=0, le=1000)
+    """Fewest pods. With 0 there is none while nobody asks: requests wait in `NAME-entry`, NAME being the name of this object, and the first
+    one brings a pod."""
     max_replicas: int = Field(default=1, ge=1, le=1000)
     """Most pods, apart from the one more of a change with `rollout.capacity.mode: Surge`."""
     headroom: Literal["Low", "Normal", "High"] = "Normal"
     """How many more pods there are than the load of now needs: for ten pods' load none, one or four."""
     scale_down_delay: Annotated[str, Duration("1m", "1h")] = "5m"
     """How long fewer pods must have been enough before one goes."""
+    scale_to_zero_after: Annotated[str, Duration("30s", "24h")] = "15m"
+    """How long nobody must have asked before the last pod goes; no effect unless `minReplicas` is 0."""
     schedules: Annotated[tuple[Schedule, ...], Field(max_length=16, json_schema_extra={"x-kubernetes-list-type": "atomic"})] = ()
     """Times for which more pods are kept than `minReplicas`, whatever the load: for load that is known to come."""

@@ -161,7 +161,7 @@ class Prompt(ApiModel):
 
 
 class Hold(ApiModel):
-    """What one pod keeps waiting while no engine can take a request, as between two engines with `rollout.capacity.mode: Replace`."""
+    """What one pod keeps waiting while no engine can take a request: between two with capacity mode Replace, or asleep with none."""
 
     requests: int = Field(default=1024, ge=0, le=65_536)
     """Requests that may wait; one more is answered with 429. With 0 none waits."""
@@ -232,6 +232,12 @@ class LLMDeploymentSpec(ApiModel):
             "!has(self.routing) || !has(self.routing.subject) || self.auth.apiKeys == 'Required' "
             "|| !self.routing.subject.exists(each, has(each.apiKey))",
             "routing.subject apiKey needs auth.apiKeys Required, else no request shows a key",
+        ),
+        rule(
+            "!has(self.autoscaling) || !has(self.autoscaling.minReplicas) || self.autoscaling.minReplicas > 0 "
+            "|| !has(self.limits) || !has(self.limits.hold) || !has(self.limits.hold.requests) || self.limits.hold.requests > 0",
+            "autoscaling.minReplicas 0 needs limits.hold.requests of at least 1, else nobody could wait for a pod; "
+            "raise minReplicas or limits.hold.requests",
         ),
     )
 

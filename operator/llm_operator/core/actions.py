@@ -105,7 +105,7 @@ class Plan:
 
     ``asks`` are the revisions whose statistics the next look needs, ``questions`` what has to be asked elsewhere until then, and
     ``watches`` the engines whose pods tell their load; ``memory`` is what the next decision about that needs, and ``alarm`` when
-    that has to come before its time.
+    that has to come before its time. A deployment that ``sleeps`` is looked at as soon as a request waits in its entry.
     """
 
     marks: tuple[Mark, ...] = ()
@@ -121,3 +121,4 @@ class Plan:
     memory: Memory = field(default_factory=Memory)
     alarm: Alarm | None = None
     questions: tuple[Question, ...] = ()
+    sleeps: bool = False

@@ -27,4 +27,4 @@ def _has_company(world: World, roles: Roles, engine: str) -> bool:
     """Return whether any pod behind the public Service is, or may soon be, none of this engine."""
     routed = {route.engine for route in world.table.routes} if world.table else set[str]()
     beside = routed | engines_seen(world) | {each.id for each in roles.engines} | {engine_of(pod) for pod in world.pods}
-    return roles.replaces or world.has_entry or beside != {engine}
+    return roles.holds or world.has_entry or beside != {engine}

@@ -12,6 +12,8 @@ from llm_operator.core.rollout.progress import State
 from llm_operator.core.summary import Findings, Summary
 from llm_operator.core.target import Version
 
+_KEPT = frozenset({Phase.SCALED_TO_ZERO, Phase.WAKING})
+
 
 def conditions_of(found: Findings, summary: Summary) -> list[Condition]:
     """Return every condition."""
@@ -49,6 +51,8 @@ def _ready(found: Findings, summary: Summary) -> Condition:
         return condition(
             "Ready", Reason.SERVING, f"revision {stable.revision.id} serves from {count} {'pod' if count == 1 else 'pods'}", holds=True
         )
+    if summary.phase in _KEPT and found.roles.sleeps and found.world.entries and found.roles.stable is not None:
+        return condition("Ready", summary.phase, summary.message, holds=True)  # whoever asks now is answered
     return condition("Ready", summary.reason, summary.message, holds=False)
 
 

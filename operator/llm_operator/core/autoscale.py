@@ -1,7 +1,7 @@
 """Autoscaling of one deployment: from what its pods have told to the number of pods, and what the status says of it."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from statistics import median
 from typing import Any
@@ -11,29 +11,36 @@ from llm_operator.api.durations import parse_s
 from llm_operator.api.llmdeployment import LLMDeploymentSpec
 from llm_operator.core.clock import seconds_since, stamp
 from llm_operator.core.conditions import Condition, condition
+from llm_operator.core.door import door
 from llm_operator.core.observed import Obj
 from llm_operator.core.reasons import Reason
+from llm_operator.core.roles import asked_of, engines_seen
 from llm_operator.core.rollout.progress import ENDS
 from llm_operator.core.scaling.capacity import Capacity, Learned, Limits, capacity
-from llm_operator.core.scaling.decide import Decision, Fleet, Memory, Rules, decide
-from llm_operator.core.scaling.load import STALE_AFTER
+from llm_operator.core.scaling.decide import Decision, Fleet, Memory, Rules
+from llm_operator.core.scaling.load import STALE_AFTER, Blind, Load
+from llm_operator.core.scaling.need import Need, need
 from llm_operator.core.scaling.outlook import Alarm, Outlook
 from llm_operator.core.scaling.reasons import ScaleReason
 from llm_operator.core.scaling.sample import Expected
 from llm_operator.core.scaling.schedule import least_at
 from llm_operator.core.scaling.watched import Watched
+from llm_operator.core.scaling.zero import Door, decide
 from llm_operator.core.startup import Start
 from llm_operator.core.stored import Engine
 from llm_operator.core.world import World, ready
 
 DECIDED_S = 5.0
 """How often it is decided at least; a reading that asks for more pods is not waited for."""
+_ASLEEP_S = 30.0
+"""The same while there is no pod: who asks is heard of."""
 
 _STARTUP_S = 120.0
 """How long a pod takes to start, until one was seen to."""
 _TIME_PER_OUTPUT_TOKEN_S = 0.2
 _SEQUENCES, _STEP_TOKENS = 256, 2048
 """What an engine has places for, and reads at a time, unless its arguments say otherwise."""
+_TOO_SHORT = "; pods take {:.0f} s to start, and whoever has waited for limits.hold.timeout, {}, is refused"
 _HEADROOM = {"Low": 0.0, "Normal": 0.25, "High": 1.0}
 _KEPT = 5
 _BLIND = frozenset({ScaleReason.METRICS_STALE, ScaleReason.NO_READY_POD, ScaleReason.OBSERVING})
@@ -54,6 +61,18 @@ class Scaling:
     alarm: Alarm
     entry: dict[str, Any]
     conflict: str = ""
+    listened: bool = True
+    """Whether this operator has looked at it before: from then on it hears who asks."""
+
+    @property
+    def sleeps(self) -> bool:
+        """Return whether there is to be no pod, so that somebody has to hear who asks."""
+        return self.acts and not self.replicas
+
+    @property
+    def look_s(self) -> float:
+        """Return when to decide again although nothing was heard."""
+        return _ASLEEP_S if self.sleeps and self.listened else DECIDED_S
 
     def conditions(self) -> list[Condition]:
         """Return what the conditions say; words change with the decision alone."""
@@ -73,9 +92,10 @@ def autoscale(
     if spec is None or spec.autoscaling.mode == "Disabled":
         return None
     before: dict[str, Any] = world.status.get("autoscaling") or {}
-    engines = [each for each in world.stored.engines if world.pods_of(each.id)]
+    acts, seen = spec.autoscaling.mode == "BuiltIn", engines_seen(world)
+    engines = [each for each in world.stored.engines if each.id in seen]
     pods = [pod for each in engines for pod in world.pods_of(each.id)]
-    asked = int(before.get("replicas") or (spec.replicas if world.status else len(pods) or spec.replicas))
+    asked = int(before["replicas"]) if "replicas" in before else _there(world, pods, spec)
     waits = [seconds_since(pod["metadata"].get("creationTimestamp"), now) for pod in pods if not ready(pod)]
     serving = [each for each in engines if any(map(ready, world.pods_of(each.id)))]
     able = {each.id: _capacity(each, spec, watched.learned.get(each.id, Learned())) for each in serving}
@@ -87,9 +107,13 @@ def autoscale(
     )
     counted = ((frozenset(_heard_or_due(world.pods_of(engine), watched, now)), each) for engine, each in able.items())
     outlook = Outlook(tuple(counted), asked, _startup_s(started), coming=bool(waits) or len(pods) < asked)
-    rules = _rules(spec.autoscaling, now)
-    decision, memory = decide(watched.memory, rules, fleet, outlook.need(watched.tracks, now), now)
-    acts = spec.autoscaling.mode == "BuiltIn"
+    rules, found = _rules(spec.autoscaling, now), outlook.need(watched.tracks, now)
+    who = door(world, watched, pods, asked, now, acts=acts) if rules.idle is not None else Door()
+    if who.waiting and not serving:
+        found = _waking(world, spec, watched, outlook, who.waiting)
+    decision, memory = decide(watched.memory, rules, fleet, who, found, now)
+    if not serving and started and outlook.startup_s > parse_s(spec.limits.hold.timeout):
+        decision = replace(decision, message=decision.message + _TOO_SHORT.format(outlook.startup_s, spec.limits.hold.timeout))
     began = int(before.get("specReplicas", spec.replicas)) if before.get("mode") == spec.autoscaling.mode else spec.replicas
     entry = {
         "mode": spec.autoscaling.mode,
@@ -100,13 +124,33 @@ def autoscale(
     conflict = f"spec.replicas was set from {began} to {spec.replicas}; autoscaling decides, and asks for {decision.replicas}"
     watches = {each.id: Expected(world.owner.name, each.id, _model(each, world.owner.name)) for each in engines}
     alarm = Alarm(outlook, rules.headroom, rules.most, known=max(decision.replicas, decision.wanted or 0))
-    return Scaling(acts, decision.replicas, memory, watches, alarm, entry, conflict if acts and began != spec.replicas else "")
+    told = conflict if acts and began != spec.replicas else ""
+    return Scaling(acts, decision.replicas, memory, watches, alarm, entry, told, listened=watched.memory.began is not None)
+
+
+def _there(world: World, pods: list[Obj], spec: LLMDeploymentSpec) -> int:
+    """Return how many pods there are to be where no decision is known: what the spec says, or with no status at all, what is there."""
+    deployed = [count for engine in engines_seen(world) if (count := asked_of(world, engine)) is not None]
+    return spec.replicas if world.status or not deployed else len(pods) or sum(deployed)
+
+
+def _waking(world: World, spec: LLMDeploymentSpec, watched: Watched, outlook: Outlook, waiting: int) -> Need | Blind:
+    """Return what those need who wait while no pod serves: more than is coming only where that could not work it off in time."""
+    engine = world.stored.engine((world.status.get("stable") or {}).get("engine", ""))
+    able = _capacity(engine, spec, watched.learned.get(engine.id, Learned())) if engine else None
+    if able is not None and able.calibrated:
+        held = Load(ready=0, heard=0, running=0, waiting=waiting, queued_per_s=0, prefill_tokens_per_s=0, prefill_tokens_per_s_now=0)
+        found = need([(held, able)], max(outlook.pods, 1), outlook.startup_s, coming=False)
+        if found.with_headroom(0) > outlook.pods:
+            return found
+    return Blind(ScaleReason.WAKING, "requests wait for the first pod")
 
 
 def _rules(asked: Autoscaling, now: datetime) -> Rules:
-    hold = timedelta(seconds=parse_s(asked.scale_down_delay))
+    hold, idle = timedelta(seconds=parse_s(asked.scale_down_delay)), timedelta(seconds=parse_s(asked.scale_to_zero_after))
     least, by = least_at(asked, now)
-    return Rules(least, asked.max_replicas, _HEADROOM[asked.headroom], hold, least_by=by)
+    headroom = _HEADROOM[asked.headroom]
+    return Rules(max(least, 1), asked.max_replicas, headroom, hold, least_by=by, idle=None if least else idle)
 
 
 def _capacity(engine: Engine, spec: LLMDeploymentSpec, learned: Learned) -> Capacity:

@@ -20,9 +20,10 @@ from llm_operator.core.world import World, engine_of
 def entry_of(world: World, config: OperatorConfig, target: Target, roles: Roles) -> Obj | None:
     """Return the Deployment of the entry, or None where there is none.
 
-    A change that replaces pods needs it. One that is not needed any more stays for as long as no engine serves.
+    A change that replaces pods needs it, and so does a deployment that may have none. One that is not needed any more stays for as long as
+    no engine serves.
     """
-    if roles.target is None or not (roles.replaces or (world.has_entry and _holds(world, roles))):
+    if roles.target is None or not (roles.holds or (world.has_entry and _holds(world, roles))):
         return None
     inputs = _inputs(roles.target.engine)
     kept = None if _too_old(world, roles.target.revision.bundle.schema_version) else _kept(world, inputs)

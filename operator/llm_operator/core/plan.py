@@ -7,7 +7,7 @@ from llm_operator.api.config import OperatorConfig
 from llm_operator.core import verbs
 from llm_operator.core.actions import Apply, Decision, Delete, EventDraft, Nudge, Plan
 from llm_operator.core.aspects import conditions_of
-from llm_operator.core.autoscale import DECIDED_S, autoscale
+from llm_operator.core.autoscale import autoscale
 from llm_operator.core.changes import changes, decisions
 from llm_operator.core.children import children
 from llm_operator.core.clock import seconds_since
@@ -100,7 +100,7 @@ def _step(observed: Observed, config: OperatorConfig, now: datetime, check: Chec
     summary = summarize(findings)
     conditions = [*conditions_of(findings, summary), *told_of_route(world, config, target), *(scaling.conditions() if scaling else ())]
     promoted = _promotion(findings)
-    looks = (peers_in_s, gating.look_s, DECIDED_S if scaling else None, _next_look_s(findings, summary))
+    looks = (peers_in_s, gating.look_s, scaling.look_s if scaling else None, _next_look_s(findings, summary))
     decided = Plan(
         marks=leaving(world, course, numbers) if config.nudge and course is not None else (),
         applies=found.applies,
@@ -123,6 +123,7 @@ def _step(observed: Observed, config: OperatorConfig, now: datetime, check: Chec
         watches=scaling.watches if scaling else {},
         memory=scaling.memory if scaling else observed.watched.memory,
         alarm=scaling.alarm if scaling else None,
+        sleeps=scaling is not None and scaling.sleeps,
         next_look_s=min((each for each in looks if each is not None), default=None),
     )
     return decided, findings.promotes

@@ -24,6 +24,7 @@ class Phase(StrEnum):
     PAUSED = "Paused"
     READY = "Ready"
     SCALED_TO_ZERO = "ScaledToZero"
+    WAKING = "Waking"
     STALLED = "Stalled"
 
 

@@ -55,6 +55,8 @@ class Roles:
     """Whether a change takes the place of pods, the last one included."""
     borrows: bool = False
     """Whether a change may have one pod of stable as long as the others can carry the load."""
+    sleeps: bool = False
+    """Whether there may be no pod while nobody asks."""
     withheld: Withheld | None = None
     stable_floor: float = 1.0
     """Which part of the old pods that are still needed has to stay while pods change hands."""
@@ -102,6 +104,11 @@ class Roles:
         return self.replaces and self.replicas == 1
 
     @property
+    def holds(self) -> bool:
+        """Return whether there may be no engine for a while, so that somebody else has to hold requests."""
+        return self.replaces or self.sleeps
+
+    @property
     def engines(self) -> tuple[Engine, ...]:
         """Return the engines that must run, stable first."""
         versions = [each for each in (self.stable, self.outgoing, self.target) if each is not None]
@@ -126,7 +133,8 @@ def cast(world: World, target: Target, scaled: int | None = None) -> Roles:
         mode, timeout_s = asked.rollout.capacity.mode, parse_s(asked.engine.startup.timeout)
         roles = Roles(stable, wanted, asked.replicas if scaled is None else scaled, timeout_s, outgoing, latest=wanted)
         floor = asked.rollout.capacity.stable_floor_percent / 100
-        return replace(roles, replaces=mode == "Replace", borrows=mode == "Borrow", stable_floor=floor)
+        sleeps = asked.autoscaling.mode == "BuiltIn" and not asked.autoscaling.min_replicas
+        return replace(roles, replaces=mode == "Replace", borrows=mode == "Borrow", sleeps=sleeps, stable_floor=floor)
     engines = (each for name, each in world.of_kind(DEPLOYMENT).items() if name != names.entry(world.owner.name))
     running = max((each["spec"].get("replicas", 1) for each in engines), default=1)
     roles = Roles(stable, wanted, running, parse_s(Startup().timeout), outgoing, readable=False, latest=wanted)

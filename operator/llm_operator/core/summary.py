@@ -22,6 +22,9 @@ from llm_operator.core.tables import Snapshot
 from llm_operator.core.target import Target
 from llm_operator.core.world import Key, World, engine_of, finished, terminating
 
+_COMING = frozenset({Phase.PENDING, Phase.STARTING, Phase.FETCHING, Phase.LOADING})
+"""What a pod is at that comes up as it should."""
+
 
 @dataclass(frozen=True)
 class Findings:
@@ -109,7 +112,21 @@ def summarize(found: Findings) -> Summary:
     done = roles.canary is None and diagnosis.phase in {Phase.READY, Phase.SCALED_TO_ZERO} and _at_rest(found)
     if done and found.leaves.words:
         return Summary(diagnosis.phase, found.leaves.reason, found.leaves.words)
-    return Summary(diagnosis.phase, diagnosis.reason, diagnosis.message, settled=done)
+    return _without_pods(found, done=done) or Summary(diagnosis.phase, diagnosis.reason, diagnosis.message, settled=done)
+
+
+def _without_pods(found: Findings, *, done: bool) -> Summary | None:
+    """Return that nobody asks, or that a pod is coming for those who do, where there may be none; else None."""
+    entry, diagnosis = names.entry(found.world.owner.name), found.growing
+    if not found.roles.sleeps or found.roles.stable is None or _serves(found):
+        return None
+    if diagnosis.phase == Phase.SCALED_TO_ZERO:
+        kept = bool(found.world.entries)
+        words = f"{entry} holds requests, and the first one brings a pod" if kept else f"{entry} is not ready to hold requests"
+        return Summary(diagnosis.phase, diagnosis.reason, f"there is no pod; {words}", settled=done and kept)
+    if diagnosis.phase not in _COMING or not found.world.entries:
+        return None
+    return Summary(Phase.WAKING, diagnosis.reason, f"requests wait in {entry}; {diagnosis.message}")
 
 
 def _obstacle(found: Findings) -> Summary | None:

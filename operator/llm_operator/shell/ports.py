@@ -81,6 +81,10 @@ class Telemetry(Protocol):
         """Return what the pods that are watched have told so far."""
         ...
 
+    def listen(self, deployment: str, pods: Iterable[Manifest]) -> None:
+        """Ask the entry among these pods whether somebody waits, and have the deployment looked at when that is so."""
+        ...
+
     def statistics(self, deployment: str) -> Mapping[str, Heard]:
         """Return what the pods that are followed have told so far, by pod uid."""
         ...

@@ -130,6 +130,7 @@ class Reconciler:
         self.inbox.absent(key)
         self.eye.telemetry.follow(str(key), (), (), ())
         self.eye.telemetry.watch(str(key), (), {}, Memory())
+        self.eye.telemetry.listen(str(key), ())
         await self._tell_prompts(key, None)
         return Result()
 
@@ -137,6 +138,7 @@ class Reconciler:
         """Remember what was written, have asked what gates need to know, and report."""
         self.eye.telemetry.follow(str(key), look.observed.pods, decided.asks, decided.questions)
         self.eye.telemetry.watch(str(key), look.observed.pods, decided.watches, decided.memory, decided.alarm)
+        self.eye.telemetry.listen(str(key), look.observed.pods if decided.sleeps else ())
         for live in outcome.applied:
             self.eye.seen.note(BY_KIND[live["kind"]], live)
         if decided.next_look_s is None or decided.next_look_s > KEPT_S:

@@ -20,6 +20,7 @@ from llm_operator.core.scaling.sample import Expected
 from llm_operator.core.scaling.watched import Watched
 from llm_operator.core.telemetry.replies import Heard
 from llm_operator.shell.capped import capped
+from llm_operator.shell.doorbell import Doorbell
 from llm_operator.shell.gate_servers import pose
 from llm_operator.shell.inquirer import Inquirer
 from llm_operator.shell.ports import Manifest
@@ -77,7 +78,7 @@ def url(address: str, port: int, path: str) -> str:
 
 
 class HttpTelemetry:
-    """Asks all pods at once, each within a second, a bounded number at a time; ``grew`` is told which deployment's load has grown."""
+    """Asks all pods at once, each within a second, a bounded number at a time; ``grew`` is told where load grew or somebody waits."""
 
     def __init__(self, gates: Gates | None = None, port: int = ADMIN_PORT, grew: Callable[[str], None] = lambda _: None) -> None:
         self._gates = gates or Gates()
@@ -87,6 +88,7 @@ class HttpTelemetry:
         self._scraper = Scraper(self._ask_statistics, now=_now, random=random.SystemRandom().random)
         self._inquirer = Inquirer(self._pose, now=_now)
         self._watcher = Watcher(self._ask_load, now=_now, random=random.SystemRandom().random, grew=grew)
+        self._doorbell = Doorbell(self._ask, grew)
 
     async def __aenter__(self) -> Self:
         """Open the session."""
@@ -95,7 +97,7 @@ class HttpTelemetry:
 
     async def __aexit__(self, *_: object) -> None:
         """End what is asked again and again, and close the session."""
-        await asyncio.gather(self._scraper.close(), self._inquirer.close(), self._watcher.close())
+        await asyncio.gather(self._scraper.close(), self._inquirer.close(), self._watcher.close(), self._doorbell.close())
         if self._session:
             await self._session.close()
 
@@ -119,6 +121,10 @@ class HttpTelemetry:
     def watched(self, deployment: str) -> Watched:
         """Return what the pods that are watched have told so far."""
         return self._watcher.watched(deployment)
+
+    def listen(self, deployment: str, pods: Iterable[Manifest]) -> None:
+        """Ask the entry among these pods every second whether somebody waits, until told otherwise."""
+        self._doorbell.listen(deployment, pods)
 
     def statistics(self, deployment: str) -> Mapping[str, Heard]:
         """Return what the pods that are followed have told so far, by pod uid."""

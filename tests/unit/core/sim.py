@@ -98,6 +98,8 @@ class Sim:
     """Accelerators there are; a pod holds one from when it starts until it has ended."""
     unschedulable: str = ""
     """What the scheduler says of new pods; empty while there is room."""
+    holding: int = 0
+    """Requests that wait in the entry."""
     watched: Watched = field(default_factory=Watched)
     """What pods have told of their load."""
     unreadable: dict[str, Reason] = field(default_factory=dict)
@@ -380,9 +382,10 @@ class Sim:
             ready=self._is_ready(pod),
             reason="EngineLoading",
             bundle_schema=self.schemas.get(image, 1),
-            inflight=self.loads.get(name, self.running),
+            inflight=self.loads.get(name, self.running) if names.LABEL_ENGINE in pod["metadata"]["labels"] else self.holding,
             running=self.loads.get(name, self.running) if names.LABEL_ENGINE in pod["metadata"]["labels"] else 0,
             slots=self.slots if names.LABEL_ENGINE in pod["metadata"]["labels"] else None,
+            held=0 if names.LABEL_ENGINE in pod["metadata"]["labels"] else self.holding,
             **refused,
             **self._knows(name, pod),
         )

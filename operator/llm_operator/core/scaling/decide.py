@@ -26,6 +26,8 @@ class Rules:
     """What asks for the least, where that is not the usual one."""
     pending_timeout: timedelta = timedelta(minutes=5)
     """How long a pod that is not ready counts as one that will be."""
+    idle: timedelta | None = None
+    """How long nobody must have asked before the last pod goes, below ``least`` then; None where it stays."""
 
 
 @dataclass(frozen=True)

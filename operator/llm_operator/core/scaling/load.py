@@ -27,11 +27,15 @@ _prefilled = attrgetter("counters.prefill_tokens")
 
 @dataclass(frozen=True)
 class Track:
-    """The readings of one process over the longer window, the newest last."""
+    """The readings of one process over the longer window, the newest last.
+
+    ``quiet_since`` is the first of the readings since which no request was there and none has ended.
+    """
 
     samples: tuple[Sample, ...]
     restarted: bool = False
     """Whether the same pod was another process before: what that did is not in here."""
+    quiet_since: datetime | None = None
 
     @property
     def last(self) -> Sample:
@@ -46,7 +50,9 @@ class Track:
         if sample.process != self.last.process or grown is None or (any(grown) and self.stands_still):
             return Track((sample,), restarted=True)
         oldest = bisect_left(self.samples, sample.at - _KEPT, key=_when)
-        return replace(self, samples=(*self.samples[max(oldest - 1, 0) :], sample))
+        quiet = self.last.open == sample.open == 0 and self.last.answered == sample.answered
+        since = (self.quiet_since or self.last.at) if quiet else None
+        return replace(self, samples=(*self.samples[max(oldest - 1, 0) :], sample), quiet_since=since)
 
     @property
     def stands_still(self) -> bool:
@@ -135,3 +141,13 @@ def _surely_prefilled(heard: Collection[Track]) -> float:
     prompts = sum(each.last.counters.prompts - each.samples[0].counters.prompts for each in heard)
     length = sum(each.last.counters.prompt_sum - each.samples[0].counters.prompt_sum for each in heard) / prompts if prompts else 0.0
     return tokens - CHANCE * sqrt(tokens * length)
+
+
+def quiet(tracks: Mapping[str, Track], pods: Collection[str], now: datetime) -> timedelta | None:
+    """Return for how long nobody has asked any of these pods, by uid; None while somebody does, or one of them has not been heard."""
+    heard = [tracks[uid] for uid in pods if uid in tracks and now - tracks[uid].last.at <= STALE_AFTER]
+    since = [each.quiet_since for each in heard if each.quiet_since is not None]
+    processes = {each.last.process for each in heard if each.last.process is not None}
+    if not pods or len(since) < len(pods) or len(processes) not in {0, len(pods)}:
+        return None
+    return now - max(since)

@@ -8,10 +8,12 @@ class ScaleReason(StrEnum):
 
     # There are more pods from now on.
     LOAD_GREW = "LoadGrew"
+    WAKING = "Waking"
     BELOW_MINIMUM = "BelowMinimum"
 
     # There are fewer.
     LOAD_FELL = "LoadFell"
+    SCALED_TO_ZERO = "ScaledToZero"
     ABOVE_MAXIMUM = "AboveMaximum"
 
     # There are as many as before, since they fit,

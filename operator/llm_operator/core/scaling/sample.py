@@ -19,6 +19,7 @@ _RUNNING, _WAITING, _CACHE, _ENGINE_STARTED = (
     "vllm:cache_config_info",
     "process_start_time_seconds",
 )
+_OPEN, _ANSWERED = "llm_sidecar_inflight", "gen_ai_server_request_duration_seconds_count"
 _PROMPT, _CACHED = "vllm:prompt_tokens_total", "vllm:prompt_tokens_cached_total"
 _COUNTERS = {
     "generated_tokens": "vllm:generation_tokens_total",
@@ -31,7 +32,10 @@ _COUNTERS = {
     "output_sum": "vllm:request_generation_tokens_sum",
 }
 _WANTED = frozenset(
-    {_QUEUED, _HELD, _INFO, _STARTED, _RUNNING, _WAITING, _CACHE, _ENGINE_STARTED, _PROMPT, _CACHED, *_COUNTERS.values()},
+    {
+        *(_QUEUED, _HELD, _INFO, _STARTED, _OPEN, _ANSWERED, _RUNNING, _WAITING, _CACHE, _ENGINE_STARTED, _PROMPT, _CACHED),
+        *_COUNTERS.values(),
+    },
 )
 
 
@@ -67,7 +71,9 @@ class Counters(NamedTuple):
 class Sample:
     """What one pod told at one time. ``waiting`` requests are in the engine's queue, in the sidecar's, or held.
 
-    ``process`` is when sidecar and engine began: no two pods have the same. It is None for an engine that does not tell.
+    ``process`` is when sidecar and engine began: no two pods have the same. It is None for an engine that does not tell. ``open`` are the
+    requests that the sidecar has, None where it does not tell, ``answered`` those of which it has seen the end: what it asks the engine
+    itself is among neither.
     """
 
     at: datetime
@@ -76,6 +82,8 @@ class Sample:
     kv_tokens: float
     counters: Counters
     process: tuple[float, float] | None = None
+    open: float | None = None
+    answered: float = 0.0
 
 
 def sample(body: bytes, expected: Expected, at: datetime) -> Sample:
@@ -94,6 +102,8 @@ def sample(body: bytes, expected: Expected, at: datetime) -> Sample:
         kv_tokens=_kv_tokens(found.get(_CACHE, [])),
         counters=Counters(prefill, **{field: _sum(found, name) for field, name in _COUNTERS.items()}),
         process=(_sum(found, _STARTED), _sum(found, _ENGINE_STARTED)) if _ENGINE_STARTED in found else None,
+        open=_sum(found, _OPEN) if _OPEN in found else None,
+        answered=_sum(found, _ANSWERED) if _ANSWERED in found else 0.0,  # there is none before the first
     )
 
 

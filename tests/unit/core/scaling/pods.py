@@ -1,5 +1,6 @@
 """Pods to scale: their figures as real sidecars and the stub engine tell them, and readings made by hand."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from llm_operator.core.scaling.capacity import Capacity
@@ -43,3 +44,8 @@ def reading(seconds: float, pod: int = 0, *, running: float = 0, waiting: float 
     """Return a reading of a pod, so many seconds after all began."""
     counters = NOTHING._replace(prefill_tokens=prefilled, **counted)
     return Sample(at(seconds), running, waiting, 100_000, counters, (float(pod), 0.0))
+
+
+def asked(seconds: float, pod: int = 0, *, open: float | None = 0, answered: float = 0) -> Sample:  # noqa: A002 - named as in a reading
+    """Return a reading of how many requests a pod has and has answered."""
+    return replace(reading(seconds, pod), open=open, answered=answered)

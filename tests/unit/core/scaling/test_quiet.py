@@ -1,0 +1,79 @@
+"""Since when nobody has asked: of every pod it must be known, and for all of the time."""
+
+from datetime import timedelta
+
+import pytest
+
+from llm_operator.core.scaling.exposition import SampleError
+from llm_operator.core.scaling.load import Track, quiet
+from llm_operator.core.scaling.sample import sample
+from tests.unit.core.scaling.pods import EXPECTED, asked, at, told
+
+
+def heard(*readings: tuple[float, float | None, float], pod: int = 1) -> Track:
+    """Return what a pod has told: at which second how many requests were there, and how many had been answered."""
+    first, *others = (asked(second, pod, open=there, answered=done) for second, there, done in readings)
+    track = Track((first,))
+    for each in others:
+        track = track.hear(each)
+    return track
+
+
+def without(name: str) -> bytes:
+    return b"\n".join(line for line in told().split(b"\n") if not line.startswith(name.encode()))
+
+
+def since(**tracks: Track) -> timedelta | None:
+    return quiet(tracks, list(tracks), at(20))
+
+
+def test_nobody_has_asked_since_the_first_reading_that_says_so() -> None:
+    assert since(a=heard((0, 1, 7), (5, 0, 8), (10, 0, 8), (15, 0, 8))) == timedelta(seconds=15)
+
+
+def test_the_pod_that_was_asked_last_counts() -> None:
+    assert since(a=heard((0, 0, 7), (15, 0, 7)), b=heard((10, 0, 8), (15, 0, 8), pod=2)) == timedelta(seconds=10)
+
+
+def test_a_request_that_came_and_went_between_two_readings_was_one() -> None:
+    assert since(a=heard((0, 0, 7), (10, 0, 7), (15, 0, 8))) is None
+
+
+def test_a_request_that_is_there_is_one_however_long_it_takes() -> None:
+    assert since(a=heard((0, 1, 7), (10, 1, 7), (15, 1, 7))) is None
+
+
+def test_silence_for_a_while_hides_nothing_that_was_counted() -> None:
+    assert quiet({"a": heard((0, 0, 7), (100, 0, 7))}, ["a"], at(101)) == timedelta(seconds=101)
+    assert quiet({"a": heard((0, 0, 7), (100, 0, 9))}, ["a"], at(101)) is None
+
+
+@pytest.mark.covers
+def test_of_a_pod_that_is_silent_or_tells_nothing_of_requests_nothing_is_known() -> None:
+    known = heard((0, 0, 7), (15, 0, 7))
+    assert quiet({}, [], at(20)) is None
+    assert quiet({"a": known}, ["a", "b"], at(20)) is None
+    assert quiet({"a": known}, ["a"], at(31)) is None
+    assert since(a=known, b=heard((15, 0, 7), pod=2)) is None
+    assert since(a=known, b=heard((0, None, 7), (15, None, 7), pod=2)) is None
+
+
+def test_two_pods_that_tell_the_figures_of_one_are_not_believed() -> None:
+    known = heard((0, 0, 7), (15, 0, 7))
+    assert since(a=known, b=known) is None
+
+
+def test_an_engine_that_began_anew_was_asked_then() -> None:
+    track = heard((0, 0, 7), (10, 0, 7))
+    assert track.hear(asked(15, 2, answered=7)).quiet_since is None
+
+
+def test_a_sidecar_tells_what_it_has_and_has_answered() -> None:
+    found = sample(told(), EXPECTED, at(0))
+    assert (found.open, found.answered) == (0, 0)
+
+
+def test_a_sidecar_of_before_scales_with_its_load_and_is_never_quiet() -> None:
+    assert sample(without("llm_sidecar_inflight"), EXPECTED, at(0)).open is None
+    with pytest.raises(SampleError):
+        sample(without("llm_sidecar_held"), EXPECTED, at(0))
