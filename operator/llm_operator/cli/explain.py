@@ -42,7 +42,8 @@ def _because(status: Status) -> Iterator[str]:
     for each in status.get("autoscaling", {}).get("lastDecisions", [])[-1:]:
         would = "would ask" if status["autoscaling"]["mode"] == "Shadow" else "asks"
         yield f"autoscaling {would} for {each['replicas']} pods since {each['at']} ({each['reason']}): {each['message']}"
-    if phases := status.get("startup", {}).get("phases"):
+    counts = ready.get("status") != "True" or "autoscaling" in status
+    if counts and (phases := status.get("startup", {}).get("phases")):
         *parts, whole = (f"{each['lastSeconds']} s" for each in phases)
         named = ", ".join(f"{each['name']} {took}" for each, took in zip(phases, parts, strict=False))
         yield f"the last pod took {whole} to start ({named}), the median is {phases[-1]['medianSeconds']} s"

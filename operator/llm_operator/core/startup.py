@@ -27,11 +27,6 @@ class Start:
     seconds: tuple[int, ...]
 
     @property
-    def turn(self) -> tuple[str, str]:
-        """Return what orders starts: times are of whole seconds, so some become ready at the same one."""
-        return self.ready_at, self.pod
-
-    @property
     def ready_s(self) -> int:
         """Return how long it took in all."""
         return self.seconds[-1]
@@ -41,17 +36,17 @@ def starts(world: World, spec: LLMDeploymentSpec | None) -> tuple[Start, ...]:
     """Return the last few starts, oldest first: those that were known, and those of pods that have become ready since.
 
     The kubelet keeps only when a pod was last found ready. One that is so within the time it has to start in has just started; another one
-    was ready before.
+    was ready before. Several may become ready at the same second, and be seen one after the other.
     """
     told = (world.status.get("startup") or {}).get("starts", ())
     known = [Start(each["pod"], each["readyAt"], tuple(each["seconds"])) for each in told]
     if spec is None:
         return tuple(known)
-    newest = known[-1].turn if known else ("", "")
-    pods = (pod for pod in world.pods if engine_of(pod) and ready(pod) and not restarts(pod))
+    counted = {each.pod for each in known}
     within_s = parse_s(spec.engine.startup.timeout)
-    new = [each for each in map(_start, pods) if each is not None and each.turn > newest and each.ready_s <= within_s]
-    return tuple([*known, *sorted(new, key=lambda each: each.turn)][-_KEPT:])
+    pods = (pod for pod in world.pods if engine_of(pod) and ready(pod) and not restarts(pod) and pod["metadata"]["name"] not in counted)
+    new = [each for each in map(_start, pods) if each is not None and each.ready_s <= within_s]
+    return tuple(sorted([*known, *new], key=lambda each: (each.ready_at, each.pod))[-_KEPT:])
 
 
 def startup_of(found: Sequence[Start]) -> dict[str, Any]:

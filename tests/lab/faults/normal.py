@@ -96,9 +96,10 @@ def _compared(resource: str, about: Object) -> Object:
 
 def _lasting(status: Object) -> Object:
     """Return a status without what it remembers of how quick pods were: one that is ready at the first look was never waited for."""
-    if "history" not in status:
-        return status
-    return {**status, "history": [each for each in status["history"] if each["state"] != "Warming"]}
+    lasting = {name: value for name, value in status.items() if name != "startup"}
+    if "history" in status:
+        lasting["history"] = [each for each in status["history"] if each["state"] != "Warming"]
+    return lasting
 
 
 def _leaves(value: Any, path: str) -> Iterator[tuple[str, str]]:

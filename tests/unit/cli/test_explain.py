@@ -25,10 +25,11 @@ def test_one_that_is_well_has_a_reason_and_nothing_to_do() -> None:
 def test_how_long_pods_take_to_start_is_told_by_its_parts() -> None:
     took = {"Scheduled": 1, "Fetched": 20, "Image": 4, "Weights": 35, "Ready": 60}
     phases = [{"name": name, "lastSeconds": seconds, "medianSeconds": seconds + 5} for name, seconds in took.items()]
-    explained = explain({"metadata": {"name": "chat", "generation": 1}, "status": ready(OLD, startup={"phases": phases})})
-    assert (
-        explained.because[1] == "the last pod took 60 s to start (Scheduled 1 s, Fetched 20 s, Image 4 s, Weights 35 s), the median is 65 s"
-    )
+    words = "the last pod took 60 s to start (Scheduled 1 s, Fetched 20 s, Image 4 s, Weights 35 s), the median is 65 s"
+    waits = found(startup={"phases": phases}, conditions=conditions(Ready="False"))
+    scales = found(startup={"phases": phases}, autoscaling={"mode": "BuiltIn"})
+    assert [words in explain(live).because for live in (waits, scales)] == [True, True]
+    assert words not in explain(found(startup={"phases": phases})).because, "nobody waits, and nothing depends on it"
 
 
 def test_a_newer_spec_is_waited_for_first() -> None:

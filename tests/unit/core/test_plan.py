@@ -5,14 +5,17 @@ import json
 from itertools import pairwise
 from typing import Any
 
+import orjson
 import pytest
 
 from llm_operator.core import names
 from llm_operator.core.actions import Plan
 from llm_operator.core.kinds import CONFIG_MAP, CONTROLLER_REVISION, DEPLOYMENT, JOB, SERVICE
 from llm_operator.core.observed import Obj
+from llm_operator.core.plan import plan
 from llm_sidecar.table import TABLE_KEY, Table, decode
 from tests.unit.core.builders import SOURCE, digest_of, make_config, make_deployment, make_prompt, make_spec
+from tests.unit.core.rollout.engines import by_steps
 from tests.unit.core.sim import Sim
 
 OTHER = {"source": "s3://models/other"}
@@ -51,6 +54,19 @@ def test_a_new_deployment_comes_to_serve_and_then_nothing_is_written() -> None:
     assert (again.applies, again.deletes, again.nudges, again.events, again.next_look_s) == ((), (), (), (), None)
     assert again.status == status
     assert sim.version == before
+
+
+def test_a_plan_changes_nothing_of_what_it_is_made_from() -> None:
+    sim = Sim(deployment=make_deployment(spec=make_spec(replicas=2, rollout=by_steps())))
+    sim.settle()
+    sim.edit(model={"source": "s3://models/other"})
+    for _ in range(120):
+        before = orjson.dumps(sim.observed(), default=sorted)
+        plan(sim.observed(), sim.config, sim.now)
+        assert orjson.dumps(sim.observed(), default=sorted) == before
+        sim.look()
+        sim.tick(2)
+    assert sim.deployment["status"]["rollout"]["state"] == "Promoted"
 
 
 def test_a_deployment_with_nothing_but_what_is_required_comes_to_serve() -> None:

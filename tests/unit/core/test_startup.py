@@ -77,6 +77,18 @@ def test_no_start_is_counted_twice() -> None:
     assert sim.deployment["status"]["startup"] == before
 
 
+def test_a_pod_that_became_ready_at_the_same_second_as_one_that_is_known_counts_too() -> None:
+    sim = deployed(replicas=2)
+    first, second = sorted(sim.held(), key=lambda pod: pod["metadata"]["name"], reverse=True)
+    for pod in (first, second):
+        tell(pod)
+        told(sim)
+    assert [each["pod"] for each in sim.deployment["status"]["startup"]["starts"]] == [
+        second["metadata"]["name"],
+        first["metadata"]["name"],
+    ]
+
+
 def test_a_pod_that_was_unready_for_a_while_or_has_restarted_has_not_just_started() -> None:
     sim = deployed(replicas=2)
     late, again = sim.held()

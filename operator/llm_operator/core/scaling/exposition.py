@@ -40,7 +40,10 @@ def read(body: bytes, wanted: Collection[str]) -> list[Series]:
 
 
 def _series(text: str, wanted: Collection[str]) -> Iterator[Series]:
+    begins = tuple(wanted)
     for line in text.split("\n"):
+        if not line.startswith(begins):
+            continue  # as nearly all lines are
         name = _NAME.match(line)
         if name is None or name[0] not in wanted:
             continue
