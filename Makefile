@@ -35,7 +35,7 @@ unit: .venv/synced ## Tests without a cluster; core covered by branch
 	@$(PYTEST) tests/unit -q -n 4 --dist worksteal --cov --cov-report=term
 
 integration: .venv/synced ## Tests against a real API server (no root, no kubelet)
-	@$(LAB) build cp kwok helm gateway
+	@$(LAB) build cp kwok helm gateway keda
 	@$(PY) -m tests.lab.prometheus
 	@hack/integration
 

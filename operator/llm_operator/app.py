@@ -86,7 +86,7 @@ async def _work(config: OperatorConfig, cluster: KubernetesCluster, stop: asynci
     queue = WorkQueue(jitter=random.SystemRandom().random)
     metrics.watch(depth=lambda: float(len(queue)), watch_age=lambda: progress.watch_age(loop.time()))
     namespaces = () if config.cluster_wide else config.namespaces
-    optional = frozenset(kinds.OPTIONAL) if config.gateway else frozenset[kinds.Kind]()
+    routes, scalers = kinds.OPTIONAL if config.gateway else (), kinds.SCALERS if config.scaling_conflicts else ()
 
     seen = Seen()
     inbox = Inbox(queue.hear, seen)
@@ -103,7 +103,7 @@ async def _work(config: OperatorConfig, cluster: KubernetesCluster, stop: asynci
         telemetry = await parts.enter_async_context(HttpTelemetry(config.gates, grew=lambda name: queue.hear(_key(name))))
         reconciler = Reconciler(
             cluster=cluster,
-            eye=Eye(cluster, telemetry, seen, lambda: datetime.now(UTC), loop.time, optional),
+            eye=Eye(cluster, telemetry, seen, lambda: datetime.now(UTC), loop.time, frozenset({*routes, *scalers})),
             inbox=inbox,
             config=config,
             check=checker.known,
@@ -116,7 +116,7 @@ async def _work(config: OperatorConfig, cluster: KubernetesCluster, stop: asynci
         surveyor = Surveyor(cluster, reconciler.eye, reconciler.decide, reconciler.decide_prompt)
         begun = asyncio.Event()
         resync = Resync(surveyor.survey, namespaces, inbox, progress, config.resync_seconds, loop.time, begun, queue.add)
-        follower = Follower(cluster, namespaces, deliver, resync.again, begun=begun, watched=(*kinds.WATCHED, *optional))
+        follower = Follower(cluster, namespaces, deliver, resync.again, begun=begun, watched=(*kinds.WATCHED, *routes))
         watch = Watch(deliver, cluster.credentials, namespaces)
         progress.leads()
         log(logging.INFO, "the operator runs", namespaces=",".join(namespaces) or "all")

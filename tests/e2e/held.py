@@ -13,12 +13,17 @@ RESOURCE = "nvidia.com/gpu"
 
 @dataclass
 class Held:
-    """Watches between entering and leaving the context; ``peak`` is the most that was held at a time, by terminating pods too."""
+    """Watches between entering and leaving the context; ``peak`` is the most that was held at a time, by terminating pods too.
+
+    ``least_ready`` is how few pods took requests since it began.
+    """
 
     name: str
     namespace: str
     peak: int = 0
+    least_ready: int = 0
     _pods: dict[str, int] = field(default_factory=dict)
+    _ready: dict[str, bool] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
         self._background = Background().__enter__()
@@ -38,6 +43,7 @@ class Held:
         listed = asyncio.Event()
         self._following = asyncio.create_task(self._follow(listed))
         await listed.wait()
+        self.least_ready = sum(self._ready.values())
 
     async def _follow(self, listed: asyncio.Event) -> None:
         async with connect(Lab.current().state) as client:
@@ -48,6 +54,12 @@ class Held:
         ended = event == "DELETED" or pod.get("status", {}).get("phase") in {"Succeeded", "Failed"}
         self._pods[pod["metadata"]["uid"]] = 0 if ended else _accelerators(pod)
         self.peak = max(self.peak, self.now)
+        self._ready[pod["metadata"]["uid"]] = not ended and "deletionTimestamp" not in pod["metadata"] and _takes_requests(pod)
+        self.least_ready = min(self.least_ready, sum(self._ready.values()))
+
+
+def _takes_requests(pod: dict[str, Any]) -> bool:
+    return any((each["type"], each["status"]) == ("Ready", "True") for each in pod.get("status", {}).get("conditions", []))
 
 
 def _accelerators(pod: dict[str, Any]) -> int:

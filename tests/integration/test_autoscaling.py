@@ -11,15 +11,18 @@ import pytest
 
 from bench.record import record
 from llm_operator.api.config import OperatorConfig
-from llm_operator.core import kinds
+from llm_operator.core import kinds, names
 from tests.fakes.objects import llm_deployment, operator_config
 from tests.integration.chart.kit import kubectl
+from tests.integration.conftest import ROOT, manifests
 from tests.integration.operating import RunningOperator
 from tests.integration.server import Object, Server, condition
 from tests.integration.stage import Stage
+from tests.lab.builds import scaled_object_crd
 from tests.lab.wait import until
 
 WAIT_S = 60
+EXAMPLES = ROOT / "examples/autoscalers"
 STEPS = int(os.environ.get("AUTOSCALE_STEPS") or 1)
 """Deployments whose load steps up, each at a time of its own; the bound on how long that takes is asserted from twenty on."""
 STEP_P95_S = 10.0
@@ -29,6 +32,12 @@ IDLE, STEPPED = 6_000, 24_000
 
 def asked(server: Server, namespace: str, name: str) -> int:
     return sum(int(each["spec"]["replicas"]) for each in server.children(namespace, name, kinds.DEPLOYMENT))
+
+
+def pods_of(server: Server, namespace: str, name: str) -> list[str]:
+    """Return the names of the pods with an engine."""
+    found = (each["metadata"] for each in server.children(namespace, name, kinds.POD))
+    return [each["name"] for each in found if names.LABEL_ENGINE in each["labels"]]
 
 
 def told(server: Server, namespace: str, name: str) -> Object:
@@ -108,6 +117,36 @@ def test_then_pods_are_moved_neither_by_silence_nor_by_somebody_else(server: Ser
     )
     assert asked(server, namespace, "load") == there
 
+    (hpa,) = manifests(EXAMPLES / "hpa.yaml")
+    hpa["spec"]["scaleTargetRef"]["name"] = "load"
+    server.create(hpa, namespace)
+    kubectl("--namespace", namespace, "scale", "llmdeployment/load", "--replicas=2")
+    until(
+        lambda: condition(server.status(namespace, "load"), "ScalingConflict")["reason"] == "TargetedByAutoscaler",
+        timeout_s=WAIT_S,
+        what="the HPA told of",
+    )
+    assert asked(server, namespace, "load") == there
+    kubectl("--namespace", namespace, "delete", "hpa/chat")
+
+
+def test_the_examples_of_other_scalers_are_taken_and_find_what_they_scale(server: Server, namespace: str) -> None:
+    kubectl("apply", "--server-side", f"--filename={scaled_object_crd()}")
+    kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd/scaledobjects.keda.sh")
+    try:
+        for name in ("hpa.yaml", "keda.yaml"):
+            (scaler,) = manifests(EXAMPLES / name)
+            assert (
+                server.create(scaler, namespace, dryRun="All", fieldValidation="Strict")["spec"]["scaleTargetRef"]["kind"]
+                == "LLMDeployment"
+            )
+    finally:
+        kubectl("delete", "crd/scaledobjects.keda.sh")
+    scale = server.raw(kinds.LLM_DEPLOYMENT.path(namespace, "load", "scale"))
+    pods = server.list(kinds.POD, namespace, scale["status"]["selector"])
+    assert scale["status"]["replicas"] == len(pods) > 0
+    assert {each["metadata"]["labels"][names.LABEL_DEPLOYMENT] for each in pods} == {"load"}
+
 
 def test_a_shadow_moves_nothing(server: Server, namespace: str, stage: Stage) -> None:
     autoscaling = {"mode": "Shadow", "maxReplicas": 5}
@@ -121,8 +160,8 @@ def test_of_three_pods_the_one_with_the_fewest_requests_goes(server: Server, nam
     """The real controller takes the pod that was marked."""
     server.create(llm_deployment("shrinks", namespace, replicas=3), namespace)
     until(lambda: server.status(namespace, "shrinks").get("readyReplicas") == 3, timeout_s=WAIT_S, what="three pods")
-    pods = sorted(each["metadata"]["name"] for each in server.children(namespace, "shrinks", kinds.POD))
+    pods = sorted(pods_of(server, namespace, "shrinks"))
     stage.inflight |= dict(zip(pods, (7, 9, 2), strict=True))
     kubectl("--namespace", namespace, "scale", "llmdeployment/shrinks", "--replicas=2")
-    until(lambda: len(server.children(namespace, "shrinks", kinds.POD)) == 2, timeout_s=WAIT_S, what="two pods")
-    assert sorted(each["metadata"]["name"] for each in server.children(namespace, "shrinks", kinds.POD)) == pods[:2]
+    until(lambda: len(pods_of(server, namespace, "shrinks")) == 2, timeout_s=WAIT_S, what="two pods")
+    assert sorted(pods_of(server, namespace, "shrinks")) == pods[:2]

@@ -21,6 +21,7 @@ KUBERNETES_VERSION = "v1.37.2"
 _LDFLAGS = f"-s -w -X k8s.io/component-base/version.gitVersion={KUBERNETES_VERSION}"
 _CONTAINERD = "github.com/containerd/containerd/v2/cmd"
 _HTTP_ROUTE = "gateway.networking.k8s.io_httproutes.yaml"
+_SCALED_OBJECT = "keda.sh_scaledobjects.yaml"
 _PROGRESS_EVERY_S = 15.0
 
 
@@ -61,6 +62,7 @@ MODULES: dict[str, Module] = {
         Module("helm", (("helm", "helm.sh/helm/v3/cmd/helm"),)),
         Module("pause", (("pause", "."),)),
         Module("gateway", ()),
+        Module("keda", ()),
     )
 }
 
@@ -115,6 +117,8 @@ def _build_module(module: Module) -> None:
             (part / "stages.yaml").write_text(_kwok_stages(module))
         if module.name == "gateway":
             shutil.copy(_source(module, "sigs.k8s.io/gateway-api") / "config/crd/standard" / _HTTP_ROUTE, part)
+        if module.name == "keda":
+            shutil.copy(_source(module, "github.com/kedacore/keda/v2") / "config/crd/bases" / _SCALED_OBJECT, part)
         (part / "built").touch()
         shutil.rmtree(module.out, ignore_errors=True)
         part.rename(module.out)
@@ -158,6 +162,11 @@ def _kwok_stages(module: Module) -> str:
 def http_route_crd() -> Path:
     """Return the CRD of HTTPRoutes in the Gateway API's standard channel, once the module gateway is built."""
     return MODULES["gateway"].out / _HTTP_ROUTE
+
+
+def scaled_object_crd() -> Path:
+    """Return the CRD of KEDA's ScaledObjects, once the module keda is built."""
+    return MODULES["keda"].out / _SCALED_OBJECT
 
 
 def _source(module: Module, path: str) -> Path:

@@ -18,6 +18,7 @@
 -}}
 {{- if not .Values.admissionPolicy.enabled }}{{ $_ := set $config "nudge" false }}{{ end -}}
 {{- if .Values.gateway.enabled }}{{ $_ := set $config "gateway" true }}{{ end -}}
+{{- if not .Values.scalingConflicts.enabled }}{{ $_ := set $config "scalingConflicts" false }}{{ end -}}
 {{- toYaml $config }}
 {{ include "llm-operator.profiles" . }}
 {{- end }}

@@ -63,4 +63,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if .Values.gateway.enabled }}
 {{ include "llm-operator.rules.gateway" . }}
 {{- end }}
+{{- if .Values.scalingConflicts.enabled }}
+{{ include "llm-operator.rules.scalers" . }}
+{{- end }}
 {{- end }}

@@ -42,6 +42,15 @@
   verbs: [get, list, watch, create, patch, delete]
 {{- end }}
 
+{{- define "llm-operator.rules.scalers" -}}
+- apiGroups: [autoscaling]
+  resources: [horizontalpodautoscalers]
+  verbs: [list]
+- apiGroups: [keda.sh]
+  resources: [scaledobjects]
+  verbs: [list]
+{{- end }}
+
 {{- define "llm-operator.rules.lease" -}}
 - apiGroups: [coordination.k8s.io]
   resources: [leases]

@@ -187,6 +187,9 @@ class OperatorConfig(ConfigModel):
     """Everything is looked at again at least this often, whether something was heard of it or not."""
     gateway: bool = False
     """Whether the operator may make HTTPRoutes of the Gateway API for those who ask for one in `spec.routing.gateway`."""
+    scaling_conflicts: bool = True
+    """Whether the operator may list HorizontalPodAutoscalers and KEDA's ScaledObjects: `autoscaling.mode: BuiltIn` gives way to one that
+    targets the same object, and says so."""
     gates: Gates = Gates()
     """Who answers those gates of rollouts that the operator cannot answer itself."""
     leader_election: LeaderElection = LeaderElection()

@@ -22,6 +22,7 @@ from llm_operator.core.scaling.load import STALE_AFTER, Blind, Load
 from llm_operator.core.scaling.need import Need, need
 from llm_operator.core.scaling.outlook import Alarm, Outlook
 from llm_operator.core.scaling.reasons import ScaleReason
+from llm_operator.core.scaling.rivals import told_of_rivals, unknown_rivals
 from llm_operator.core.scaling.sample import Expected
 from llm_operator.core.scaling.schedule import least_at
 from llm_operator.core.scaling.watched import Watched
@@ -43,7 +44,7 @@ _SEQUENCES, _STEP_TOKENS = 256, 2048
 _TOO_SHORT = "; pods take {:.0f} s to start, and whoever has waited for limits.hold.timeout, {}, is refused"
 _HEADROOM = {"Low": 0.0, "Normal": 0.25, "High": 1.0}
 _KEPT = 5
-_BLIND = frozenset({ScaleReason.METRICS_STALE, ScaleReason.NO_READY_POD, ScaleReason.OBSERVING})
+_BLIND = frozenset({ScaleReason.CONFLICT, ScaleReason.METRICS_STALE, ScaleReason.NO_READY_POD, ScaleReason.OBSERVING})
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ class Scaling:
     watches: Mapping[str, Expected]
     alarm: Alarm
     entry: dict[str, Any]
-    conflict: str = ""
+    writer: Condition
+    """Whether anybody else sets the number of pods."""
     listened: bool = True
     """Whether this operator has looked at it before: from then on it hears who asks."""
 
@@ -78,11 +80,7 @@ class Scaling:
         """Return what the conditions say; words change with the decision alone."""
         last = self.entry["lastDecisions"][-1]
         active = condition("ScalingActive", last["reason"], last["message"], holds=last["reason"] not in _BLIND)
-        if not self.acts:
-            return [active]
-        words = self.conflict or "nobody else sets the number of pods"
-        reason = Reason.REPLICAS_CHANGED if self.conflict else Reason.ONE_WRITER
-        return [active, condition("ScalingConflict", reason, words, holds=bool(self.conflict))]
+        return [active, self.writer] if self.acts else [active]
 
 
 def autoscale(
@@ -108,6 +106,8 @@ def autoscale(
     counted = ((frozenset(_heard_or_due(world.pods_of(engine), watched, now)), each) for engine, each in able.items())
     outlook = Outlook(tuple(counted), asked, _startup_s(started), coming=bool(waits) or len(pods) < asked)
     rules, found = _rules(spec.autoscaling, now), outlook.need(watched.tracks, now)
+    if acts and asked and (rivals := told_of_rivals(world)):
+        rules, found = replace(rules, least=asked, most=asked, idle=None), Blind(ScaleReason.CONFLICT, rivals)
     who = door(world, watched, pods, asked, now, acts=acts) if rules.idle is not None else Door()
     if who.waiting and not serving:
         found = _waking(world, spec, watched, outlook, who.waiting)
@@ -121,11 +121,10 @@ def autoscale(
         "specReplicas": began,
         "lastDecisions": _last(before.get("lastDecisions", []), decision, now),
     }
-    conflict = f"spec.replicas was set from {began} to {spec.replicas}; autoscaling decides, and asks for {decision.replicas}"
     watches = {each.id: Expected(world.owner.name, each.id, _model(each, world.owner.name)) for each in engines}
     alarm = Alarm(outlook, rules.headroom, rules.most, known=max(decision.replicas, decision.wanted or 0))
-    told = conflict if acts and began != spec.replicas else ""
-    return Scaling(acts, decision.replicas, memory, watches, alarm, entry, told, listened=watched.memory.began is not None)
+    writer = _writer(world, spec, began, decision.replicas)
+    return Scaling(acts, decision.replicas, memory, watches, alarm, entry, writer, listened=watched.memory.began is not None)
 
 
 def _there(world: World, pods: list[Obj], spec: LLMDeploymentSpec) -> int:
@@ -144,6 +143,17 @@ def _waking(world: World, spec: LLMDeploymentSpec, watched: Watched, outlook: Ou
         if found.with_headroom(0) > outlook.pods:
             return found
     return Blind(ScaleReason.WAKING, "requests wait for the first pod")
+
+
+def _writer(world: World, spec: LLMDeploymentSpec, began: int, replicas: int) -> Condition:
+    """Return whether anybody else sets the number of pods, or would if it had an effect."""
+    if rivals := told_of_rivals(world):
+        words = f"{rivals}, so no pod is added or taken: leave it to one, or set spec.autoscaling.mode to Disabled"
+        return condition("ScalingConflict", Reason.TARGETED_TOO, words, holds=True)
+    if began != spec.replicas:
+        words = f"spec.replicas was set from {began} to {spec.replicas}; autoscaling decides, and asks for {replicas}"
+        return condition("ScalingConflict", Reason.REPLICAS_CHANGED, words, holds=True)
+    return condition("ScalingConflict", Reason.ONE_WRITER, f"nobody else sets the number of pods{unknown_rivals(world)}", holds=False)
 
 
 def _rules(asked: Autoscaling, now: datetime) -> Rules:

@@ -46,6 +46,8 @@ POD_DISRUPTION_BUDGET = Kind("policy", "v1", "poddisruptionbudgets", "PodDisrupt
 NETWORK_POLICY = Kind("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", _KEPT_CHILD)
 EVENT = Kind("events.k8s.io", "v1", "events", "Event", ("create", "patch"))
 HTTP_ROUTE = Kind("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute", _WATCHED_CHILD)
+HORIZONTAL_POD_AUTOSCALER = Kind("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler", ("list",))
+SCALED_OBJECT = Kind("keda.sh", "v1alpha1", "scaledobjects", "ScaledObject", ("list",))
 
 LEASE = Kind("coordination.k8s.io", "v1", "leases", "Lease", ("get", "create", "update"))
 """Of the operator's own namespace, by one name; so it is none of ``ALL``, which are rights in the namespaces it serves."""
@@ -64,6 +66,8 @@ WATCHED: tuple[Kind, ...] = (DEPLOYMENT, SERVICE, CONFIG_MAP, CONTROLLER_REVISIO
 ALL: tuple[Kind, ...] = (*CUSTOM, *CHILDREN, POD, EVENT)
 OPTIONAL: tuple[Kind, ...] = (HTTP_ROUTE,)
 """Children of those who ask for them, of kinds a cluster need not have; the rights on them are granted where the chart is told to."""
+SCALERS: tuple[Kind, ...] = (HORIZONTAL_POD_AUTOSCALER, SCALED_OBJECT)
+"""Of others, and read only to know whether they set the number of replicas that the load is to decide; the right is granted by default."""
 ASIDE: frozenset[Kind] = frozenset({JOB, *OPTIONAL})
 """Children that serve nobody: what serves is whole without them."""
-BY_KIND: dict[str, Kind] = {kind.kind: kind for kind in (*ALL, *OPTIONAL)}
+BY_KIND: dict[str, Kind] = {kind.kind: kind for kind in (*ALL, *OPTIONAL, *SCALERS)}

@@ -81,7 +81,7 @@ class Observed:
     what pods have counted, those that are gone included, while a rollout with gates lasts. ``answers`` are those of Prometheus and
     webhooks by gate, the newest last. ``foreign`` holds objects found under a name the last plan wanted to create, because they lack the
     labels that list children; each must carry its ``kind``. ``watched`` is what pods told of
-    their load while that decides how many there are. ``unreadable`` says of
+    their load while that decides how many there are, ``scalers`` what of others sets the number of replicas. ``unreadable`` says of
     optional kinds that could not be listed why.
     """
 
@@ -95,4 +95,5 @@ class Observed:
     answers: Mapping[str, tuple[Fetched, ...]] = field(default_factory=dict)
     foreign: tuple[Obj, ...] = ()
     watched: Watched = field(default_factory=Watched)
+    scalers: tuple[Obj, ...] = ()
     unreadable: Mapping[str, Reason] = field(default_factory=dict)

@@ -127,6 +127,7 @@ class Reason(StrEnum):
     PROMPT_CHANGED = "PromptChanged"
     RENDERING_CHANGED = "RenderingChanged"
     REPLICAS_CHANGED = "ReplicasChanged"
+    TARGETED_TOO = "TargetedByAutoscaler"
 
     # What was done.
     CREATED = "Created"

@@ -37,6 +37,8 @@ class World:
     table: Table | None
     bundles: Mapping[str, str]
     unreadable: Mapping[str, Reason] = field(default_factory=dict)
+    scalers: tuple[str, ...] = ()
+    """What of others sets the number of replicas, by kind and name."""
 
     def live(self, kind: Kind, name: str) -> Obj | None:
         """Return an object of ours that exists and is not being deleted."""
@@ -129,6 +131,7 @@ def sort(observed: Observed) -> World:
         table=table,
         bundles=bundles,
         unreadable=observed.unreadable,
+        scalers=tuple(sorted(f"{each['kind']} {each['metadata']['name']}" for each in observed.scalers)),
     )
 
 

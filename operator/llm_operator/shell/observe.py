@@ -10,9 +10,10 @@ from llm_operator.core import kinds, names
 from llm_operator.core.actions import Plan
 from llm_operator.core.clock import seconds_since
 from llm_operator.core.gateway import may_have_route
-from llm_operator.core.kinds import BY_KIND, Kind
+from llm_operator.core.kinds import BY_KIND, SCALERS, Kind
 from llm_operator.core.observed import Children, Observed
 from llm_operator.core.reasons import Reason
+from llm_operator.core.scaling.rivals import may_have_rivals, target_of
 from llm_operator.shell.errors import ForbiddenError, NotFoundError, StaleError
 from llm_operator.shell.news import Seen
 from llm_operator.shell.ports import Cluster, Manifest, Telemetry
@@ -29,6 +30,8 @@ RUNNING: frozenset[Kind] = frozenset({kinds.DEPLOYMENT, kinds.POD})
 _MOVES: frozenset[Kind] = frozenset({kinds.CONFIG_MAP, kinds.DEPLOYMENT, kinds.SERVICE})
 """What is changed only for pods as they are now: how many there are, and what each of their sidecars knows."""
 _NEW_S = 60.0
+_SPARED: frozenset[Kind] = frozenset({*kinds.OPTIONAL, *SCALERS})
+"""What everything else goes on without."""
 _RESOLVING: frozenset[Kind] = frozenset({kinds.JOB, kinds.POD})
 
 
@@ -115,7 +118,8 @@ class Eye:
 
     def wanted(self, deployment: Manifest) -> frozenset[Kind]:
         """Return the optional kinds that have to be read for a deployment."""
-        return self.optional if may_have_route(deployment) else frozenset()
+        routes = self.optional - frozenset(SCALERS) if may_have_route(deployment) else frozenset[Kind]()
+        return routes | (self.optional & frozenset(SCALERS) if may_have_rivals(deployment) else frozenset())
 
     async def is_there(self, look: Look) -> bool:
         """Return whether the deployment of a look is there still. If it is, then its objects were not collected while they were listed."""
@@ -150,6 +154,7 @@ class Eye:
             statistics=self.telemetry.statistics(named),
             answers=self.telemetry.answers(named),
             watched=self.telemetry.watched(named),
+            scalers=tuple(each for kind in SCALERS for each in found.get(kind, ())),
             unreadable={kind.kind: reason for kind, reason in unreadable.items()},
         )
 
@@ -161,6 +166,9 @@ class Eye:
     async def _of_kind(self, kind: Kind, namespace: str, deployment: Manifest) -> tuple[Manifest, ...]:
         if kind == kinds.LLM_PROMPT:
             return await self._prompt(namespace, prompt_name(deployment))
+        if kind in SCALERS:
+            listed = await self.cluster.list(kind, namespace)
+            return tuple(each for each in listed if target_of(each) == deployment["metadata"]["name"])
         labels, not_before = selector(deployment["metadata"]["name"]), self.seen.not_before(kind)
         listed = await self.cluster.list(kind, namespace, labels=labels, not_before=not_before)
         for each in listed:
@@ -195,11 +203,11 @@ async def tolerant(kind: Kind, listing: Awaitable[Listed]) -> Listed | Reason:
     try:
         return await listing
     except NotFoundError:
-        if kind in kinds.OPTIONAL:
+        if kind in _SPARED:
             return Reason.KIND_MISSING
         raise
     except ForbiddenError:
-        if kind in kinds.OPTIONAL:
+        if kind in _SPARED:
             return Reason.FORBIDDEN
         raise
 
@@ -229,7 +237,10 @@ def prompt_name(deployment: Mapping[str, Any]) -> str | None:
 
 def _again(earlier: Look, deployment: Manifest, heard: frozenset[Kind], everything: frozenset[Kind]) -> frozenset[Kind]:
     """Return which kinds to read again."""
-    read = heard & everything | (everything - EVERYTHING - earlier.objects.keys())
+    known = earlier.objects.keys() | (earlier.unreadable.keys() & frozenset(SCALERS))  # a route is waited for, a rival is not
+    read = heard & everything | (everything - EVERYTHING - known)
+    if kinds.LLM_DEPLOYMENT in heard:
+        read |= everything & frozenset(SCALERS)  # a scaler writes there, and then it is there itself
     if not heard and earlier.read:
         read |= RUNNING
     if earlier.objects.get(kinds.JOB):

@@ -12,8 +12,9 @@ from typing import Any
 
 from llm_operator.core import kinds, names
 from llm_operator.core.actions import Plan
-from llm_operator.core.kinds import Kind
+from llm_operator.core.kinds import LLM_DEPLOYMENT, SCALERS, Kind
 from llm_operator.core.observed import Observed
+from llm_operator.core.scaling.rivals import target_of
 from llm_operator.shell.observe import Eye, Listed, Unreadable, prompt_name, split, tolerant
 from llm_operator.shell.ports import Cluster, Manifest
 from llm_operator.shell.queue import Key
@@ -108,7 +109,7 @@ class Surveyor:
                 found.later[key] = plan.next_look_s
             self.eye.seen.note(kinds.LLM_DEPLOYMENT, observed.deployment)
             for kind, objects in children[key].items():
-                for each in objects:
+                for each in objects if kind not in SCALERS else ():
                     self.eye.seen.note(kind, each)
 
     async def _children(self, namespace: str | None, batch: list[Manifest]) -> tuple[Belongings, Unreadable]:
@@ -124,15 +125,13 @@ class Surveyor:
         )
         for kind, objects in listed.items():
             for each in objects:
-                owner = found.get(
-                    Key(kinds.LLM_DEPLOYMENT.kind, each["metadata"]["namespace"], each["metadata"]["labels"][names.LABEL_DEPLOYMENT])
-                )
+                owner = found.get(_owner(kind, each))
                 if owner is not None:
                     owner[kind] = (*owner.get(kind, ()), each)
         return found, unreadable
 
     async def _list(self, kind: Kind, namespace: str | None, labels: str) -> Listed:
-        return tuple(await self.cluster.list(kind, namespace, labels=labels))
+        return tuple(await self.cluster.list(kind, namespace, labels="" if kind in SCALERS else labels))
 
     async def _assemble(
         self, deployment: Manifest, children: Mapping[Kind, Listed], unreadable: Unreadable, prompts: Mapping[Key, Manifest]
@@ -145,6 +144,13 @@ class Surveyor:
 
 def _key(live: Manifest) -> Key:
     return Key(live["kind"], live["metadata"]["namespace"], live["metadata"]["name"])
+
+
+def _owner(kind: Kind, live: Manifest) -> Key:
+    """Return the key an object belongs to: what is of others by what it targets, what is ours by its label."""
+    metadata = live["metadata"]
+    name = target_of(live) if kind in SCALERS else metadata["labels"][names.LABEL_DEPLOYMENT]
+    return Key(LLM_DEPLOYMENT.kind, metadata["namespace"], name)
 
 
 def _ref(deployment: Manifest) -> Key | None:

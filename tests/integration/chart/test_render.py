@@ -262,8 +262,17 @@ def test_the_role_grants_what_the_table_of_kinds_says_and_the_nudge_with_its_pol
     table = generate_rbac.grants()
     with_policy = granted(roles(render({}))["llm-system"])
     without = granted(roles(render({"admissionPolicy": {"enabled": False}}))["llm-system"])
-    assert without == table
-    assert with_policy == {**table, ("", "pods"): (*table["", "pods"], "patch")}
+    scalers = {(each.group, each.plural): each.verbs for each in kinds.SCALERS}
+    assert without == {**table, **scalers}
+    assert with_policy == {**table, **scalers, ("", "pods"): (*table["", "pods"], "patch")}
+
+
+def test_what_else_scales_may_be_listed_unless_that_is_turned_off() -> None:
+    objects, without = (render({"scalingConflicts": {"enabled": enabled}}) for enabled in (True, False))
+    for each in kinds.SCALERS:
+        assert granted(roles(objects)["llm-system"])[each.group, each.plural] == ("list",)
+        assert (each.group, each.plural) not in granted(roles(without)["llm-system"])
+    assert ("scalingConflicts" in config(objects), config(without)["scalingConflicts"]) == (False, False)
 
 
 def test_routes_are_a_right_and_a_part_of_the_policy_only_where_they_are_enabled() -> None:

@@ -90,7 +90,7 @@ def test_the_process_needs_no_right_that_the_chart_does_not_give(operator: subpr
     until(lambda: status().get("phase"), timeout_s=30, what="a status")
     run(["kubectl", "-n", SERVED, "delete", "llmdeployment", NAME])
     nudge, lease = ("", "pods", "patch"), {(kinds.LEASE.group, kinds.LEASE.plural, verb) for verb in kinds.LEASE.verbs}
-    granted = {(*to, verb) for to, verbs in generate_rbac.grants().items() for verb in verbs}
+    granted = {(*to, verb) for to, verbs in generate_rbac.grants((*kinds.ALL, *kinds.SCALERS)).items() for verb in verbs}
     until(lambda: lease <= rights.used(Lab.current().audit_events(), ACCOUNT), timeout_s=30, what="the Lease renewed")
     events = list(Lab.current().audit_events())
     assert rights.forbidden(events, ACCOUNT) == []

@@ -255,8 +255,26 @@ def _made(sim: Sim) -> Iterator[Apply]:
         sim.tick()
 
 
+def _scale_twice(place: Place) -> None:
+    """One whom another scaler is for, and one whom none is for: of that it has to be known."""
+    for name in ("scaled", "alone"):
+        place.server.create(_deployment(place, name, autoscaling={"mode": "BuiltIn"}), place.namespace)
+    reference = {"apiVersion": kinds.LLM_DEPLOYMENT.api_version, "kind": kinds.LLM_DEPLOYMENT.kind, "name": "scaled"}
+    spec = {"scaleTargetRef": reference, "maxReplicas": 2}
+    kind = kinds.HORIZONTAL_POD_AUTOSCALER
+    place.server.create({"apiVersion": kind.api_version, "kind": kind.kind, "metadata": {"name": "theirs"}, "spec": spec}, place.namespace)
+
+
+def _knows_scalers(place: Place) -> bool:
+    place.server.merge(kinds.LLM_DEPLOYMENT, place.namespace, "scaled", {"spec": {"replicas": 2}})  # as the other one would
+    found = [condition(_status(place, name), "ScalingConflict") for name in ("scaled", "alone")]
+    return found[0].get("reason") == "TargetedByAutoscaler" and found[1].get("message", "no right").endswith("sets the number of pods")
+
+
+KNOWS_SCALERS = Behaviour("knows who else scales", _scale_twice, _knows_scalers)
+
 CHANGES = (SERVES, EDITS_PROMPT, EDITS_ENGINE)
-ALL = (*CHANGES, TELLS_OF_CHANGES, *(repairs(kind) for kind in OWNED), TELLS_OF_PODS, KEEPS_HISTORY_SHORT, FORGETS_EVIDENCE)
+ALL = (*CHANGES, TELLS_OF_CHANGES, *(repairs(kind) for kind in OWNED), TELLS_OF_PODS, KEEPS_HISTORY_SHORT, FORGETS_EVIDENCE, KNOWS_SCALERS)
 ALONE = tuple(tells_of_conflicts(kind) for kind in kinds.CHILDREN)
 """What has to be looked at before anything serves."""
 
@@ -264,13 +282,15 @@ ALONE = tuple(tells_of_conflicts(kind) for kind in kinds.CHILDREN)
 def affected(right: Right) -> tuple[Behaviour, ...]:
     """Return the behaviours among which one has to break without a right; of a right nobody has thought of, any."""
     group, plural, verb = right
-    kind = next((each for each in kinds.ALL if (each.group, each.plural) == (group, plural)), None)
+    kind = next((each for each in (*kinds.ALL, *kinds.SCALERS) if (each.group, each.plural) == (group, plural)), None)
     if kind in kinds.CHILDREN and verb == "get":
         return (tells_of_conflicts(kind),)
     if kind in kinds.CHILDREN and verb == "watch":
         return (SERVES, repairs(kind))
     if kind == kinds.POD and verb == "watch":
         return (TELLS_OF_PODS,)
+    if kind in kinds.SCALERS:
+        return (KNOWS_SCALERS,)
     if kind == kinds.EVENT:
         return (SERVES, TELLS_OF_CHANGES)
     alone = {kinds.CONTROLLER_REVISION: KEEPS_HISTORY_SHORT, kinds.CONFIG_MAP: FORGETS_EVIDENCE}

@@ -51,6 +51,11 @@ def test_the_rights_to_routes_are_apart_for_those_who_enable_them() -> None:
     assert route not in kinds.ALL
 
 
+def test_the_right_to_look_for_other_scalers_is_apart_and_only_to_list_them() -> None:
+    assert spread(block("llm-operator.rules.scalers")) == {(each.group, each.plural, "list") for each in kinds.SCALERS}
+    assert not set(kinds.SCALERS) & set(kinds.ALL)
+
+
 def test_of_leases_one_may_be_read_and_written_and_none_listed_or_deleted() -> None:
     assert block("llm-operator.rules.lease") == [
         {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},

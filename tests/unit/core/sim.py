@@ -102,6 +102,8 @@ class Sim:
     """Requests that wait in the entry."""
     watched: Watched = field(default_factory=Watched)
     """What pods have told of their load."""
+    scalers: tuple[Obj, ...] = ()
+    """What of others is for the same object."""
     unreadable: dict[str, Reason] = field(default_factory=dict)
     """Optional kinds that cannot be listed, and why."""
     version: int = 1
@@ -138,6 +140,7 @@ class Sim:
             statistics={each["metadata"]["uid"]: self._told(each) for each in pods if self._counts(each)},
             answers=dict(self.answers),
             watched=self.watched,
+            scalers=self.scalers,
             unreadable=dict(self.unreadable),
         )
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from llm_operator.core.reasons import Reason
 from llm_operator.core.scaling.capacity import Learned
 from llm_operator.core.scaling.load import Track
 from llm_operator.core.scaling.sample import Counters, Sample
@@ -141,6 +142,57 @@ def test_who_sets_replicas_besides_is_told_so() -> None:
     found = condition(sim, "ScalingConflict")
     assert (found["status"], found["reason"]) == ("True", "ReplicasChanged")
     assert found["message"] == "spec.replicas was set from 2 to 5; autoscaling decides, and asks for 2"
+
+
+@pytest.mark.covers
+def test_where_another_scaler_is_for_the_same_object_no_pod_moves() -> None:
+    sim = scaled(minReplicas=2)
+    under(sim, 1.2 * POD)
+    sim.scalers = ({"kind": "HorizontalPodAutoscaler", "metadata": {"name": "hpa"}}, {"kind": "ScaledObject", "metadata": {"name": "so"}})
+    under(sim, 5 * POD)
+    assert stable(sim) == 2
+    found = condition(sim, "ScalingConflict")
+    assert (found["status"], found["reason"]) == ("True", "TargetedByAutoscaler")
+    assert found["message"].startswith(
+        "HorizontalPodAutoscaler hpa and ScaledObject so target this object too, so no pod is added or taken"
+    )
+    assert (condition(sim, "ScalingActive")["status"], condition(sim, "ScalingActive")["reason"]) == ("False", "Conflict")
+    alarm = sim.plan().alarm
+    assert alarm is not None
+    assert not alarm.rings(sim.watched.tracks, sim.now)
+    sim.edit(replicas=5)
+    under(sim, 0.2 * POD, seconds=300)
+    assert stable(sim) == 2
+    sim.scalers = ()
+    under(sim, 5 * POD)
+    assert (stable(sim), condition(sim, "ScalingConflict")["reason"]) == (6, "ReplicasChanged")
+
+
+@pytest.mark.covers
+def test_a_scaler_that_may_not_be_looked_for_is_said_to_be_unknown() -> None:
+    sim = scaled()
+    sim.unreadable = {"HorizontalPodAutoscaler": Reason.FORBIDDEN, "ScaledObject": Reason.KIND_MISSING}
+    under(sim, 1.2 * POD)
+    found = condition(sim, "ScalingConflict")
+    assert (found["status"], found["reason"]) == ("False", "OneWriter")
+    assert found["message"].endswith("the operator has no right to list horizontalpodautoscalers.autoscaling")
+
+
+@pytest.mark.covers
+def test_at_known_times_there_are_more_whatever_the_load() -> None:
+    schedule = {"start": "12:30", "end": "13:00", "minReplicas": 4}
+    sim = scaled(schedules=[schedule])
+    while sim.now.strftime("%H:%M") < "12:29":
+        under(sim, 0.2 * POD, seconds=60)
+    assert stable(sim) == 1
+    under(sim, 0.2 * POD, seconds=90)
+    assert stable(sim) == 4
+    last = sim.deployment["status"]["autoscaling"]["lastDecisions"]
+    said = next(each for each in last if each["reason"] == "BelowMinimum")
+    assert said["message"] == "4 is the least there may be by the schedule from 12:30 to 13:00 UTC"
+    while sim.now.strftime("%H:%M") < "13:06":
+        under(sim, 0.2 * POD, seconds=60)
+    assert (stable(sim) or 4) < 4
 
 
 @pytest.mark.covers

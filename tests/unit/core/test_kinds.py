@@ -12,7 +12,11 @@ def test_core_kinds_have_no_group_in_their_version() -> None:
 
 
 def test_every_kind_is_found_by_its_name() -> None:
-    assert {kinds.BY_KIND[kind.kind] for kind in (*kinds.ALL, *kinds.OPTIONAL)} == {*kinds.ALL, *kinds.OPTIONAL}
+    assert {kinds.BY_KIND[kind.kind] for kind in (*kinds.ALL, *kinds.OPTIONAL, *kinds.SCALERS)} == {
+        *kinds.ALL,
+        *kinds.OPTIONAL,
+        *kinds.SCALERS,
+    }
 
 
 def test_the_lease_is_no_right_in_the_namespaces_that_are_served() -> None:

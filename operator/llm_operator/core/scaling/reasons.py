@@ -26,6 +26,8 @@ class ScaleReason(StrEnum):
     HOLDING = "Holding"
     ROLLOUT_STEP = "RolloutStep"
     UNCALIBRATED = "Uncalibrated"
+    # … since somebody else decides it too,
+    CONFLICT = "Conflict"
     # … or since the load is not known.
     METRICS_STALE = "MetricsStale"
     NO_READY_POD = "NoReadyPod"
