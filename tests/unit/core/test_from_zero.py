@@ -177,6 +177,15 @@ def test_somebody_who_waits_wakes_it_at_once_and_it_stays_awake_while_the_pod_lo
     asleep(sim)
 
 
+def test_it_wakes_although_another_scaler_is_for_it_too() -> None:
+    sim = asleep(sleeper())
+    sim.scalers = ({"kind": "HorizontalPodAutoscaler", "metadata": {"name": "hpa"}},)
+    sim.holding = 1
+    sim.look()
+    assert (stable(sim), last(sim)["reason"]) == (1, "Waking")
+    assert condition(sim, "ScalingConflict")["reason"] == "TargetedByAutoscaler"
+
+
 def test_as_many_wake_as_those_who_wait_need() -> None:
     sim = sleeper()
     (engine,) = sim.engines()
