@@ -1,5 +1,6 @@
 """What each condition says after one look."""
 
+from llm_operator.core import names
 from llm_operator.core.conditions import Condition, condition
 from llm_operator.core.engines import too_old
 from llm_operator.core.errors import UNRESOLVED
@@ -12,7 +13,7 @@ from llm_operator.core.rollout.progress import State
 from llm_operator.core.summary import Findings, Summary
 from llm_operator.core.target import Version
 
-_KEPT = frozenset({Phase.SCALED_TO_ZERO, Phase.WAKING})
+_HELD = frozenset({Phase.SCALED_TO_ZERO, Phase.WAKING})
 
 
 def conditions_of(found: Findings, summary: Summary) -> list[Condition]:
@@ -51,8 +52,9 @@ def _ready(found: Findings, summary: Summary) -> Condition:
         return condition(
             "Ready", Reason.SERVING, f"revision {stable.revision.id} serves from {count} {'pod' if count == 1 else 'pods'}", holds=True
         )
-    if summary.phase in _KEPT and found.roles.sleeps and found.world.entries and found.roles.stable is not None:
-        return condition("Ready", summary.phase, summary.message, holds=True)  # whoever asks now is answered
+    if summary.phase in _HELD and found.roles.sleeps and found.world.entries and found.roles.stable is not None:
+        words = f"{names.entry(found.world.owner.name)} holds requests until there is a pod for them"
+        return condition("Ready", summary.phase, words, holds=True)
     return condition("Ready", summary.reason, summary.message, holds=False)
 
 

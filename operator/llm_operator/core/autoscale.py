@@ -74,7 +74,8 @@ class Scaling:
     @property
     def look_s(self) -> float:
         """Return when to decide again although nothing was heard."""
-        return _ASLEEP_S if self.sleeps and self.listened else DECIDED_S
+        known = self.listened and self.entry["lastDecisions"][-1]["reason"] == ScaleReason.SCALED_TO_ZERO
+        return _ASLEEP_S if self.sleeps and known else DECIDED_S
 
     def conditions(self) -> list[Condition]:
         """Return what the conditions say; words change with the decision alone."""
@@ -93,7 +94,7 @@ def autoscale(
     acts, seen = spec.autoscaling.mode == "BuiltIn", engines_seen(world)
     engines = [each for each in world.stored.engines if each.id in seen]
     pods = [pod for each in engines for pod in world.pods_of(each.id)]
-    asked = int(before["replicas"]) if "replicas" in before else _there(world, pods, spec)
+    asked = _asked(world, before, pods, spec)
     waits = [seconds_since(pod["metadata"].get("creationTimestamp"), now) for pod in pods if not ready(pod)]
     serving = [each for each in engines if any(map(ready, world.pods_of(each.id)))]
     able = {each.id: _capacity(each, spec, watched.learned.get(each.id, Learned())) for each in serving}
@@ -127,10 +128,15 @@ def autoscale(
     return Scaling(acts, decision.replicas, memory, watches, alarm, entry, writer, listened=watched.memory.began is not None)
 
 
-def _there(world: World, pods: list[Obj], spec: LLMDeploymentSpec) -> int:
-    """Return how many pods there are to be where no decision is known: what the spec says, or with no status at all, what is there."""
+def _asked(world: World, before: Mapping[str, Any], pods: list[Obj], spec: LLMDeploymentSpec) -> int:
+    """Return how many pods are asked for: as decided before, else what the spec says, or with no status at all, what is there.
+
+    What another mode has come to takes not the last pod away: that waits for an entry, and for nobody to ask.
+    """
     deployed = [count for engine in engines_seen(world) if (count := asked_of(world, engine)) is not None]
-    return spec.replicas if world.status or not deployed else len(pods) or sum(deployed)
+    there = spec.replicas if world.status or not deployed else len(pods) or sum(deployed)
+    asked = int(before.get("replicas", there))
+    return asked if before.get("mode") == spec.autoscaling.mode else max(asked, min(len(pods), 1))
 
 
 def _waking(world: World, spec: LLMDeploymentSpec, watched: Watched, outlook: Outlook, waiting: int) -> Need | Blind:

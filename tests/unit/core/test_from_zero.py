@@ -220,7 +220,7 @@ def test_an_entry_that_cannot_be_asked_leaves_it_asleep_and_that_is_said() -> No
     sim = asleep(sleeper())
     sim.holding = 3
     sim.silent.add(sim.entries()[0]["metadata"]["name"])
-    sim.look()
+    assert (sim.look().next_look_s or 60) <= 5
     assert stable(sim) == 0
     assert (condition(sim, "ScalingActive")["status"], condition(sim, "ScalingActive")["reason"]) == ("False", "MetricsStale")
     sim.silent.clear()
@@ -279,6 +279,7 @@ def test_asleep_it_is_ready_and_at_rest_and_says_why_there_is_no_pod() -> None:
     assert (status["phase"], status["replicas"]) == ("ScaledToZero", 0)
     assert status["message"] == "there is no pod; chat-entry holds requests, and the first one brings a pod"
     assert (condition(sim, "Ready")["status"], condition(sim, "Ready")["reason"]) == ("True", "ScaledToZero")
+    assert condition(sim, "Ready")["message"] == "chat-entry holds requests until there is a pod for them"
     assert condition(sim, "Reconciling")["status"] == "False"
     assert (condition(sim, "ScalingActive")["status"], condition(sim, "ScalingActive")["reason"]) == ("True", "ScaledToZero")
 
@@ -335,6 +336,26 @@ def test_a_change_is_stable_at_once_while_it_sleeps_and_wakes_nobody(change: dic
     assert engine_of(sim.held()[0]) == status["stable"]["engine"]
 
 
+@pytest.mark.parametrize(
+    "rollout",
+    [{}, {"engine": {"steps": [{"weightPercent": 10, "minDuration": "5s"}]}}, {"capacity": {"mode": "Replace"}}],
+    ids=["surge", "steps", "replace"],
+)
+def test_a_change_while_it_wakes_is_made_as_ever_and_nobody_falls_asleep_meanwhile(rollout: dict[str, Any]) -> None:
+    sim = asleep(sleeper())
+    sim.holding, sim.max_ready = 3, 0
+    run(sim, 3)
+    sim.edit(model=OTHER, rollout=rollout)
+    passes(sim, 30)
+    assert len(sim.held()) <= 2
+    assert sim.deployment["status"]["autoscaling"]["replicas"] == 1
+    sim.holding, sim.max_ready = 0, 1000
+    passes(sim, 60, requests=1)
+    status = sim.deployment["status"]
+    assert status["stable"]["revision"] == status["latestRevision"]
+    assert (status["phase"], len(sim.held()), sim.ready_pods()) == ("Ready", 1, 1)
+
+
 # A shadow
 
 
@@ -348,6 +369,27 @@ def test_a_shadow_says_zero_and_one_and_moves_nothing() -> None:
     assert "Waking" in {each["reason"] for each in sim.deployment["status"]["autoscaling"]["lastDecisions"]}
     assert (last(sim)["replicas"], stable(sim)) == (1, 1)
     assert not sim.plan().sleeps
+
+
+def test_what_a_shadow_has_come_to_takes_the_last_pod_only_once_an_entry_is_there() -> None:
+    sim = sleeper(mode="Shadow")
+    passes(sim, 90)
+    assert last(sim)["replicas"] == 0
+    sim.entry_gets_ready = False
+    sim.edit(autoscaling={**sim.deployment["spec"]["autoscaling"], "mode": "BuiltIn"})
+    passes(sim, 100)
+    assert stable(sim) == 1
+    sim.entry_gets_ready = True
+    asleep(sim)
+
+
+def test_no_replicas_in_the_spec_take_no_pod_that_serves_when_the_mode_begins() -> None:
+    sim = Sim()
+    run(sim, 8)
+    sim.edit(replicas=0, autoscaling={"mode": "BuiltIn", "minReplicas": 0, "scaleToZeroAfter": "1m"})
+    passes(sim, 30)
+    assert stable(sim) == 1
+    asleep(sim)
 
 
 def test_pods_go_one_by_one_to_none() -> None:

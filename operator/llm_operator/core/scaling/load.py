@@ -146,8 +146,8 @@ def _surely_prefilled(heard: Collection[Track]) -> float:
 def quiet(tracks: Mapping[str, Track], pods: Collection[str], now: datetime) -> timedelta | None:
     """Return for how long nobody has asked any of these pods, by uid; None while somebody does, or one of them has not been heard."""
     heard = [tracks[uid] for uid in pods if uid in tracks and now - tracks[uid].last.at <= STALE_AFTER]
-    since = [each.quiet_since for each in heard if each.quiet_since is not None]
+    known = [each.last.at - each.quiet_since for each in heard if each.quiet_since is not None]
     processes = {each.last.process for each in heard if each.last.process is not None}
-    if not pods or len(since) < len(pods) or len(processes) not in {0, len(pods)}:
+    if not pods or len(known) < len(pods) or len(processes) not in {0, len(pods)}:
         return None
-    return now - max(since)
+    return min(known)
