@@ -105,7 +105,7 @@ bench-sidecar: .venv/synced .cache/bench/load .cache/bench/upstream ## What the 
 bench-gates: .venv/synced ## 10,000 rollouts of equal arms and more: how often gates are wrong, how soon right (GATES_RUNS=25 for a quick look)
 	@OMP_NUM_THREADS=1 $(PY) -m bench.gates
 
-bench-rollout: set-up ## Prompts and engines let in by steps on a real node: what they and bad ones cost (ROLLOUTS=config or engine for one)
+bench-rollout: set-up ## Prompts and engines let in by steps on a real node: what they and bad ones cost (ROLLOUTS=config, engine or borrow for one)
 	@LLM_LAB_DIR=$(CURDIR)/.cache/lab-bench hack/with-lab full $(PY) -m bench.rollout $(ROLLOUTS)
 
 bench-redactor: .venv/synced ## Exact redaction of a stream: cost a chunk, against the naive way, and what is kept back

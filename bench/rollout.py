@@ -1,7 +1,7 @@
 """Changes let in by steps on a real node: how soon all sidecars know of a table, what a change costs, and what a bad one does.
 
 The load and the faults are those of the tests; the figures they print are written down together. Stub engines, real sidecars.
-`python -m bench.rollout config` or `engine` measures one of the two.
+`python -m bench.rollout config`, `engine` or `borrow` measures one of the three.
 """
 
 import json
@@ -22,6 +22,7 @@ CONFIG = (
     "tests/e2e/test_rollout.py",
 )
 ENGINE = ("tests/e2e/test_engine_rollout.py::test_engines_are_promoted_found_out_and_rolled_back_within_their_accelerators",)
+BORROW = ("tests/e2e/test_borrow.py",)
 CONFIG_BOUNDS = {
     "table_ack_p99_s": Bound(1.0, 0.5),
     "config_gpu_delta": Bound(0, 0),
@@ -30,11 +31,17 @@ CONFIG_BOUNDS = {
 }
 ENGINE_BOUNDS = {"engine_gpu_peak_over_n": Bound(1, 1), "engine_failed_requests": Bound(0, 0)}
 
+BORROW_BOUNDS = {
+    "borrow_failed_requests": Bound(0, 0),
+    "borrow_gpu_peak_over_n": Bound(0, 0),
+    "borrow_first_event_p99_s": Bound(1.0, 0.5),
+}
+
 
 def main(parts: list[str]) -> int:
-    """Measure what is asked for, by default both, and return the exit code."""
-    measured = [_config() if part == "config" else _engine() for part in parts or ("config", "engine")]
-    return max(measured)
+    """Measure what is asked for, by default all, and return the exit code."""
+    measure = {"config": _config, "engine": _engine, "borrow": _borrow}
+    return max(measure[part]() for part in parts or measure)
 
 
 def _config() -> int:
@@ -67,6 +74,21 @@ def _engine() -> int:
         "engine_cut_with_the_killed_engine": rollout["cut_with_the_killed_engine"],
     }
     return record("engine-rollout", figures, ENGINE_BOUNDS, {}, load=rollout) or code
+
+
+def _borrow() -> int:
+    code, found = _run(BORROW)
+    if "borrow" not in found:
+        return code or 1
+    borrow = found["borrow"]
+    figures = {
+        "borrow_failed_requests": borrow["failed"],
+        "borrow_gpu_peak_over_n": borrow["gpu_peak_over_n"],
+        "borrow_first_event_p99_s": borrow["first_event_p99_s"],
+        "borrow_first_event_max_s": borrow["first_event_max_s"],
+        "borrow_back_after_s": borrow["back_after_s"],
+    }
+    return record("borrow", figures, BORROW_BOUNDS, {}, load=borrow) or code
 
 
 def _run(tests: tuple[str, ...]) -> tuple[int, Found]:

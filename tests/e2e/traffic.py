@@ -32,6 +32,8 @@ class Seen:
     failures: list[str] = field(default_factory=list)
     declared: list[str] = field(default_factory=list)
     revisions: Counter[str] = field(default_factory=Counter)
+    first_event_s: list[float] = field(default_factory=list)
+    """How long each stream waited for its first event."""
     bodies: dict[tuple[str, str], set[str]] = field(default_factory=dict)
     """For each kind of request and revision, the hashes of what engines were sent: one, or a revision was answered by another's bundle."""
 
@@ -84,6 +86,15 @@ class Traffic:
             self._background.__exit__()
         print(f"{self.model}: {self.seen.told()}")  # noqa: T201  # figures of the suite are part of its output
 
+    def hold(self, streams: int) -> None:
+        """Keep that many streams open from now on; those that are too many end by themselves."""
+        self._background.run(self._hold(streams), timeout_s=10)
+
+    async def _hold(self, streams: int) -> None:
+        more = range(self.streams, streams)
+        self.streams = streams
+        self._tasks += [asyncio.create_task(self._stream_on(each)) for each in more]
+
     async def _open(self) -> None:
         self._kept = aiohttp.ClientSession(timeout=_SECONDS)
         self._fresh = aiohttp.ClientSession(timeout=_SECONDS, connector=aiohttp.TCPConnector(force_close=True, limit=0))
@@ -128,12 +139,13 @@ class Traffic:
     async def _stream_on(self, number: int) -> None:
         drawn = random.Random(number)  # noqa: S311  # the same lengths in every run
         await asyncio.sleep(number * 0.05)
-        while not self._ending:
+        while not self._ending and number < self.streams:
             await self._stream(int(drawn.choice(self.stream_s) * self.tokens_per_s))
 
     async def _stream(self, tokens: int) -> None:
         self.seen.streams += 1
         events: list[str] = []
+        began = asyncio.get_running_loop().time()
         try:
             async with self._fresh.post(self._url, json=self._body(tokens) | _STREAM) as answer:
                 if answer.status != 200:
@@ -142,6 +154,8 @@ class Traffic:
                     return
                 async for line in answer.content:
                     if line.startswith(b"data: "):
+                        if not events:
+                            self.seen.first_event_s.append(asyncio.get_running_loop().time() - began)
                         events.append(line[6:].decode().strip())
                         self._first.set()
                 self._judge_stream(answer, tokens, events)
