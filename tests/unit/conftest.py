@@ -40,12 +40,6 @@ def pytest_collection(session: pytest.Session) -> Iterator[None]:
     return done
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_configure_node(node: Any) -> None:
-    """Let the workers that pytest-xdist starts share what takes long to start."""
-    import_module("tests.unit.fetcher.store").lend(node.config, node.workerinput)
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> None:
     _trace(item.config, wanted=_counts(item))

@@ -3,7 +3,6 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -13,9 +12,7 @@ from llm_fetcher.listing import Entry, Listing
 from llm_fetcher.manifest import Manifest, is_complete
 from llm_fetcher.patience import Patience, retried
 from llm_fetcher.progress import Progress, human
-from llm_fetcher.source import S3Source
 from llm_fetcher.workspace import Workspace
-from tests.lab.s3 import S3Client
 from tests.unit.fetcher.runner import write_model
 
 LISTING = Listing((Entry("config.json", 2, "etag:a"), Entry("sub/model.safetensors", 7, "etag:b")))
@@ -26,19 +23,6 @@ def _filled(target: Path) -> Path:
     (target / "sub").mkdir()
     (target / "model.safetensors").rename(target / "sub/model.safetensors")
     return target
-
-
-def test_a_model_that_does_not_fit_is_refused_before_the_first_byte(
-    client: S3Client, bucket: str, tmp_path: Path, target: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    client.upload(bucket, "tiny", write_model(tmp_path / "local", weights=b"x" * 5000))
-    source = S3Source(bucket, "tiny")
-    digest = fetch.list_bucket(source, client.env(), give_up_after_s=5).digest
-    monkeypatch.setattr(os, "statvfs", lambda _path: SimpleNamespace(f_bavail=1, f_frsize=4096))
-    with pytest.raises(FetchError, match=r"has 4.0 KiB free and the model needs 4.9 KiB more") as caught:
-        fetch.fetch_bucket(source, client.env(), target, digest, parallel=1, give_up_after_s=5)
-    assert caught.value.reason == Reason.DISK_FULL
-    assert [path.name for path in target.iterdir()] == [".llm-fetch"]
 
 
 @pytest.mark.parametrize(

@@ -2,23 +2,20 @@ import hashlib
 import json
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from tests.lab.s3 import S3Client, S3Server
+from llm_fetcher import fetch
+from llm_fetcher.errors import FetchError, Reason
+from llm_fetcher.source import S3Source
+from tests.integration.programs.proxy import Proxy, http_answer
+from tests.lab.s3 import S3Client
 from tests.lab.wait import until
-from tests.unit.fetcher.proxy import Proxy, http_answer
 from tests.unit.fetcher.runner import Fetcher, write_model
 
 MIB = 1024 * 1024
-
-
-@pytest.fixture
-def proxy(s3: S3Server) -> Iterator[Proxy]:
-    with Proxy(s3.endpoint) as relay:
-        yield relay
 
 
 @pytest.fixture
@@ -248,3 +245,16 @@ def test_a_volume_is_verified_where_it_is_mounted_and_never_copied(fetcher: Fetc
     ended = fetcher.run(*arguments)
     assert ended.code == 1
     assert ended.last_line.startswith("SourceChanged: pvc://weights/tiny was changed")
+
+
+def test_a_model_that_does_not_fit_is_refused_before_the_first_byte(
+    client: S3Client, bucket: str, tmp_path: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.upload(bucket, "tiny", write_model(tmp_path / "local", weights=b"x" * 5000))
+    source = S3Source(bucket, "tiny")
+    digest = fetch.list_bucket(source, client.env(), give_up_after_s=5).digest
+    monkeypatch.setattr(os, "statvfs", lambda _path: SimpleNamespace(f_bavail=1, f_frsize=4096))
+    with pytest.raises(FetchError, match=r"has 4.0 KiB free and the model needs 4.9 KiB more") as caught:
+        fetch.fetch_bucket(source, client.env(), target, digest, parallel=1, give_up_after_s=5)
+    assert caught.value.reason == Reason.DISK_FULL
+    assert [path.name for path in target.iterdir()] == [".llm-fetch"]

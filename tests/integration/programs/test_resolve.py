@@ -1,17 +1,10 @@
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.lab.s3 import S3Client, S3Server
-from tests.unit.fetcher.proxy import Proxy, http_answer, listing_answer
+from tests.integration.programs.proxy import Proxy, http_answer, listing_answer
+from tests.lab.s3 import S3Client
 from tests.unit.fetcher.runner import Fetcher, write_model
-
-
-@pytest.fixture
-def proxy(s3: S3Server) -> Iterator[Proxy]:
-    with Proxy(s3.endpoint) as relay:
-        yield relay
 
 
 @pytest.fixture
