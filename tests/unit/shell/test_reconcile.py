@@ -89,10 +89,10 @@ class World:
 
     def _sidecar(self, pod: Manifest) -> None:
         snapshot = self.cluster.find(kinds.CONFIG_MAP, "chat-snapshot")
-        engine = pod["metadata"]["labels"][names.LABEL_ENGINE]
+        engine = pod["metadata"]["labels"].get(names.LABEL_ENGINE, "")
         if snapshot:
             live = table.decode(snapshot["data"][table.TABLE_KEY].encode())
-            route = live.for_engine(engine)
+            route = live.for_engine(engine) if engine else None
             report = SidecarReport(engine=engine, revision=route.revision if route else "", generation=live.generation, ready=True)
             self.telemetry.reported[pod["metadata"]["uid"]] = report
 
@@ -715,3 +715,24 @@ async def test_of_a_deployment_that_is_gone_no_statistics_are_asked_for(world: W
     world.cluster.remove(kinds.LLM_DEPLOYMENT, "chat")
     await world.look()
     assert not world.telemetry.followed
+
+
+async def test_the_entry_of_a_deployment_without_pods_is_asked_who_waits_until_somebody_does(world: World) -> None:
+    world.cluster.put(llm_deployment(replicas=0, autoscaling={"mode": "BuiltIn", "minReplicas": 0}))
+    await world.settle(4)
+    (entry,) = [each["metadata"]["uid"] for each in world.cluster.all(kinds.POD) if names.LABEL_SERVING in each["metadata"]["labels"]]
+    assert entry in world.telemetry.asleep["ns/chat"]
+    assert world.status()["phase"] == "ScaledToZero"
+    world.telemetry.reported[entry] = dataclasses.replace(world.telemetry.reported[entry], held=1)
+    await world.look()
+    assert world.telemetry.asleep["ns/chat"] == []
+    assert sorted(each["spec"]["replicas"] for each in world.deployments()) == [1, 1]
+
+
+async def test_of_a_deployment_that_is_gone_nobody_is_asked_who_waits(world: World) -> None:
+    world.cluster.put(llm_deployment(replicas=0, autoscaling={"mode": "BuiltIn", "minReplicas": 0}))
+    await world.settle(4)
+    assert world.telemetry.asleep["ns/chat"]
+    world.cluster.remove(kinds.LLM_DEPLOYMENT, "chat")
+    await world.look()
+    assert world.telemetry.asleep["ns/chat"] == []

@@ -133,3 +133,20 @@ def test_addresses_of_ipv6_pods_are_put_in_brackets() -> None:
 
 async def test_without_a_session_nothing_is_asked() -> None:
     assert await HttpTelemetry().reports([pod("u-1")]) == {"u-1": None}
+
+
+async def test_an_entry_in_which_somebody_waits_is_heard() -> None:
+    heard = asyncio.Event()
+
+    async def status(_: web.Request) -> web.StreamResponse:
+        return web.json_response(STATUS | {"held": 1})
+
+    app = web.Application()
+    app.router.add_get("/status", status)
+    entry = {"metadata": {"uid": "u-1", "name": "u-1", "labels": {}}, "status": {"podIP": "127.0.0.1", "phase": "Running"}}
+    async with (
+        TestServer(app) as server,
+        HttpTelemetry(port=server.port or 0, grew=lambda name: heard.set() if name == "ns/chat" else None) as told,
+    ):
+        told.listen("ns/chat", [entry])
+        await asyncio.wait_for(heard.wait(), 10)
