@@ -6,7 +6,7 @@ from datetime import datetime
 from llm_operator.core import names
 from llm_operator.core.autoscale import Scaling
 from llm_operator.core.changes import Changes
-from llm_operator.core.clock import stamp
+from llm_operator.core.clock import seconds_since, stamp
 from llm_operator.core.course import Course
 from llm_operator.core.delivery import Delivery
 from llm_operator.core.diagnose import Diagnosis
@@ -126,6 +126,11 @@ def _without_pods(found: Findings, *, done: bool) -> Summary | None:
         return Summary(diagnosis.phase, diagnosis.reason, f"there is no pod; {words}", settled=done and kept)
     if diagnosis.phase not in _COMING or not found.world.entries:
         return None
+    pods = found.world.pods_of(found.course.growing) if found.course else ()
+    longest_s = max((seconds_since(pod["metadata"].get("creationTimestamp"), found.now) for pod in pods), default=0.0)
+    if longest_s > found.roles.startup_timeout_s:  # a Deployment that was complete before it was scaled never says so itself
+        words = f"not ready within spec.engine.startup.timeout: {diagnosis.message}"
+        return Summary(diagnosis.phase, Reason.PROGRESS_DEADLINE_EXCEEDED, words, stalled=True)
     return Summary(Phase.WAKING, diagnosis.reason, f"requests wait in {entry}; {diagnosis.message}")
 
 

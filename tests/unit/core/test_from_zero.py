@@ -317,6 +317,24 @@ def test_a_start_that_fails_is_told_as_such() -> None:
     assert condition(sim, "Ready")["status"] == "False"
 
 
+@pytest.mark.covers
+def test_a_start_that_takes_longer_than_it_may_is_told_as_such() -> None:
+    sim = asleep(sleeper())
+    sim.holding, sim.max_ready = 3, 0
+    run(sim, 4)
+    (pod,) = sim.held()
+    pod["metadata"]["creationTimestamp"] = (sim.now - timedelta(minutes=21)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    run(sim, 1)
+    status = sim.deployment["status"]
+    assert (status["phase"], status["reason"]) == ("Loading", "ProgressDeadlineExceeded")
+    assert status["message"].startswith("not ready within spec.engine.startup.timeout: 0 of 1 pods ready")
+    assert (condition(sim, "Ready")["status"], condition(sim, "Stalled")["status"]) == ("False", "True")
+    assert stable(sim) == 1
+    sim.max_ready = 1000
+    run(sim, 3)
+    assert condition(sim, "Ready")["status"] == "True"
+
+
 # Changes
 
 
