@@ -7,15 +7,18 @@ the test that is about it, and mark that.
 
 import gc
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from pkgutil import walk_packages
+from types import ModuleType
 from typing import Any
 
 import pytest
 from coverage import Coverage
 
 _CORE = Path(__file__).parent / "core"
+_WORLD = {"tests.unit.core.sim", "tests.unit.core.rollout.engines"}
 _BENEATH = ("llm_operator.api.config", "llm_operator.api.llmdeployment", "llm_operator.api.llmprompt", "llm_sidecar.prompt_tests")
 
 
@@ -48,8 +51,13 @@ def pytest_runtest_protocol(item: pytest.Item) -> None:
 def _counts(item: pytest.Item) -> bool:
     if _CORE not in item.path.parents or item.get_closest_marker("hypothesis"):
         return False
-    walks = isinstance(item, pytest.Function) and hasattr(item.module, "Sim")
+    walks = isinstance(item, pytest.Function) and _walks(item.module)
     return not walks or item.get_closest_marker("covers") is not None
+
+
+@cache
+def _walks(module: ModuleType) -> bool:
+    return not _WORLD.isdisjoint(getattr(each, "__module__", "") for each in vars(module).values())
 
 
 def _trace(config: pytest.Config, *, wanted: bool) -> None:

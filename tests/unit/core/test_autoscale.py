@@ -61,7 +61,6 @@ def stable(sim: Sim) -> int | None:
     return asked(sim, engine)
 
 
-@pytest.mark.covers
 def test_more_load_has_more_pods_at_once() -> None:
     sim = scaled()
     under(sim, 3.2 * POD, seconds=20)
@@ -89,7 +88,6 @@ def test_a_reading_that_asks_for_more_is_not_waited_for() -> None:
     assert alarm.rings(busy, sim.now)
 
 
-@pytest.mark.covers
 def test_a_shadow_says_what_it_would_do_and_does_nothing() -> None:
     sim = scaled(mode="Shadow")
     under(sim, 3.2 * POD)
@@ -98,7 +96,6 @@ def test_a_shadow_says_what_it_would_do_and_does_nothing() -> None:
     assert "ScalingConflict" not in {each["type"] for each in sim.deployment["status"]["conditions"]}
 
 
-@pytest.mark.covers
 def test_pods_go_one_by_one_when_the_load_has_gone_for_a_while() -> None:
     sim = scaled(replicas=4)
     under(sim, 0.5 * POD, seconds=65)
@@ -109,7 +106,6 @@ def test_pods_go_one_by_one_when_the_load_has_gone_for_a_while() -> None:
     assert stable(sim) == 1
 
 
-@pytest.mark.covers
 def test_figures_that_are_missing_move_nothing() -> None:
     sim = scaled(replicas=4)
     under(sim, 2.5 * POD, seconds=120)
@@ -120,7 +116,6 @@ def test_figures_that_are_missing_move_nothing() -> None:
     assert condition(sim, "ScalingActive")["status"] == "False"
 
 
-@pytest.mark.covers
 def test_a_pod_that_has_just_become_ready_is_not_silent_yet() -> None:
     sim = scaled()
     under(sim, 3.2 * POD, seconds=20)
@@ -132,7 +127,6 @@ def test_a_pod_that_has_just_become_ready_is_not_silent_yet() -> None:
     assert condition(sim, "ScalingActive")["reason"] == "MetricsStale"
 
 
-@pytest.mark.covers
 def test_who_sets_replicas_besides_is_told_so() -> None:
     sim = scaled()
     under(sim, 1.2 * POD)
@@ -168,7 +162,6 @@ def test_where_another_scaler_is_for_the_same_object_no_pod_moves() -> None:
     assert (stable(sim), condition(sim, "ScalingConflict")["reason"]) == (6, "ReplicasChanged")
 
 
-@pytest.mark.covers
 def test_a_scaler_that_may_not_be_looked_for_is_said_to_be_unknown() -> None:
     sim = scaled()
     sim.unreadable = {"HorizontalPodAutoscaler": Reason.FORBIDDEN, "ScaledObject": Reason.KIND_MISSING}
@@ -178,7 +171,6 @@ def test_a_scaler_that_may_not_be_looked_for_is_said_to_be_unknown() -> None:
     assert found["message"].endswith("the operator has no right to list horizontalpodautoscalers.autoscaling")
 
 
-@pytest.mark.covers
 def test_at_known_times_there_are_more_whatever_the_load() -> None:
     schedule = {"start": "12:30", "end": "13:00", "minReplicas": 4}
     sim = scaled(schedules=[schedule])
@@ -195,7 +187,6 @@ def test_at_known_times_there_are_more_whatever_the_load() -> None:
     assert (stable(sim) or 4) < 4
 
 
-@pytest.mark.covers
 def test_a_lost_status_and_a_new_operator_leave_the_pods_there_are() -> None:
     sim = scaled()
     under(sim, 3.2 * POD, seconds=120)

@@ -7,8 +7,6 @@ from llm_operator.core.plan_prompt import plan_prompt
 from tests.unit.core.builders import NOW, make_deployment, make_prompt, make_spec
 from tests.unit.core.sim import Sim
 
-pytestmark = pytest.mark.covers
-
 
 def nested(depth: int) -> Any:
     value: Any = {}
@@ -26,11 +24,13 @@ def test_depth_is_measured_without_a_stack(value: Any, *, deep: bool) -> None:
     assert is_too_deep(value) == deep
 
 
+@pytest.mark.covers
 def test_an_abyss_in_a_spec_is_the_users_error() -> None:
     sim = Sim(deployment=make_deployment(spec=make_spec(prompt={"inline": {"system": "x", "inputs": nested(200)}})))
     assert sim.plan().status["reason"] == "SpecInvalid"
 
 
+@pytest.mark.covers
 def test_an_abyss_in_a_prompt_is_the_users_error() -> None:
     (valid,) = plan_prompt(make_prompt(system="x", inputs=nested(200)), [], NOW)["conditions"]
     assert (valid["status"], valid["reason"]) == ("False", "PromptInvalid")

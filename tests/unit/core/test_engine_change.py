@@ -281,7 +281,6 @@ def test_a_deployment_of_stable_that_somebody_deletes_in_mid_change_comes_back()
     sim.settle()
 
 
-@pytest.mark.covers
 def test_replicas_of_stable_that_somebody_edits_in_mid_change_come_back() -> None:
     sim, old = serving(3)
     sim.max_ready = 3

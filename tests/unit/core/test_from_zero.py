@@ -72,7 +72,6 @@ def last(sim: Sim) -> dict[str, Any]:
 # Down
 
 
-@pytest.mark.covers
 def test_the_last_pod_goes_when_nobody_has_asked_for_the_time_that_was_set() -> None:
     sim = sleeper()
     passes(sim, 60)
@@ -89,7 +88,6 @@ def test_there_is_an_entry_from_the_beginning_and_the_engine_has_a_service_of_it
     assert sim.tables[sim.entries()[0]["metadata"]["name"]].engines[engine].service == f"chat-{engine}"
 
 
-@pytest.mark.covers
 @pytest.mark.parametrize(
     "busy",
     [{"requests": 1}, {"open_": 1}, {"silent": True}],
@@ -109,7 +107,6 @@ def test_it_stays_while_a_sidecar_has_a_request_that_no_reading_has_told_of() ->
     assert stable(sim) == 1
 
 
-@pytest.mark.covers
 def test_it_stays_without_an_entry_that_could_hold_requests() -> None:
     sim = sleeper()
     sim.entry_gets_ready = False
@@ -133,7 +130,6 @@ def test_it_stays_while_the_entry_does_not_run_the_table_or_has_requests() -> No
     assert stable(sim) == 1
 
 
-@pytest.mark.covers
 def test_a_pod_that_loads_is_not_idle() -> None:
     sim = sleeper()
     sim.crashed |= {pod["metadata"]["name"] for pod in sim.held()}
@@ -160,7 +156,6 @@ def test_a_new_operator_waits_for_the_whole_time_again() -> None:
 # Up
 
 
-@pytest.mark.covers
 def test_somebody_who_waits_wakes_it_at_once_and_it_stays_awake_while_the_pod_loads() -> None:
     sim = asleep(sleeper())
     sim.holding, sim.max_ready = 3, 0
@@ -215,7 +210,6 @@ def test_few_who_wait_wake_one_pod_and_many_that_come_meanwhile_more() -> None:
     assert stable(sim) == there
 
 
-@pytest.mark.covers
 def test_an_entry_that_cannot_be_asked_leaves_it_asleep_and_that_is_said() -> None:
     sim = asleep(sleeper())
     sim.holding = 3
@@ -228,7 +222,6 @@ def test_an_entry_that_cannot_be_asked_leaves_it_asleep_and_that_is_said() -> No
     assert stable(sim) == 1
 
 
-@pytest.mark.covers
 def test_a_lost_status_wakes_nobody() -> None:
     sim = asleep(sleeper(replicas=2))
     sim.deployment["status"], sim.watched = {}, Watched()
@@ -271,7 +264,6 @@ def test_a_hold_that_is_shorter_than_a_start_is_told_of() -> None:
 # What is told
 
 
-@pytest.mark.covers
 def test_asleep_it_is_ready_and_at_rest_and_says_why_there_is_no_pod() -> None:
     sim = asleep(sleeper())
     run(sim, 3)
@@ -284,7 +276,6 @@ def test_asleep_it_is_ready_and_at_rest_and_says_why_there_is_no_pod() -> None:
     assert (condition(sim, "ScalingActive")["status"], condition(sim, "ScalingActive")["reason"]) == ("True", "ScaledToZero")
 
 
-@pytest.mark.covers
 def test_without_its_entry_it_is_not_ready() -> None:
     sim = asleep(sleeper())
     sim.entry_gets_ready = False
@@ -296,7 +287,6 @@ def test_without_its_entry_it_is_not_ready() -> None:
     assert condition(sim, "Reconciling")["status"] == "True"
 
 
-@pytest.mark.covers
 def test_waking_it_is_ready_still_and_tells_what_the_pod_is_at() -> None:
     sim = asleep(sleeper())
     sim.holding, sim.max_ready = 3, 0

@@ -17,8 +17,6 @@ ROUTING = {"gateway": {"parentRefs": [EDGE], "hostnames": ["llm.example.com"]}}
 KEY = (HTTP_ROUTE, "chat")
 GENERATION = 3
 
-pytestmark = pytest.mark.covers
-
 
 def routed(*parents: Obj, enabled: bool = True, unreadable: Reason | None = None) -> Sim:
     """A deployment that asks for a route, and serves."""
@@ -78,6 +76,7 @@ def test_nobody_who_does_not_ask_gets_one_or_hears_of_it() -> None:
     assert condition(sim) == {}
 
 
+@pytest.mark.covers
 @pytest.mark.parametrize(
     ("enabled", "unreadable", "reason", "words"),
     [
@@ -115,6 +114,7 @@ def test_a_route_that_was_just_made_has_nothing_to_say() -> None:
 GOOD = {"Accepted": "True", "ResolvedRefs": "True"}
 
 
+@pytest.mark.covers
 @pytest.mark.parametrize(
     ("parents", "status", "reason", "words"),
     [
@@ -170,6 +170,7 @@ def test_the_conditions_of_the_route_are_mirrored_by_gateway_and_listener() -> N
     ]
 
 
+@pytest.mark.covers
 def test_one_gateway_of_two_is_enough_to_say_no() -> None:
     sim = routed(EDGE, {"name": "own"})
     told(sim, says(EDGE, GOOD), says({"name": "own"}, {"Accepted": "False"}))
@@ -241,6 +242,7 @@ def test_other_gateways_are_no_new_revision() -> None:
     assert sim.deployment["status"]["latestRevision"] == before
 
 
+@pytest.mark.covers
 @pytest.mark.parametrize(
     ("spec", "status", "expected"),
     [

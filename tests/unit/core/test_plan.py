@@ -115,7 +115,6 @@ def test_a_deployment_that_is_deleted_before_its_first_look_has_no_status() -> N
     assert sim.plan() == Plan()
 
 
-@pytest.mark.covers
 def test_without_replicas_the_revision_becomes_stable_and_the_phase_says_why_nothing_runs() -> None:
     sim = serving(deployment=make_deployment(spec=make_spec(replicas=0)))
     status = sim.deployment["status"]
@@ -740,7 +739,6 @@ def test_an_object_that_is_being_deleted_is_made_again_when_its_name_is_free() -
 # Repair
 
 
-@pytest.mark.covers
 @pytest.mark.parametrize("kind", ["ControllerRevision", "ConfigMap", "Service", "NetworkPolicy", "PodDisruptionBudget", "Deployment"])
 def test_each_deleted_child_comes_back_and_nothing_else_changes(kind: str) -> None:
     sim = serving()

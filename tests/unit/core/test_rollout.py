@@ -240,7 +240,6 @@ def test_an_approval_in_the_spec_lets_its_revision_on_and_no_other() -> None:
     assert state(sim) == ("Stepping", 3, 50)
 
 
-@pytest.mark.covers
 def test_the_verb_approve_lets_it_on_once() -> None:
     sim = changed(steps=[{"weightPercent": 5}, {"approval": {}}, {"approval": {}}])
     run(sim, 6)
@@ -531,7 +530,6 @@ def test_pods_that_come_in_the_middle_serve_what_the_others_do() -> None:
     assert state(sim) == ("Stepping", 2, 50)
 
 
-@pytest.mark.covers
 def test_the_last_step_to_stable_waits_for_every_ready_pod_and_says_so() -> None:
     sim = changed(steps=[{"weightPercent": 5, "minDuration": "30s"}], progressDeadline="2m")
     run(sim)

@@ -11,8 +11,6 @@ from tests.unit.core.builders import NOW, make_deployment, make_spec
 from tests.unit.core.sim import Sim
 from tests.unit.core.test_engine_change import run
 
-pytestmark = pytest.mark.covers
-
 
 def at(seconds: float) -> str:
     return stamp(NOW + timedelta(seconds=seconds))
@@ -113,6 +111,7 @@ def test_a_spec_that_cannot_be_read_leaves_what_was_known() -> None:
     assert told(sim) == before
 
 
+@pytest.mark.covers
 def test_autoscaling_counts_on_it() -> None:
     asked = {"mode": "BuiltIn", "maxReplicas": 6}
     sim = Sim(deployment=make_deployment(spec=make_spec(replicas=1, autoscaling=asked)))

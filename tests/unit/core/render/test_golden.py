@@ -116,6 +116,5 @@ def test_every_committed_manifest_is_valid_kubernetes(path: Path) -> None:
         kubernetes_validate.validate(document, "1.37", strict=True)
 
 
-@pytest.mark.covers
 def test_rendering_the_same_again_gives_the_same_bytes() -> None:
     assert dump(rendered(cases()["full"])) == text_of("full")

@@ -44,7 +44,6 @@ def test_a_change_takes_one_pod_at_a_time_and_there_are_never_more_than_asked_fo
     assert "loan" not in one.status
 
 
-@pytest.mark.covers
 def test_under_load_no_pod_is_taken_and_the_condition_names_the_load_and_the_bound() -> None:
     one = borrowing(4, running=60)
     one.run(6, 25)
@@ -68,7 +67,6 @@ def test_while_it_waits_for_the_load_it_looks_every_few_seconds_and_writes_nothi
     assert (made.applies, made.status, made.next_look_s) == ((), before, 5)
 
 
-@pytest.mark.covers
 def test_a_load_that_rises_takes_the_share_at_once_then_the_pod_and_stable_has_all_of_its_own_again() -> None:
     one = settled(borrowing(4, steps=LONG))
     one.until("Stepping")
@@ -166,7 +164,6 @@ def test_a_load_that_is_not_known_any_more_gives_the_pod_back_after_a_minute() -
     assert (one.rollout["state"], one.sim.ready_pods(one.old)) == ("WaitingCapacity", 4)
 
 
-@pytest.mark.covers
 def test_what_somebody_has_paused_gives_its_pod_back_too_and_stays_paused() -> None:
     one = settled(borrowing(4, steps=LONG))
     one.until("Stepping")
@@ -196,7 +193,6 @@ def test_copies_end_before_the_pod_that_answers_them_is_given_back() -> None:
     assert (one.rollout["state"], one.pods(old=False)) == ("Paused", [])
 
 
-@pytest.mark.covers
 def test_in_the_middle_of_the_ratchet_no_more_pods_go_while_the_load_is_high() -> None:
     one = settled(borrowing(4, steps=QUICK))
     one.until("Ratcheting", 200)

@@ -77,7 +77,6 @@ def test_a_step_has_its_share_while_stable_keeps_all_its_pods_and_one_pod_is_all
     assert (made.applies, made.nudges, made.status) == ((), (), before)
 
 
-@pytest.mark.covers
 def test_a_step_that_asks_for_more_than_its_pod_can_carry_gets_that_and_says_so() -> None:
     one = changed(4)
     one.until("Stepping")
@@ -125,7 +124,6 @@ def test_steps_of_the_engine_do_not_rule_a_change_that_needs_no_pods_and_the_oth
 # Capacity
 
 
-@pytest.mark.covers
 def test_a_pod_without_a_node_is_waited_for_without_a_deadline_and_stable_stays_as_it_is() -> None:
     one = changed(2, progressDeadline="1m")
     one.sim.unschedulable = FULL
@@ -216,7 +214,6 @@ def test_a_pod_that_does_not_come_up_in_the_ratchet_is_told_of_after_the_deadlin
     one.until("Promoted")
 
 
-@pytest.mark.covers
 def test_in_the_ratchet_no_time_counts_while_the_next_pod_waits_for_room() -> None:
     one = changed(4, steps=QUICK, progressDeadline="1m")
     one.until("Ratcheting")
@@ -337,7 +334,6 @@ def test_an_abort_takes_requests_first_and_the_pod_only_when_every_sidecar_knows
     assert (one.status["phase"], one.status["reason"]) == ("Stalled", "Aborted")
 
 
-@pytest.mark.covers
 def test_a_canary_that_was_aborted_is_kept_warm_for_a_while_and_a_retry_does_not_load_it_again() -> None:
     one = changed(2, keep="2m")
     one.until("Stepping")
@@ -535,7 +531,6 @@ def test_a_rollback_to_another_engine_is_a_ratchet_without_steps() -> None:
 # Emergency
 
 
-@pytest.mark.covers
 def test_when_stable_is_lost_requests_go_to_the_canary_at_once_and_after_a_minute_it_is_stable() -> None:
     one = changed(2)
     one.until("Stepping")
@@ -686,7 +681,6 @@ def test_a_lost_status_begins_the_steps_again_from_what_serves() -> None:
     assert (one.state, one.rollout["replaces"]) == (("Stepping", 1, 5), stable)
 
 
-@pytest.mark.covers
 def test_a_status_that_is_lost_in_the_middle_of_the_ratchet_has_stable_get_its_pods_back_first() -> None:
     one = changed(4, steps=QUICK)
     one.until("Ratcheting")

@@ -20,7 +20,6 @@ def tried(replicas: int, running: int, steps: list[dict[str, Any]] | None = None
     return one
 
 
-@pytest.mark.covers
 def test_a_pod_on_trial_has_no_more_requests_than_it_can_carry_with_headroom_as_the_load_is() -> None:
     one = tried(4, 90)
     load = 90 * 5  # those of the pod on trial count too

@@ -29,7 +29,6 @@ def scaled(one: Watched, replicas: int) -> Watched:
     return one
 
 
-@pytest.mark.covers
 def test_when_stable_is_scaled_up_into_a_full_cluster_the_pod_on_trial_makes_room() -> None:
     one = scaled(tried(), 3)
     shares = []
@@ -58,6 +57,7 @@ def test_while_stable_waits_for_more_than_the_pod_on_trial_had_it_does_not_come_
     assert one.condition("CapacityAvailable")["status"] == "False"
 
 
+@pytest.mark.covers
 def test_a_quota_that_refuses_a_pod_of_stable_counts_as_well() -> None:
     one = scaled(tried(), 3)
     words = 'pods "x" is forbidden: exceeded quota: gpus, requested: requests.nvidia.com/gpu=1, used: 3, limited: 3'

@@ -14,8 +14,6 @@ COPIES = {"shadow": {"samplePercent": 10, "maxInFlight": 3}, "minDuration": "30s
 STEPS: list[dict[str, Any]] = [COPIES, {"weightPercent": 5, "minDuration": "30s"}]
 SHADOW = Step.model_validate({**COPIES, "minDuration": "1m"})
 
-pytestmark = pytest.mark.covers
-
 
 def copying(*steps: dict[str, Any]) -> Watched:
     """A change of the engine at its first step."""
@@ -67,6 +65,7 @@ def test_another_sample_in_the_middle_is_another_table_and_the_time_goes_on() ->
     assert (one.rollout["since"], one.rollout["message"].startswith("step 1 of 2: 20% of requests are copied")) == (since, True)
 
 
+@pytest.mark.covers
 def test_a_pod_that_is_away_gets_no_copies_and_the_step_begins_anew() -> None:
     one = copying()
     one.healthy = False
@@ -107,6 +106,7 @@ def test_a_spec_that_cannot_be_read_keeps_the_copies() -> None:
     assert (one.table, one.state) == (before, ("Stepping", 1, 0))
 
 
+@pytest.mark.covers
 def test_with_one_accelerator_in_all_nothing_is_copied() -> None:
     one = Watched.serving(1, "Replace", [COPIES, {"approval": {}}])
     one.sim.edit(model=OTHER)

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import pytest
-
 from tests.unit.core.builders import make_deployment, make_spec
 from tests.unit.core.rollout.engines import OTHER, Watched
 from tests.unit.core.sim import Sim
@@ -34,7 +32,6 @@ def walk(one: Watched) -> tuple[int, int]:
     return looks, least
 
 
-@pytest.mark.covers
 def test_half_a_floor_is_faster_holds_no_more_pods_and_keeps_what_is_promised() -> None:
     whole, none_less = walk(changed(100, None))
     half, fewer = walk(changed(50, None))
@@ -54,7 +51,6 @@ def test_a_trial_takes_no_pod_and_a_new_engine_that_never_serves_takes_none_eith
     assert broken.sim.ready_pods(broken.old) == 6
 
 
-@pytest.mark.covers
 def test_no_pod_goes_that_the_load_is_known_to_need() -> None:
     one = changed(10, QUICK, running=40)
     _, least = walk(one)

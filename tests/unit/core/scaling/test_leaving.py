@@ -8,8 +8,6 @@ from tests.unit.core.builders import make_config, make_deployment, make_spec
 from tests.unit.core.sim import Sim
 from tests.unit.core.test_engine_change import OTHER, run
 
-pytestmark = pytest.mark.covers
-
 
 def three(**config: object) -> tuple[Sim, list[str]]:
     """Return a deployment of three pods with four, two and seven requests, and the names of the pods."""
@@ -46,6 +44,7 @@ def test_when_all_go_or_more_come_nobody_is_marked() -> None:
     assert lowered(sim, 4) == ()
 
 
+@pytest.mark.covers
 def test_one_that_cannot_be_asked_goes_last() -> None:
     sim, names = three()
     sim.silent.add(names[1])

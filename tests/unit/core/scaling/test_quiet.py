@@ -51,7 +51,6 @@ def test_silence_for_a_while_hides_nothing_that_was_counted() -> None:
     assert quiet({"a": heard((0, 0, 7), (100, 0, 9))}, ["a"], at(101)) is None
 
 
-@pytest.mark.covers
 def test_of_a_pod_that_is_silent_or_tells_nothing_of_requests_nothing_is_known() -> None:
     known = heard((0, 0, 7), (15, 0, 7))
     assert quiet({}, [], at(20)) is None

@@ -3,7 +3,6 @@
 from dataclasses import replace
 from datetime import timedelta
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -66,7 +65,6 @@ def test_bounds_come_first() -> None:
     assert decided(12, Door(0, LONG)).replicas < 11
 
 
-@pytest.mark.covers
 def test_without_leave_to_do_so_nothing_is_different() -> None:
     rules = replace(RULES, idle=None)
     assert decided(1, Door(0, LONG), rules=rules).replicas == 1
