@@ -96,6 +96,7 @@ class Sidecar:
     def _snapshot_changed(self) -> None:
         live, own = self._services.snapshot.live, self._services.own
         self._services.pool.set_peers(self._services.snapshot.peers)
+        self._services.hold.set_failed(self._services.snapshot.peers.failed)
         if live is None:
             return
         self._services.copies.follow(live)

@@ -31,7 +31,7 @@ STAGES = {
     ),
     "request": ("encoding_not_supported", "field_not_allowed", "invalid_json", "invalid_type", "prompt_not_text", "type_not_supported"),
     "prompt": ("invalid_variables", "no_text", "no_user_message", "prompt_not_rendered", "unknown_variable"),
-    "admission": ("draining", "hold_full", "hold_timeout", "queue_full", "queue_timeout", "shutting_down"),
+    "admission": ("draining", "hold_full", "hold_timeout", "queue_full", "queue_timeout", "shutting_down", "start_failed"),
     "routing": ("no_revision", "revision_not_here", "revision_not_live"),
     "engine": (
         *("context_length_exceeded", "engine_aborted", "engine_broken", "engine_error", "engine_lost", "engine_refused", "engine_stopping"),

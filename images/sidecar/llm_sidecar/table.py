@@ -87,10 +87,14 @@ class Table(_Part, frozen=True, kw_only=True):
 
 
 class Peers(_Part, frozen=True, kw_only=True):
-    """Ready pods per engine as ``address:port``. A hint: an address may be dead by the time it is read."""
+    """Ready pods per engine as ``address:port``. A hint: an address may be dead by the time it is read.
+
+    ``failed`` says why no engine is there, where one was started and is not ready after all the time it has for that.
+    """
 
     counter: int = 0
     engines: dict[str, tuple[str, ...]] = {}
+    failed: str = ""
 
 
 def assign(table: Table, unit: bytes) -> str:
@@ -115,10 +119,10 @@ def bundle_key(revision: str) -> str:
 def encode(table: Table | Peers) -> bytes:
     """Return the table or the peers as JSON with sorted keys: the same table is always the same bytes.
 
-    A table without subjects or copies is what it was before there were any, so that an upgrade writes none anew.
+    What has no subjects, copies or failure is what it was before there were any, so that an upgrade writes none anew.
     """
     content = msgspec.to_builtins(table)
-    for late in ("subject", "shadow"):
+    for late in ("subject", "shadow", "failed"):
         if not content.get(late, True):
             del content[late]
     return msgspec.json.encode(content, order="sorted")

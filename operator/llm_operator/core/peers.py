@@ -1,10 +1,11 @@
-"""The addresses of ready pods, beside the table: a hint for sidecars, written at a pace of its own and never waited for."""
+"""The addresses of ready pods, or why there are none, beside the table: a hint, written at a pace of its own and never waited for."""
 
 from datetime import datetime
 
 from llm_operator.core import names
 from llm_operator.core.clock import seconds_since
 from llm_operator.core.kinds import CONFIG_MAP
+from llm_operator.core.reasons import Reason
 from llm_operator.core.tables import Snapshot
 from llm_operator.core.world import World, engine_of, ready
 from llm_sidecar.table import PEERS_KEY, Peers, decode_peers, encode
@@ -22,11 +23,19 @@ def peers(world: World, content: Snapshot, now: datetime) -> tuple[dict[str, str
     live = {} if text is None else {PEERS_KEY: text}
     known = decode_peers((text or "").encode())
     wanted = _addresses(world, content)
-    if known.engines == wanted:
+    failed = _failed(world)
+    if (known.engines, known.failed) == (wanted, failed):
         return live, None
     if content.is_live and (wait_s := _PACE_S - _since_written_s(world, now)) > 0:
         return live, wait_s
-    return {PEERS_KEY: encode(Peers(counter=known.counter + 1, engines=wanted)).decode()}, None
+    return {PEERS_KEY: encode(Peers(counter=known.counter + 1, engines=wanted, failed=failed)).decode()}, None
+
+
+def _failed(world: World) -> str:
+    """Return why no engine serves, where one had all the time it has to start: then nobody need wait for it any longer."""
+    stalled = world.previous.get("Stalled", {})
+    late = (stalled.get("status"), stalled.get("reason")) == ("True", Reason.PROGRESS_DEADLINE_EXCEEDED)
+    return str(stalled["message"]) if late and not any(engine_of(pod) and ready(pod) for pod in world.pods) else ""
 
 
 def _addresses(world: World, content: Snapshot) -> dict[str, tuple[str, ...]]:

@@ -79,7 +79,7 @@ async def test_when_an_engine_is_killed_requests_go_to_a_pod_of_the_same_revisio
             engines={"e1": table.Engine(service="127.0.0.1", port=second.sidecar.public)},
         )
         addresses = tuple(f"127.0.0.1:{each.sidecar.public}" for each in (first, second))
-        snapshot.write_table(found, {"r1": Bundle()}, {"e1": addresses})
+        snapshot.write_table(found, {"r1": Bundle()}, table.Peers(engines={"e1": addresses}))
         await until_ready(first, second)
         began = asyncio.Semaphore(0)
         streams = [asyncio.create_task(stream(first.sidecar.public, began)) for _ in range(10)]

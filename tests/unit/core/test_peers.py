@@ -1,7 +1,7 @@
 """The addresses beside the table: who is in them, how often they are written, and that nobody waits for them."""
 
 from llm_operator.core.actions import Plan
-from llm_operator.core.kinds import CONFIG_MAP
+from llm_operator.core.kinds import CONFIG_MAP, DEPLOYMENT
 from llm_sidecar.table import PEERS_KEY, Peers, decode_peers
 from tests.unit.core.builders import make_deployment, make_spec
 from tests.unit.core.sim import Sim
@@ -76,3 +76,23 @@ def test_a_deployment_whose_addresses_are_about_to_be_written_is_at_rest() -> No
     assert written(made)
     assert next(each["status"] for each in made.status["conditions"] if each["type"] == "Reconciling") == "False"
     assert all(address.startswith("[fd00::") for each in peers(sim).engines.values() for address in each)
+
+
+def test_an_engine_that_did_not_start_in_its_time_is_told_of_until_one_is_ready() -> None:
+    sim = Sim(deployment=make_deployment(spec=make_spec(replicas=1)), max_ready=0)
+    for _ in range(10):
+        sim.look()
+        sim.tick()
+    assert peers(sim).failed == ""
+    (name,) = (name for kind, name in sim.objects if kind == DEPLOYMENT)
+    late = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
+    sim.objects[DEPLOYMENT, name]["status"] = {"conditions": [late]}
+    for _ in range(4):
+        sim.look()
+        sim.tick()
+    assert "not ready within spec.engine.startup.timeout" in peers(sim).failed
+    sim.max_ready = 1
+    for _ in range(6):
+        sim.tick()
+        sim.look()
+    assert peers(sim).failed == ""

@@ -9,6 +9,7 @@ from llm_sidecar import bundle as bundles
 from llm_sidecar import live, table
 from llm_sidecar.bundle import Bundle, Limits, Prompt
 from llm_sidecar.snapshot import Snapshot
+from llm_sidecar.table import Peers
 from tests.unit.sidecar.support.eventually import eventually
 from tests.unit.sidecar.support.pod import SnapshotDir, route
 
@@ -222,7 +223,7 @@ async def test_peers_change_without_a_new_generation(snapshot: Snapshot, mounted
     mounted.write_table(two_revisions(1), {"r1": Bundle(), "r2": Bundle()})
     await snapshot.look()
     assert snapshot.peers.engines == {}
-    mounted.write_table(two_revisions(1), {"r1": Bundle(), "r2": Bundle()}, {"e2": ("10.0.0.1:8080",)})
+    mounted.write_table(two_revisions(1), {"r1": Bundle(), "r2": Bundle()}, Peers(engines={"e2": ("10.0.0.1:8080",)}))
     await snapshot.look()
     assert snapshot.peers.engines == {"e2": ("10.0.0.1:8080",)}
     assert len(changes) == 2

@@ -13,7 +13,7 @@ from llm_sidecar.errors import Refusal
 TELLING_S = 10.0
 """Who waits for a stream hears something this often."""
 
-_RETRY_AFTER_S = 10
+_RETRY_AFTER_S, _FAILED_AFTER_S = 10, 30
 
 
 @dataclass(eq=False, slots=True)
@@ -42,6 +42,7 @@ class Hold:
         self._numbers = itertools.count()
         self._bytes = 0
         self._open = False
+        self._failed = ""
         self.telling_s = TELLING_S
         self.began = asyncio.Event()
         """Set when somebody begins to wait."""
@@ -61,14 +62,23 @@ class Hold:
         self._limits = limits
         self._let_go()
 
+    def set_failed(self, words: str) -> None:
+        """Say that the start of the engine that is waited for has failed, and refuse whoever waits; without words it has not."""
+        self._failed = words
+        for place in (*self._line.values(), *self._returned.values()) if words else ():
+            if not place.turn.done():
+                place.turn.set_exception(_start_failed(words))
+
     def check(self, size: int) -> None:
-        """Raise Refusal 429 when there is no room for a request of this many bytes."""
+        """Raise Refusal 429 when there is no room for a request of this many bytes, 503 when waiting is in vain."""
+        if self._failed:
+            raise _start_failed(self._failed)
         if self.waiting >= self._limits.hold_requests or self._bytes + size > self._limits.hold_bytes:
             message = f"no engine can be reached, and {self.waiting} requests of {self._bytes} bytes in all are waiting already"
             raise Refusal(429, "hold_full", message, retry_after_s=_RETRY_AFTER_S)
 
     def take(self, size: int) -> Place:
-        """Take a place at the end of the line, or raise Refusal 429."""
+        """Take a place at the end of the line, or raise Refusal 429 or 503."""
         self.check(size)
         if not self.waiting:
             self._open = False  # whoever comes first has just seen that nobody can be reached
@@ -80,7 +90,10 @@ class Hold:
         return place
 
     async def wait(self, place: Place, tell: Callable[[], None] | None = None) -> None:
-        """Wait until the place is let go, or raise Refusal 429 when that takes too long; ``tell`` is called every few seconds meanwhile."""
+        """Wait until the place is let go; ``tell`` is called every few seconds meanwhile.
+
+        Raises Refusal 429 when that takes too long, and 503 when what is waited for has failed.
+        """
         began = time.monotonic()
         try:
             async with asyncio.timeout_at(place.deadline):
@@ -120,3 +133,9 @@ class Hold:
             self._out[place.number] = place
             if not place.turn.done():
                 place.turn.set_result(None)
+
+
+def _start_failed(words: str) -> Refusal:
+    return Refusal(
+        503, "start_failed", f"no engine can be reached, and the last one that was started is {words}", retry_after_s=_FAILED_AFTER_S
+    )

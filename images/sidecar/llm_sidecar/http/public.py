@@ -18,7 +18,7 @@ from llm_sidecar.live import Live
 
 _log = logging.getLogger(__name__)
 _OK, _NO_CONTENT, _SERVER_ERROR, _UNAVAILABLE = 200, 204, 500, 503
-_SHED = BUSY | {"hold_full", "hold_timeout", "draining", "no_revision"}
+_SHED = BUSY | {"hold_full", "hold_timeout", "start_failed", "draining", "no_revision"}
 _ELSEWHERE = (NOT_BEGUN | LOST) - BUSY
 
 

@@ -140,6 +140,19 @@ async def test_a_wait_that_is_too_long_is_429(entry: Fleet) -> None:
     assert (await entry["entry"].status())["held"] == 0
 
 
+async def test_who_waits_for_an_engine_that_did_not_start_is_told_so_and_the_next_one_served_when_it_did(entry: Fleet) -> None:
+    entry.publish("r1", bundles=held())
+    await entry.until_ready("entry")
+    (waiting,) = await hold(entry["entry"], 1)
+    entry.publish("r1", bundles=held(), failed="not ready: no node is free")
+    answer = await waiting
+    assert (answer.status, answer.error["code"], answer.headers["retry-after"]) == (503, "start_failed", "30")
+    assert answer.error["message"].endswith("is not ready: no node is free")
+    await entry["e1"].engine.start()
+    await entry["e1"].until(lambda status: bool(status["ready"]))
+    assert (await entry["entry"].post("/v1/completions", BODY)).status == 200
+
+
 async def test_time_held_is_not_time_of_the_request(entry: Fleet) -> None:
     entry.publish("r1", bundles=held(total_timeout_ms=400))
     await entry.until_ready("entry")

@@ -57,6 +57,27 @@ async def test_who_leaves_makes_room_and_who_was_cancelled_in_the_moment_it_was_
     hold.check(100)
 
 
+async def test_when_the_start_has_failed_who_waits_and_who_comes_is_refused_until_it_has_not() -> None:
+    hold = hold_of()
+    place = hold.take(1)
+    waiting = asyncio.create_task(hold.wait(place))
+    await asyncio.sleep(0)
+    hold.set_failed("not ready")
+    with pytest.raises(Refusal) as waited:
+        await waiting
+    hold.leave(place)
+    with pytest.raises(Refusal) as came:
+        hold.take(1)
+    for caught in (waited, came):
+        assert (caught.value.status, caught.value.code, caught.value.retry_after_s) == (503, "start_failed", 30)
+        assert caught.value.message.endswith("is not ready")
+    assert hold.waiting == 0
+    hold.set_failed("")
+    again = hold.take(1)
+    hold.open()
+    await hold.wait(again)
+
+
 async def test_the_first_to_wait_says_so() -> None:
     hold = hold_of()
     hold.take(1)

@@ -45,10 +45,12 @@ class Fleet:
         to: Iterable[str] = (),
         subject: tuple[table.Subject, ...] = (),
         shadow: table.Shadow | None = None,
+        failed: str = "",
     ) -> int:
         """Write a new generation for all pods or some; revision ``r2`` runs on engine ``e2``. Return its number.
 
-        ``peers`` are the pods known to be ready; ``services`` says which pod is behind an engine's Service, the first one unless told.
+        ``peers`` are the pods known to be ready; ``services`` says which pod is behind an engine's Service, the first one unless told,
+        and ``failed`` why none is.
         """
         self._generation += 1
         routes = (self.stable(stable), *others)
@@ -63,7 +65,7 @@ class Fleet:
             self.pods[name].snapshot.write_table(
                 found,
                 {each.revision: (bundles or {}).get(each.revision, Bundle()) for each in routes},
-                {engine: tuple(there) for engine, there in ready.items()},
+                table.Peers(counter=1, engines={engine: tuple(there) for engine, there in ready.items()}, failed=failed),
             )
         return self._generation
 

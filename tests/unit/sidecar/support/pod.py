@@ -33,16 +33,14 @@ class SnapshotDir:
         """Publish a generation of one revision; bytes are written as they are, None leaves the bundle out."""
         self.write_table(one_route(generation, revision, engine), {revision: bundle})
 
-    def write_table(
-        self, found: table.Table, of: Mapping[str, Bundle | bytes | None], peers: Mapping[str, tuple[str, ...]] | None = None
-    ) -> None:
+    def write_table(self, found: table.Table, of: Mapping[str, Bundle | bytes | None], peers: table.Peers | None = None) -> None:
         """Publish a table, the bundles of its revisions, and who is ready."""
         files = {table.TABLE_KEY: table.encode(found)}
         for revision, bundle in of.items():
             if bundle is not None:
                 files[table.bundle_key(revision)] = bundle if isinstance(bundle, bytes) else bundles.encode(bundle)
         if peers is not None:
-            files[table.PEERS_KEY] = table.encode(table.Peers(counter=1, engines=dict(peers)))
+            files[table.PEERS_KEY] = table.encode(peers)
         self.publish(files)
 
     def publish(self, files: dict[str, bytes]) -> None:
