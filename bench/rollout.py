@@ -72,6 +72,7 @@ def _engine() -> int:
         "engine_bad_canary_requests": rollout["bad_canary_requests"],
         "engine_bad_canary_to_zero_s": rollout["bad_canary_to_zero_s"],
         "engine_cut_with_the_killed_engine": rollout["cut_with_the_killed_engine"],
+        "engine_least_ready": rollout["least_ready"],
     }
     return record("engine-rollout", figures, ENGINE_BOUNDS, {}, load=rollout) or code
 

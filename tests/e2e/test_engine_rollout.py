@@ -1,7 +1,7 @@
 """Engines and prompts let in by steps on a real node, while the operator and an engine are killed: nothing is lost that need not be.
 
-Behind the tests that share the operator. Stub engines. Ten minutes of 20 requests a second and a hundred streams with LLM_SOAK=1, else as
-long as needed.
+How many pods there are follows the load meanwhile, and no canary changes that. Behind the tests that share the operator. Stub engines. Ten
+minutes of 20 requests a second and a hundred streams with LLM_SOAK=1, else as long as needed.
 """
 
 import os
@@ -52,8 +52,14 @@ def trial(platform: None) -> Iterator[str]:  # noqa: ARG001  # the platform must
 def _ask_for(context: int, words: str, profile: str = "stub-slow", rollout: Mapping[str, Any] = LET_IN, accelerators: int = 1) -> None:
     """Apply it with a prompt, and a context on which the engine depends; it holds the longest stream."""
     engine = {"profile": profile, "maxModelLen": context, "resources": {"cpu": "50m", "memory": "128Mi"}}
-    prompt, accelerator = {"inline": {"system": words}}, {"count": accelerators}
-    spec: dict[str, Any] = {"engine": engine, "accelerator": accelerator, "prompt": prompt, "rollout": rollout, "replicas": REPLICAS}
+    spec: dict[str, Any] = {
+        "engine": engine,
+        "accelerator": {"count": accelerators},
+        "prompt": {"inline": {"system": words}},
+        "rollout": rollout,
+        "replicas": REPLICAS,
+        "autoscaling": {"mode": "BuiltIn", "minReplicas": REPLICAS, "maxReplicas": 2 * REPLICAS},
+    }
     kit.apply(deployment(NAME, **spec), namespace=NS)
 
 
@@ -166,7 +172,7 @@ def test_engines_are_promoted_found_out_and_rolled_back_within_their_accelerator
             _roll_back(fourth, to=second)
             threading.Event().wait(max(0.0, FOR_S - (time.monotonic() - began)))
         until(lambda: held.now == REPLICAS, timeout_s=180, what="the old pods gone")
-    seen = traffic.seen
+    decided, seen = _status()["autoscaling"]["lastDecisions"], traffic.seen
     cut = [each for each in seen.failures if each.startswith("stream with an error") and "'engine_" in each]
     bad_failed = [each for each in seen.failures if f" of {bad}" in each]
     lost = [each for each in seen.failures if each not in {*cut, *bad_failed}]
@@ -187,12 +193,14 @@ def test_engines_are_promoted_found_out_and_rolled_back_within_their_accelerator
         bad_canary_failed=len(bad_failed),
         bad_canary_to_zero_s=to_zero_s,
         gpu_peak_over_n=held.peak - REPLICAS,
+        least_ready=held.least_ready,
     )
     assert (lost, seen.declared, seen.torn()) == ([], [], [])
     assert 0 < len(cut) <= in_flight
     assert asked_again > 0, "nothing had to be asked again: the kill proved nothing"
     assert bad_failed
-    assert held.peak == REPLICAS + 1
+    assert (held.least_ready, held.peak) == (REPLICAS - 1, REPLICAS + 1), "one was killed, and nothing else took one away"
+    assert {each["replicas"] for each in decided} == {REPLICAS}, decided
     assert {first, second, third, fourth} <= set(seen.revisions)
     assert set(_restarts().values()) == {0}
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import openai
 import yaml
 from tokenizers import Tokenizer
 
@@ -62,6 +61,8 @@ def ask_classic(screen: Screen, base: str) -> None:
 
 def ask_openai(screen: Screen, base: str) -> None:
     """Ask the same model through the official client, streaming."""
+    import openai  # noqa: PLC0415  # takes longer to import than everything else together
+
     with openai.OpenAI(base_url=f"{base}/v1", api_key="unused", timeout=120) as client:
         messages: Any = [{"role": "user", "content": "What is an operator?"}]
         stream = client.chat.completions.create(model=NAME, messages=messages, max_tokens=24, stream=True)
