@@ -1,9 +1,5 @@
 import asyncio
-import os
 import socket
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +8,6 @@ from llm_operator import app
 from llm_operator.core import kinds
 from llm_operator.shell.errors import TransientError
 from tests.fakes.cluster import Call, FakeCluster, Fault
-
-HERE = Path(__file__).resolve().parents[2]
 
 
 def cluster(**options: Any) -> Any:
@@ -45,21 +39,3 @@ async def test_who_is_told_to_stop_does_not_wait_for_the_api_server() -> None:
 def test_no_two_processes_have_the_same_identity() -> None:
     assert app.identity() != app.identity()
     assert app.identity().startswith(f"{socket.gethostname()}_")
-
-
-def test_a_configuration_that_cannot_be_used_ends_the_process_with_the_reason(tmp_path: Path) -> None:
-    path = tmp_path / "config.yaml"
-    path.write_text("images: {}\n")
-    roots = os.pathsep.join([str(HERE / "operator"), str(HERE / "images/sidecar")])
-    done = subprocess.run(
-        [sys.executable, "-m", "llm_operator"],
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": roots, "LLM_OPERATOR_CONFIG": str(path)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert done.returncode == 1
-    assert str(path) in done.stdout
-    assert "engineProfiles" in done.stdout
-    assert "Traceback" not in done.stdout + done.stderr

@@ -2,15 +2,11 @@
 
 import asyncio
 import json
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable
-from importlib import metadata
 from pathlib import Path
 
 import pytest
 import yaml
-from packaging.requirements import Requirement
 
 from tests.unit.cli.conftest import Result
 from tests.unit.sidecar.support.engine import Engine, completion, engine_running, streams, text_events
@@ -155,29 +151,3 @@ def test_a_request_no_engine_could_be_asked_says_what_is_wrong_with_it(
 def test_standard_input_is_read_once(run: Run) -> None:
     done = run("pipeline", "run", "-f", "-", "--request", "-")
     assert (done.code, "standard input can be read once" in done.err) == (1, True)
-
-
-@pytest.mark.parametrize(("flags", "code"), [(("--request", "-"), 7), ((), 1)])
-def test_the_program_ends_with_the_code_of_what_happened(flags: tuple[str, ...], code: int) -> None:
-    argv = [sys.executable, "-m", "llm_operator.cli", "pipeline", "run", "-f", DEFAULT, *flags]
-    done = subprocess.run(argv, input="hello", capture_output=True, text=True, check=False)
-    assert done.returncode == code, done.stderr
-
-
-def test_the_extra_of_the_command_line_has_all_that_these_commands_import() -> None:
-    modules = "llm_operator.cli.prompt_report, llm_operator.cli.pipeline_report, llm_operator.cli.show"
-    code = f"import json, sys, {modules}; print(json.dumps(sorted(name.partition('.')[0] for name in sys.modules)))"
-    path = {"PYTHONPATH": "operator:images/sidecar"}
-    loaded = json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=path).stdout)
-    packages = metadata.packages_distributions()
-    imported = {name.lower() for module in loaded for name in packages.get(module, ())} - {"llm-operator"}
-    asked = [Requirement(each) for each in metadata.requires("llm-operator") or ()]
-    wanted = [each.name.lower() for each in asked if each.marker is not None and each.marker.evaluate({"extra": "cli"})]
-    known: set[str] = set()
-    while wanted:
-        name = wanted.pop()
-        if name not in known:
-            known.add(name)
-            parts = [Requirement(each) for each in metadata.requires(name) or ()]
-            wanted += [each.name.lower() for each in parts if each.marker is None or each.marker.evaluate({"extra": ""})]
-    assert {name.replace("_", "-") for name in imported} - {name.replace("_", "-") for name in known} == set()
