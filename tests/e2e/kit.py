@@ -261,12 +261,14 @@ def stays(condition_met: Callable[[], bool], *, for_s: float, what: str) -> None
         pause.wait(0.5)
 
 
+def container_statuses(pod: Object) -> list[Object]:
+    """Return what the kubelet tells of every container of a pod."""
+    return [*pod["status"].get("initContainerStatuses", []), *pod["status"].get("containerStatuses", [])]
+
+
 def each_restart(pods: list[Object]) -> Iterator[int]:
     """Yield the restart count of every container of every pod."""
-    for pod in pods:
-        for kind in ("initContainerStatuses", "containerStatuses"):
-            for status in pod["status"].get(kind, []):
-                yield status["restartCount"]
+    return (status["restartCount"] for pod in pods for status in container_statuses(pod))
 
 
 def lab_value(name: str) -> str:

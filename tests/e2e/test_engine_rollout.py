@@ -108,6 +108,12 @@ def _restarts() -> dict[str, int]:
     return {pod["metadata"]["name"]: sum(kit.each_restart([pod])) for pod in kit.pods_of(NAME, NS)}
 
 
+def _ended() -> list[tuple[str, str, kit.Object]]:
+    """Return which containers have been started again, and how they had ended."""
+    every = [(pod, each) for pod in kit.pods_of(NAME, NS) for each in kit.container_statuses(pod)]
+    return [(pod["metadata"]["name"], each["name"], each["lastState"]) for pod, each in every if each["restartCount"]]
+
+
 def _all_ready() -> bool:
     pods = kit.pods_of(NAME, NS)
     return len(pods) == REPLICAS and all(kit.is_ready(pod) for pod in pods)
@@ -202,7 +208,7 @@ def test_engines_are_promoted_found_out_and_rolled_back_within_their_accelerator
     assert (held.least_ready, held.peak) == (REPLICAS - 1, REPLICAS + 1), "one was killed, and nothing else took one away"
     assert {each["replicas"] for each in decided} == {REPLICAS}, decided
     assert {first, second, third, fourth} <= set(seen.revisions)
-    assert set(_restarts().values()) == {0}
+    assert set(_restarts().values()) == {0}, _ended()
 
 
 def test_a_pipeline_that_waits_for_an_accelerator_in_vain_is_told_so_by_its_exit_code(trial: str) -> None:
