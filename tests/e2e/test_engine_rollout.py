@@ -129,14 +129,14 @@ def _promote(context: int, words: str, *, kill: bool = False) -> str:
     return revision
 
 
-def _kill_an_engine() -> tuple[int, float]:
-    """End the engine of a pod of stable and wait until it is back; return what its sidecar was at then, and what it asked again."""
+def _kill_an_engine() -> tuple[str, int, float]:
+    """End the engine of a pod of stable and wait until it is back; return the pod, what it was at, and what its sidecar asked again."""
     pod, before = _a_pod_of_stable(), _unserved()
     in_flight = _in_flight(pod)
     killing.kill_engine(pod)
     until(lambda: _restarts()[pod["metadata"]["name"]] == 1, timeout_s=120, what="the engine started again")
     until(_all_ready, timeout_s=120, what="the engine back")
-    return in_flight, _unserved() - before
+    return pod["metadata"]["name"], in_flight, _unserved() - before
 
 
 def _find_out() -> tuple[str, float]:
@@ -170,7 +170,7 @@ def test_engines_are_promoted_found_out_and_rolled_back_within_their_accelerator
         with traffic:
             second = _promote(1024, "Be exact.", kill=True)
             third = _promote(1024, "Be kind.")
-            in_flight, asked_again = _kill_an_engine()
+            killed, in_flight, asked_again = _kill_an_engine()
             assert _promote(1024, "Be exact.") == second, "what says the same is the same"
             bad, to_zero_s = _find_out()
             assert _status()["stable"]["revision"] == second
@@ -208,7 +208,7 @@ def test_engines_are_promoted_found_out_and_rolled_back_within_their_accelerator
     assert (held.least_ready, held.peak) == (REPLICAS - 1, REPLICAS + 1), "one was killed, and nothing else took one away"
     assert {each["replicas"] for each in decided} == {REPLICAS}, decided
     assert {first, second, third, fourth} <= set(seen.revisions)
-    assert set(_restarts().values()) == {0}, _ended()
+    assert {name for name, *_ in _ended()} <= {killed}, _ended()  # which may be there, or serve again: it went last, or not at all
 
 
 def test_a_pipeline_that_waits_for_an_accelerator_in_vain_is_told_so_by_its_exit_code(trial: str) -> None:
