@@ -12,6 +12,7 @@ from tests.integration.chart.kit import kubectl, run
 from tests.integration.conftest import ROOT, manifests
 from tests.integration.server import Server
 from tests.lab.api import ApiError
+from tests.lab.builds import scaled_object_crd
 
 EXAMPLES = sorted((ROOT / "examples").rglob("*.yaml"))
 ASK = {"dryRun": "All", "fieldValidation": "Strict"}
@@ -30,7 +31,16 @@ def test_there_are_enough_cases() -> None:
     assert len(SCHEMA) >= 40
 
 
-@pytest.mark.usefixtures("server")
+@pytest.fixture(scope="module")
+def keda(server: Server) -> Iterator[None]:  # noqa: ARG001  # the server must be up first
+    """Have the kind of the one example that is for KEDA."""
+    kubectl("apply", "--server-side", f"--filename={scaled_object_crd()}")
+    kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd/scaledobjects.keda.sh")
+    yield
+    kubectl("delete", "crd/scaledobjects.keda.sh")
+
+
+@pytest.mark.usefixtures("keda")
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
 def test_every_example_passes_a_dry_run_on_the_server(path: Path) -> None:
     done = run(["kubectl", "apply", "--server-side", "--dry-run=server", f"--filename={path}", "--namespace=default"])
