@@ -69,7 +69,6 @@ def test_a_plan_changes_nothing_of_what_it_is_made_from() -> None:
     assert sim.deployment["status"]["rollout"]["state"] == "Promoted"
 
 
-@pytest.mark.covers
 def test_a_deployment_with_nothing_but_what_is_required_comes_to_serve() -> None:
     sim = serving(deployment=make_deployment(spec={"model": {"source": SOURCE}, "accelerator": {"profile": "l4"}}))
     assert sim.deployment["status"]["phase"] == "Ready"

@@ -116,5 +116,6 @@ def test_every_committed_manifest_is_valid_kubernetes(path: Path) -> None:
         kubernetes_validate.validate(document, "1.37", strict=True)
 
 
+@pytest.mark.covers  # as the test above: which of the two renders first depends on the worker they are given to
 def test_rendering_the_same_again_gives_the_same_bytes() -> None:
     assert dump(rendered(cases()["full"])) == text_of("full")
