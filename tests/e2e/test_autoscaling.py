@@ -1,60 +1,20 @@
-"""Pods follow the load on a real node, and nobody notices: a step up, a fall, changes meanwhile, another operator. Stub engines.
-
-Behind the tests that share the operator. Two minutes of another operator with LLM_SOAK=1, else twenty seconds.
-"""
+"""Pods follow the load on a real node, and nobody notices: a step up, a fall, changes meanwhile. Stub engines."""
 
 import time
 from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e import figures, kit, platform
+from tests.e2e import figures, kit
+from tests.e2e.elastic import MORE, NS, STREAM_S, WAIT_S, apply, asked, scaling, wait_decided
 from tests.e2e.held import Held
-from tests.e2e.manifests import deployment
 from tests.e2e.traffic import Traffic
-from tests.lab.wait import WaitTimeoutError, until
+from tests.lab.wait import until
 
-pytestmark = [pytest.mark.usefixtures("platform"), pytest.mark.order_last, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.usefixtures("platform"), pytest.mark.timeout(900)]
 
-NS = "llm-e2e"
 NAME, STEADY = "elastic", "steady"
-PLACES = 12
-"""Requests that a pod works on at a time."""
-STREAM_S = (4, 6)
-MORE, NEEDED = 16, 3
-"""Streams that are a step up, and how many pods it takes then."""
-WAIT_S = 180
 STEP_S = 10 if figures.SOAK else 30
-RESTARTED_S = 120 if figures.SOAK else 20
-STEPS = [{"weightPercent": 20, "minDuration": "2s"}]
-
-
-def apply(name: str, least: int, context: int = 2048) -> None:
-    """Apply a deployment whose pods have few places, and whose engine depends on a context."""
-    args = {"max-num-seqs": str(PLACES)}
-    engine = {"profile": "stub-slow", "maxModelLen": context, "args": args, "resources": {"cpu": "50m", "memory": "128Mi"}}
-    autoscaling = {"mode": "BuiltIn", "minReplicas": least, "maxReplicas": 4, "scaleDownDelay": "1m"}
-    rollout = {"engine": {"steps": STEPS}, "abort": {"keepCanaryFor": "1s"}}
-    kit.apply(deployment(name, engine=engine, replicas=least, autoscaling=autoscaling, rollout=rollout), namespace=NS)
-
-
-def asked(name: str) -> int:
-    """Return how many pods the Deployments of a deployment are asked for."""
-    return sum(each["spec"]["replicas"] for each in kit.items("deployments", NS, f"llmops.dev/deployment={name}"))
-
-
-def scaling(name: str) -> kit.Object:
-    return dict(kit.llm(name, NS)["status"].get("autoscaling", {}))
-
-
-def wait_decided(name: str, reason: str, timeout_s: float = WAIT_S) -> None:
-    """Wait for a decision with a reason; a timeout says what was decided instead."""
-    try:
-        until(
-            lambda: reason in {each["reason"] for each in scaling(name)["lastDecisions"]}, timeout_s=timeout_s, what=reason, interval_s=0.5
-        )
-    except WaitTimeoutError as error:
-        raise AssertionError(f"{error}: {scaling(name)}") from error
 
 
 def rollout(name: str) -> tuple[str, str]:
@@ -90,16 +50,6 @@ def test_a_step_of_load_has_more_pods_and_loses_no_request(quiet: Traffic) -> No
     assert (more.seen.failures, more.seen.declared) == ([], [])
     assert took_s <= STEP_S
     assert "LoadGrew" in {each["reason"] for each in scaling(NAME)["lastDecisions"]}
-
-
-def test_another_operator_moves_no_pod_under_load(quiet: Traffic) -> None:
-    """There are more than the least, and what the first one knew of the load is gone."""
-    with Traffic(quiet.host, NAME, rps=1, streams=MORE, stream_s=STREAM_S) as more:
-        until(lambda: asked(NAME) == NEEDED == kit.llm(NAME, NS)["status"]["readyReplicas"], timeout_s=WAIT_S, what="as many as are needed")
-        platform.scale_operator(0)
-        platform.scale_operator(1)
-        kit.stays(lambda: asked(NAME) == NEEDED, for_s=RESTARTED_S, what=f"{NEEDED} pods asked for under load")
-    assert (more.seen.failures, more.seen.declared) == ([], [])
 
 
 def test_a_canary_changes_no_total_and_pods_are_handed_over_without_a_dip(quiet: Traffic) -> None:

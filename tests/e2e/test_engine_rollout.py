@@ -139,15 +139,22 @@ def _kill_an_engine() -> tuple[str, int, float]:
     return pod["metadata"]["name"], in_flight, _unserved() - before
 
 
-def _find_out() -> tuple[str, float]:
-    """Try an engine of which every fifth request fails, and return how soon after the proof it had no request any more."""
+def _find_out() -> tuple[str, dict[str, float]]:
+    """Try an engine of which every fifth request fails; return how long its proof took, and how soon after it had no request any more."""
     _ask_for(1024, "Be exact.", "stub-failing", JUDGED)
     revision = _latest()
+    _follow(revision, "Stepping", "Aborted")
+    tried = time.monotonic()
     _follow(revision, "Aborted")
     assert "errors" in _rollout()["message"], _rollout()
-    began = time.monotonic()
+    proven = time.monotonic()
     until(lambda: kit.condition(kit.llm(NAME, NS), "TableProgrammed").get("status") == "True", timeout_s=60, what="no request any more")
-    return revision, time.monotonic() - began
+    gate = next(each for each in _status()["gates"] if each["name"] == "errors")
+    return revision, {
+        "bad_canary_proof_requests": gate["canary"],
+        "bad_canary_proof_s": proven - tried,
+        "bad_canary_to_zero_s": time.monotonic() - proven,
+    }
 
 
 def _roll_back(revision: str, to: str) -> None:
@@ -172,7 +179,7 @@ def test_engines_are_promoted_found_out_and_rolled_back_within_their_accelerator
             third = _promote(1024, "Be kind.")
             killed, in_flight, asked_again = _kill_an_engine()
             assert _promote(1024, "Be exact.") == second, "what says the same is the same"
-            bad, to_zero_s = _find_out()
+            bad, found_out = _find_out()
             assert _status()["stable"]["revision"] == second
             fourth = _promote(1536, "Be exact.", kill=True)
             _roll_back(fourth, to=second)
@@ -197,7 +204,7 @@ def test_engines_are_promoted_found_out_and_rolled_back_within_their_accelerator
         asked_again=asked_again,
         bad_canary_requests=len(bad_failed) + seen.revisions[bad],
         bad_canary_failed=len(bad_failed),
-        bad_canary_to_zero_s=to_zero_s,
+        **found_out,
         gpu_peak_over_n=held.peak - REPLICAS,
         least_ready=held.least_ready,
     )

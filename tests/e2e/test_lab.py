@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.lab_kit import NOBODY, POD, SIMULATED_POD, Subject, Traces, interpreter_for, looking_pod
-from tests.lab import procs, up
+from tests.lab import procs, shared, up
 from tests.lab.clean import outer_process
 from tests.lab.images import build as images
 from tests.lab.state import State
@@ -36,6 +36,7 @@ with socket.create_server(("", 9090)), socket.create_connection((sys.argv[1], 90
 @pytest.fixture
 def subject(tmp_path: Path) -> Iterator[Subject]:
     assert os.geteuid() == 0, "a real node needs root"
+    shared.undo_if_last()  # what an interrupted lab has left of its own would go with this one
     subject = Subject(State(tmp_path / "lab"))
     before = Traces.of(subject.state)
     assert before.processes == before.mounts == before.groups == []

@@ -21,7 +21,7 @@ Goal = Callable[[Mapping[str, Any], str], Verdict]
 """From an LLMDeployment and a revision to how far that has come."""
 
 OVER = frozenset({"Promoted", "Aborted", "Superseded"})
-"""States in which a rollout has ended."""
+"""States in which a rollout has ended, as core has them: what core imports takes too long for a command to start."""
 
 ANSWERED = {"Done": Exit.REACHED, "Failed": Exit.ABORTED, "Rejected": Exit.REJECTED, "Superseded": Exit.SUPERSEDED}
 """Exit codes of final outcomes."""

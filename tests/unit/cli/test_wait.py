@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
+from llm_operator.cli.follow import OVER
+from llm_operator.core.rollout.progress import ENDS
 from tests.unit.cli.conftest import NEW, OLD, FakeKube, Object, Result, becomes, nothing, ready
 from tests.unit.cli.test_verbs import conditions, rollout
 
@@ -32,6 +34,10 @@ def test_without_a_revision_that_of_the_spec_of_now_is_followed(kube: FakeKube, 
     kube.then = [nothing, coming, nothing, becomes(**ready(NEW, observedGeneration=2, rollout=rollout("Promoted")))]
     done = run("wait", "chat", "-o", "json")
     assert (done.code, done.json["revision"]) == (0, NEW)
+
+
+def test_a_rollout_has_ended_for_a_pipeline_when_it_has_for_the_operator() -> None:
+    assert OVER == ENDS
 
 
 @pytest.mark.parametrize(
