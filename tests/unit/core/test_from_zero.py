@@ -307,14 +307,29 @@ def test_a_start_that_fails_is_told_as_such() -> None:
     assert condition(sim, "Ready")["status"] == "False"
 
 
+def outlast_the_start(sim: Sim) -> None:
+    """Let the only pod have had more time than it may take."""
+    (pod,) = sim.held()
+    pod["metadata"]["creationTimestamp"] = (sim.now - timedelta(minutes=21)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    run(sim, 1)
+
+
+def test_a_start_that_has_failed_for_as_long_as_it_may_take_is_over_whatever_its_pod_is_at() -> None:
+    """A container that ends again and again is between two ends most of the time."""
+    sim = asleep(sleeper())
+    sim.broken_images.add("example.org/vllm:0.32.0")
+    sim.holding = 3
+    run(sim, 4)
+    outlast_the_start(sim)
+    assert (sim.deployment["status"]["phase"], condition(sim, "Stalled")["reason"]) == ("PullingImage", "ProgressDeadlineExceeded")
+
+
 @pytest.mark.covers
 def test_a_start_that_takes_longer_than_it_may_is_told_as_such() -> None:
     sim = asleep(sleeper())
     sim.holding, sim.max_ready = 3, 0
     run(sim, 4)
-    (pod,) = sim.held()
-    pod["metadata"]["creationTimestamp"] = (sim.now - timedelta(minutes=21)).strftime("%Y-%m-%dT%H:%M:%SZ")
-    run(sim, 1)
+    outlast_the_start(sim)
     status = sim.deployment["status"]
     assert (status["phase"], status["reason"]) == ("Loading", "ProgressDeadlineExceeded")
     assert status["message"].startswith("not ready within spec.engine.startup.timeout: 0 of 1 pods ready")
