@@ -314,6 +314,7 @@ class Sim:
         template["metadata"] |= {
             "name": name,
             "uid": f"uid-of-{name}",
+            "creationTimestamp": self.now.strftime("%Y-%m-%dT%H:%M:%SZ"),
             "ownerReferences": [owner_reference(kind, owner["metadata"]["name"], owner["metadata"]["uid"])],
         }
         return {**template, "status": {"phase": "Pending", "conditions": []}}

@@ -12,6 +12,7 @@ from llm_operator.core.scaling.sample import Counters, Sample
 from llm_operator.core.scaling.watched import Watched
 from llm_operator.core.world import engine_of, ready
 from tests.unit.core.builders import make_deployment, make_spec
+from tests.unit.core.rollout.engines import FULL, by_steps
 from tests.unit.core.sim import Sim
 from tests.unit.core.test_engine_change import OTHER, asked, condition, run
 
@@ -29,9 +30,9 @@ POD = 9_000 * 0.8
 """Tokens a second that one pod is given."""
 
 
-def scaled(replicas: int = 2, mode: str = "BuiltIn", **autoscaling: Any) -> Sim:
+def scaled(replicas: int = 2, mode: str = "BuiltIn", rollout: dict[str, Any] | None = None, **autoscaling: Any) -> Sim:
     asked_for = {"mode": mode, "maxReplicas": 6, "scaleDownDelay": "1m", **autoscaling}
-    sim = Sim(deployment=make_deployment(spec=make_spec(replicas=replicas, autoscaling=asked_for)))
+    sim = Sim(deployment=make_deployment(spec=make_spec(replicas=replicas, autoscaling=asked_for, rollout=rollout or {})))
     run(sim, 8)
     return sim
 
@@ -231,6 +232,33 @@ def test_a_canary_changes_no_total() -> None:
         assert len(sim.held()) <= 4
         assert sim.ready_pods() >= 3
     assert len(sim.engines()) == 1
+
+
+@pytest.mark.covers
+@pytest.mark.parametrize("obstacle", [{"max_ready": 2}, {"unschedulable": FULL}], ids=["loads", "waits for an accelerator"])
+def test_a_canary_that_does_not_come_up_keeps_no_pod_from_stable(obstacle: dict[str, Any]) -> None:
+    rollout = by_steps([{"weightPercent": 5, "minDuration": "10m"}])
+    sim = scaled(rollout=rollout)
+    under(sim, 1.2 * POD, seconds=60)
+    for name, value in obstacle.items():
+        setattr(sim, name, value)
+    sim.edit(model=OTHER)
+    under(sim, 1.2 * POD, seconds=400)
+    assert sim.deployment["status"]["rollout"]["state"] in {"Warming", "WaitingCapacity"}
+    engine = sim.deployment["status"]["stable"]["engine"]
+    assert asked(sim, engine) == 2
+    under(sim, 3.2 * POD, seconds=20)
+    assert asked(sim, engine) == 4
+
+
+def test_pods_that_do_not_come_up_are_not_added_to() -> None:
+    sim = scaled()
+    under(sim, 1.2 * POD, seconds=60)
+    sim.max_ready = 2
+    under(sim, 2.2 * POD, seconds=330)
+    under(sim, 3.2 * POD, seconds=60)
+    assert stable(sim) == 3
+    assert sim.deployment["status"]["autoscaling"]["lastDecisions"][-1]["reason"] == "ReplicasUnschedulable"
 
 
 def test_quiet_needs_no_status_written() -> None:

@@ -488,12 +488,21 @@ def test_a_spec_that_cannot_be_read_moves_nothing_but_can_be_aborted() -> None:
     pass_time(sim, 600)
     assert state(sim) == ("Stepping", 1, 5)
     assert status(sim)["reason"] == "SpecInvalid"
-    assert "the spec cannot be read" in ask(sim, "promote")["message"]
+    assert "nobody knows yet what the spec asks for" in ask(sim, "promote")["message"]
     assert ask(sim, "abort")["outcome"] == "Done"
     assert state(sim) == ("Aborted", 1, 0)
     sim.edit(**good)
     run(sim)
     assert state(sim) == ("Aborted", 1, 0)
+
+
+def test_a_spec_that_cannot_be_used_yet_promotes_nothing_by_its_steps() -> None:
+    sim = changed(steps=TIMED)
+    run(sim)
+    sim.resolver_answers["s3://models/lost"] = '{"error":"NotFound","message":"no such object"}'
+    sim.edit(model={"source": "s3://models/lost"}, rollout={})
+    pass_time(sim, 600)
+    assert state(sim) == ("Stepping", 1, 5)
 
 
 # Without replicas, and with pods that come and go

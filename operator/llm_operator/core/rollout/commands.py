@@ -64,7 +64,7 @@ def _may_have_more(look: Look) -> bool:
 def _why_not(look: Look, verb: Verb) -> str:
     state = f"revision {look.progress.revision} is {look.progress.state}"
     if look.asked.steps is None:
-        return f"{state}, and the spec cannot be read, so nobody knows its steps; repair it first"
+        return f"{state}, and nobody knows yet what the spec asks for instead: status.message says why; repair the spec, or abort"
     empty = look.seen.canary is not None and not look.seen.canary.usable
     if verb == Verb.PROMOTE and (look.seen.weight is None or empty):
         who = "no pod of its engine" if empty else "not every ready pod"

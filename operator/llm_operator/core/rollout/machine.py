@@ -61,6 +61,8 @@ def _ended(look: Look) -> Move | None:
         return look.abort(look.verdict.reason, look.verdict.message)
     if look.seen.refused and look.progress.state in COMING:
         return look.abort(Reason.BUNDLE_REFUSED, f"it cannot be served by {look.seen.refused}")
+    if look.asked.steps is None:
+        return None
     if not look.seen.replicas and look.progress.state != State.FINALISING:
         words = "no replicas are asked for, so it becomes stable without steps"
         return look.finalise(Reason.SCALED_TO_ZERO, words)

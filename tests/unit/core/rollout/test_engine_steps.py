@@ -452,6 +452,41 @@ def test_a_newer_spec_on_another_engine_supersedes_and_begins_when_the_canary_is
     one.sim.settle()
 
 
+LOST = '{"error":"NotFound","message":"no such object"}'
+
+
+@pytest.mark.parametrize(
+    "newer",
+    [{"model": THIRD}, {"model": THIRD, "rollout": {}}, {"accelerator": {"profile": "nope"}, "rollout": {}}],
+    ids=["without weights", "without weights and steps", "without an accelerator and steps"],
+)
+def test_a_newer_spec_that_cannot_be_used_leaves_what_is_on_its_way_where_it_is(newer: dict[str, Any]) -> None:
+    """Its steps are of another revision: they promote nothing of this one."""
+    one = changed(2)
+    one.until("Stepping")
+    one.run(3)
+    was, good = one.rollout, one.sim.deployment["spec"]
+    one.sim.resolver_answers[THIRD["source"]] = LOST
+    one.sim.edit(**newer)
+    one.run(6, 60)
+    assert (one.rollout, one.share()) == (was, 500)
+    refused = one.ask("promote")
+    assert (refused["outcome"], "nobody knows yet what the spec asks for" in refused["message"]) == ("Rejected", True)
+    one.sim.edit(**good)
+    one.until("Promoted")
+    one.sim.settle()
+
+
+def test_a_newer_spec_that_cannot_be_used_makes_nothing_stable_for_asking_for_no_pods() -> None:
+    one = changed(2)
+    one.until("Stepping")
+    one.run(3)
+    before, one.healthy = one.status["stable"]["revision"], False
+    one.sim.edit(accelerator={"profile": "nope"}, replicas=0)
+    one.run(6)
+    assert one.status["stable"]["revision"] == before
+
+
 def test_a_newer_prompt_on_the_engine_of_the_canary_begins_anew_on_the_pod_that_is_there() -> None:
     one = changed(2)
     one.until("Stepping")
