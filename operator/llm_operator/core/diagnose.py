@@ -1,7 +1,7 @@
 """What the pods of one engine are doing, as phase, reason and sentence: only what the objects bear out."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from llm_operator.core import names
 from llm_operator.core.kinds import DEPLOYMENT
@@ -139,15 +139,24 @@ def accelerators(pod: Obj) -> tuple[str, int]:
     return "", 0
 
 
-def starved(world: World, engine: str) -> tuple[str, str]:
-    """Return the accelerator that a pod of an engine lacks, and why it does not get it; nothing where all have theirs."""
+class Lack(NamedTuple):
+    """An accelerator that a pod does not get, and why: for want of a node, or because a quota refuses the pod."""
+
+    resource: str
+    message: str
+    quota: bool
+
+
+def starved(world: World, engine: str) -> Lack | None:
+    """Return what a pod of an engine lacks; None where all have their accelerators."""
     pods = [(pod, state) for pod in world.pods_of(engine) if (state := blocked(pod)) is not None]
     stuck = [(pod, found) for pod, state in pods if (found := _capacity(pod, state)).phase == Phase.WAITING_FOR_ACCELERATORS]
     if stuck:
-        return accelerators(stuck[0][0])[0], _unschedulable(stuck)
+        return Lack(accelerators(stuck[0][0])[0], _unschedulable(stuck), quota=False)
     live, failure = world.live(DEPLOYMENT, names.child(world.owner.name, engine)), _condition(world, engine, "ReplicaFailure", "True")
     resource, words = accelerators(live["spec"]["template"])[0] if live else "", (failure or {}).get("message") or ""
-    return (resource, f"a pod cannot be created: {words}") if resource and _QUOTA in words and resource in words else ("", "")
+    refused = resource and _QUOTA in words and resource in words
+    return Lack(resource, f"a pod cannot be created: {words}", quota=True) if refused else None
 
 
 def _overdue(world: World, engine: str) -> bool:

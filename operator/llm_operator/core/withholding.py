@@ -41,10 +41,22 @@ def withhold(
 
 def _starved(world: World, stable: Version, coming: Version, *, tried: bool) -> Withheld | None:
     """Return why stable gets an accelerator back: a pod of it that waits for one comes before one that is ``tried``."""
-    resource, words = starved(world, stable.engine.id) if tried else ("", "")
-    if resource and resource == accelerators(coming.engine.template)[0]:
-        return Withheld(Reason.CANARY_PREEMPTED, f"stable comes first: {words}")
-    return None
+    words = claimed(world, stable, coming) if tried else ""
+    return Withheld(Reason.CANARY_PREEMPTED, f"stable comes first: {words}") if words else None
+
+
+def claimed(world: World, stable: Version, other: Version) -> str:
+    """Return why a pod of stable waits for an accelerator that one of another engine has or asks for, or nothing.
+
+    A quota counts the resource wherever it is. Nodes that the pods of one engine select by a label that those of the other do not have are
+    no use to it.
+    """
+    lack = starved(world, stable.engine.id)
+    if lack is None or lack.resource != accelerators(other.engine.template)[0]:
+        return ""
+    mine, others = (each.engine.template["spec"].get("nodeSelector", {}) for each in (stable, other))
+    apart = any(mine[label] != others[label] for label in mine.keys() & others.keys())
+    return "" if apart and not lack.quota else lack.message
 
 
 def _unsafe(loan: Loan | None, *, given: bool) -> Withheld | None:

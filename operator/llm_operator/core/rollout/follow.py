@@ -21,7 +21,7 @@ from llm_operator.core.rollout.progress import THROUGH, TRYING, Barred, Memory, 
 from llm_operator.core.rollout.told import brings_engine, leaving
 from llm_operator.core.target import Target, Version
 from llm_operator.core.verbs import Action, Outcome
-from llm_operator.core.withholding import withhold
+from llm_operator.core.withholding import claimed, withhold
 from llm_operator.core.world import World
 from llm_sidecar.table import WHOLE as ALL_UNITS
 from llm_sidecar.table import Shadow
@@ -101,9 +101,11 @@ def _tried(target: Target, progress: Progress | None) -> bool:
 def _warm(world: World, target: Target, roles: Roles, barred: Barred | None, now: datetime) -> Warm | None:
     """Return which engine keeps its pod although it was aborted: one that is ready, and that stable does not need back."""
     asked = target.spec.rollout if target.spec is not None else None
-    if barred is None or asked is None or asked.engine is None or roles.within or not brings_engine(roles, roles.latest):
+    if barred is None or asked is None or asked.engine is None or roles.within or not roles.replicas:
         return None
-    engine = roles.latest.engine.id if roles.latest else ""
+    if roles.stable is None or roles.latest is None or not brings_engine(roles, roles.latest) or claimed(world, roles.stable, roles.latest):
+        return None
+    engine = roles.latest.engine.id
     until = datetime.fromisoformat(barred.at) + timedelta(seconds=parse_s(asked.abort.keep_canary_for))
     return Warm(engine, until) if now < until and ready_of(world, engine) else None
 

@@ -54,13 +54,20 @@ def _overtaken(progress: Progress, asked: Asked, seen: Seen) -> str:
 
 def _ended(look: Look) -> Move | None:
     """Return that a rollout is over by harm or for lack of anybody to serve, or None. Somebody who asks for an abort comes first."""
-    if look.asked.verb == Verb.ABORT:
-        return None
+    return None if look.asked.verb == Verb.ABORT else _harmed(look) or _pointless(look)
+
+
+def _harmed(look: Look) -> Move | None:
     judged = look.progress.state not in COMING and not look.progress.rollback
     if judged and look.verdict.answer == evidence.Answer.HARM:
         return look.abort(look.verdict.reason, look.verdict.message)
     if look.seen.refused and look.progress.state in COMING:
         return look.abort(Reason.BUNDLE_REFUSED, f"it cannot be served by {look.seen.refused}")
+    return None
+
+
+def _pointless(look: Look) -> Move | None:
+    """Return the end of a rollout that has nobody to serve, or nothing to be tried on; None while nobody knows what is asked for."""
     if look.asked.steps is None:
         return None
     if not look.seen.replicas and look.progress.state != State.FINALISING:
@@ -143,14 +150,25 @@ def _stepped(look: Look, here: Step) -> Move:
     if look.verdict.answer == evidence.Answer.INCONCLUSIVE:
         return look.pause(look.verdict.reason, f"{look.named(index)}: {look.verdict.message}")
     missing = _missing(look, here)
-    if look.runs and (progress.reason == Reason.DELIVERING or _recapped(look)):
-        return look.wait(_counting(look, here), _share(look, index))  # from here on its time counts
+    if (counting := _counts(look, here, index)) is not None:
+        return counting
     if not missing and look.left_s(here.min_duration) <= 0:
         return look.enter(index + 1)
     if missing and look.left_s(here.max_duration) <= 0:
         words = f"{look.named(index)} was not through after {here.max_duration}: {missing}"
         return look.abort(Reason.INCONCLUSIVE, words) if here.on_inconclusive == "Abort" else look.pause(Reason.INCONCLUSIVE, words)
     return look.stay(look.left_s(here.max_duration if missing else here.min_duration))
+
+
+def _counts(look: Look, here: Step, index: int) -> Move | None:
+    """Return that the time of a step counts from now on, or goes on to count whatever its pods can carry meanwhile; else None."""
+    if not look.runs:
+        return None
+    if look.progress.reason == Reason.DELIVERING:
+        return look.wait(_counting(look, here), _share(look, index))
+    if _recapped(look):
+        return look.turn(replace(look.progress, reason=str(_counting(look, here)), message=_share(look, index)))
+    return None
 
 
 def _counting(look: Look, here: Step) -> Reason:

@@ -35,8 +35,8 @@ class Verb(StrEnum):
 class Asked:
     """What is asked for: the revision of the spec, and how it is let in.
 
-    ``steps`` are None while nobody knows what the spec asks for, and empty where all requests move at once. ``verb`` is meant for this revision.
-    ``undivided`` says that steps with a share were left out: the only accelerator there is serves one engine or the other.
+    ``steps`` are None while nobody knows what the spec asks for, and empty where all requests move at once. ``verb`` is meant for this
+    revision. ``undivided`` says that steps with a share were left out: the only accelerator there is serves one engine or the other.
     """
 
     revision: str

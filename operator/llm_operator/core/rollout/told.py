@@ -27,7 +27,8 @@ def brings_engine(roles: Roles, version: Version | None) -> bool:
 def asked(target: Target, roles: Roles, coming: Version | None, verb: Verb | None) -> Asked:
     """Return what is asked for: the steps of what the spec wants, in the time that what is on its way may take.
 
-    While nobody knows what the spec wants there are no steps: they are of another revision than the one on its way. Where one accelerator is all there is, only approvals are left of the steps of another engine.
+    While nobody knows what the spec wants there are no steps: they would be of another revision than the one on its way. Where one
+    accelerator is all there is, only approvals are left of the steps of another engine.
     """
     revision = roles.latest.revision.id if roles.latest else ""
     rollout = target.spec.rollout if target.spec is not None and target.version is not None else None

@@ -52,6 +52,21 @@ def test_its_share_follows_the_load_in_few_tables() -> None:
     assert one.table.generation <= before + 3
 
 
+def test_the_time_of_a_step_goes_on_while_the_load_rises_and_falls() -> None:
+    one = tried(2, 10, [{"weightPercent": 50, "minDuration": "10m", "maxDuration": "30m"}])
+    since, reasons = one.rollout["since"], set()
+    for running in (95, 10, 95, 10):
+        one.sim.running = running
+        one.tick(120)
+        one.run(6)
+        reasons.add(one.rollout["reason"])
+        assert one.rollout["since"] == since
+    assert reasons == {"Stepping", "WeightCappedByCapacity"}
+    one.tick(120)
+    one.run(6)
+    assert one.rollout["state"] == "Promoted"
+
+
 @pytest.mark.covers
 def test_no_old_pod_goes_in_the_ratchet_while_the_load_is_more_than_all_pods_may_have_and_it_says_so() -> None:
     one = tried(4, 20)

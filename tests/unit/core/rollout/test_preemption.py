@@ -5,8 +5,14 @@ from typing import Any
 import pytest
 
 from llm_operator.core.kinds import DEPLOYMENT
-from tests.unit.core.rollout.engines import OTHER, THIRD, Watched
+from tests.unit.core.builders import make_config, make_deployment, make_spec
+from tests.unit.core.rollout.engines import FULL, OTHER, THIRD, Watched, by_steps
+from tests.unit.core.sim import Sim
 
+KINDS = {
+    "l4": {"resource": "nvidia.com/gpu", "nodeSelector": {"gpu": "l4"}},
+    "a100": {"resource": "nvidia.com/gpu", "nodeSelector": {"gpu": "a100"}},
+}
 LONG = [{"weightPercent": 5, "minDuration": "1h"}]
 
 
@@ -71,6 +77,34 @@ def test_a_quota_that_refuses_a_pod_of_stable_counts_as_well() -> None:
     one.until("Stepping")
 
 
+class TwoKinds(Sim):
+    """A cluster with accelerators of two kinds, of which one is scarce."""
+
+    scarce = 3
+
+    def _kubelet(self, name: str) -> None:
+        kinds = [(pod["metadata"]["name"], pod["spec"].get("nodeSelector"), pod["status"]["phase"]) for pod in self.held()]
+        taken = sum(kind == {"gpu": "l4"} and phase == "Running" for _, kind, phase in kinds)
+        mine = self.pods[name]["spec"].get("nodeSelector") == {"gpu": "l4"}
+        self.unschedulable = FULL if mine and taken >= self.scarce else ""
+        super()._kubelet(name)
+
+
+def test_a_node_that_is_lost_takes_none_from_what_is_tried_on_another_kind() -> None:
+    """An accelerator that no pod of stable may use is no use to it."""
+    rollout, config = by_steps(LONG), make_config(acceleratorProfiles=KINDS)
+    sim = TwoKinds(config=config, deployment=make_deployment(spec=make_spec(replicas=3, rollout=rollout)))
+    sim.settle()
+    one = Watched(sim, 3, healthy=False)
+    sim.edit(accelerator={"profile": "a100"})
+    one.until("Stepping")
+    one.run(4)
+    sim.scarce = 2
+    sim.pods.pop(one.pods(old=True)[0])
+    one.run(8)
+    assert (one.rollout["state"], one.share(), sim.ready_pods(one.old)) == ("Stepping", 500, 2)
+
+
 def test_what_keeps_a_pod_of_stable_from_a_node_but_is_no_accelerator_preempts_nobody() -> None:
     one = tried()
     one.sim.unschedulable = "0/3 nodes are available: 3 Insufficient memory."
@@ -94,6 +128,23 @@ def test_a_canary_that_serves_alone_is_preempted_by_nobody() -> None:
     one.sim.edit(replicas=3)
     one.run(3)
     assert one.sim.ready_pods() == 1
+
+
+def test_the_pod_of_an_aborted_engine_makes_room_as_well() -> None:
+    one = tried(keep="24h")
+    one.ask("abort")
+    one.run(6)
+    assert len(one.pods(old=False)) == 1
+    scaled(one, 3).run(8)
+    assert (one.sim.ready_pods(one.old), one.pods(old=False)) == (3, [])
+
+
+def test_without_replicas_the_pod_of_an_aborted_engine_goes_too() -> None:
+    one = tried(keep="24h")
+    one.ask("abort")
+    one.run(6)
+    scaled(one, 0).run(8)
+    assert one.sim.held() == []
 
 
 def test_a_newer_spec_in_the_middle_goes_on_from_there() -> None:
