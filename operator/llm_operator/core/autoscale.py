@@ -97,7 +97,7 @@ def autoscale(
     asked = _asked(world, before, pods, spec)
     tried = _tried(world)
     coming = [pod for pod in pods if not ready(pod) and engine_of(pod) != tried]
-    waits = [seconds_since(pod["metadata"].get("creationTimestamp"), now) for pod in coming]
+    waits = [seconds_since(_unready_since(pod), now) for pod in coming]
     serving = [each for each in engines if any(map(ready, world.pods_of(each.id)))]
     able = {each.id: _capacity(each, spec, watched.learned.get(each.id, Learned())) for each in serving}
     fleet = Fleet(
@@ -203,8 +203,17 @@ def _heard_or_due(pods: Iterable[Obj], watched: Watched, now: datetime) -> Itera
 
 
 def _ready_since(pod: Obj) -> str | None:
+    return _since(pod, "True")
+
+
+def _unready_since(pod: Obj) -> str | None:
+    """Return since when a pod is not ready: one that was until a moment ago is no pod that does not come up."""
+    return _since(pod, "False") or pod["metadata"].get("creationTimestamp")
+
+
+def _since(pod: Obj, ready: str) -> str | None:
     conditions = pod.get("status", {}).get("conditions", [])
-    return next((each.get("lastTransitionTime") for each in conditions if each["type"] == "Ready" and each["status"] == "True"), None)
+    return next((each.get("lastTransitionTime") for each in conditions if each["type"] == "Ready" and each["status"] == ready), None)
 
 
 def _last(before: list[dict[str, Any]], decision: Decision, now: datetime) -> list[dict[str, Any]]:

@@ -124,14 +124,12 @@ def _without_pods(found: Findings, *, done: bool) -> Summary | None:
         kept = bool(found.world.entries)
         words = f"{entry} holds requests, and the first one brings a pod" if kept else f"{entry} is not ready to hold requests"
         return Summary(diagnosis.phase, diagnosis.reason, f"there is no pod; {words}", settled=done and kept)
-    if not found.world.entries:
-        return None
     pods = found.world.pods_of(found.course.growing) if found.course else ()
     longest_s = max((seconds_since(pod["metadata"].get("creationTimestamp"), found.now) for pod in pods), default=0.0)
     if longest_s > found.roles.startup_timeout_s:  # a Deployment that was complete before it was scaled never says so itself
         words = f"not ready within spec.engine.startup.timeout: {diagnosis.message}"
         return Summary(diagnosis.phase, Reason.PROGRESS_DEADLINE_EXCEEDED, words, stalled=True)
-    if diagnosis.phase not in _COMING:
+    if diagnosis.phase not in _COMING or not found.world.entries:
         return None
     return Summary(Phase.WAKING, diagnosis.reason, f"requests wait in {entry}; {diagnosis.message}")
 

@@ -251,6 +251,15 @@ def test_a_canary_that_does_not_come_up_keeps_no_pod_from_stable(obstacle: dict[
     assert asked(sim, engine) == 4
 
 
+def test_an_old_pod_that_is_not_ready_for_a_moment_is_no_pod_that_does_not_come_up() -> None:
+    sim = scaled(replicas=3)
+    under(sim, 2.2 * POD, seconds=400)
+    sim.crashed.add(sim.held()[0]["metadata"]["name"])
+    under(sim, 4 * POD, seconds=20)
+    assert sim.ready_pods() < len(sim.held())
+    assert "LoadGrew" in {each["reason"] for each in sim.deployment["status"]["autoscaling"]["lastDecisions"]}
+
+
 def test_pods_that_do_not_come_up_are_not_added_to() -> None:
     sim = scaled()
     under(sim, 1.2 * POD, seconds=60)

@@ -79,6 +79,7 @@ class Decision:
 def decide(memory: Memory, rules: Rules, fleet: Fleet, found: Need | Blind, now: datetime) -> tuple[Decision, Memory]:
     """Return what to do, and what to remember of it."""
     asked = min(max(fleet.asked, rules.least), rules.most)
+    found = _enough(found, rules, asked)
     if isinstance(found, Blind):
         decision = _bounded(fleet, rules, asked) or Decision(asked, found.reason, f"{found.message}; {asked} stay")
         return decision, memory.remember(asked, rules.hold, now)
@@ -91,6 +92,13 @@ def decide(memory: Memory, rules: Rules, fleet: Fleet, found: Need | Blind, now:
     if decision.replicas < fleet.asked:
         memory = replace(memory, lowered=now)
     return replace(decision, wanted=wanted, need=found), memory
+
+
+def _enough(found: Need | Blind, rules: Rules, asked: int) -> Need | Blind:
+    """Return what is known; a need that leaves pods out is enough for more than there are, never for as many or fewer."""
+    if isinstance(found, Blind) or found.silent is None or min(found.with_headroom(rules.headroom), rules.most) > asked:
+        return found
+    return found.silent
 
 
 def _bounded(fleet: Fleet, rules: Rules, asked: int) -> Decision | None:

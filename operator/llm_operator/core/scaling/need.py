@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import ceil, sqrt
 
 from llm_operator.core.scaling.capacity import Capacity
-from llm_operator.core.scaling.load import Load
+from llm_operator.core.scaling.load import Blind, Load
 
 PREFILL_SHARE = 0.8
 """How much of what a pod can read of prompts it is given: above it, requests wait for each other."""
@@ -27,6 +27,8 @@ class Need:
     requests: float
     prefill: float
     backlog: float
+    silent: Blind | None = None
+    """Why it may be more: the pods of an engine have not told theirs."""
 
     @property
     def pods(self) -> float:

@@ -1,11 +1,11 @@
 """What a decision rests on besides readings: enough to say, as soon as one comes, whether it asks for more pods than the last ones did."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from llm_operator.core.scaling.capacity import Capacity
-from llm_operator.core.scaling.load import Blind, Track, observe
+from llm_operator.core.scaling.load import HEARD_MIN, Blind, Track, observe
 from llm_operator.core.scaling.need import Need, Part, need
 from llm_operator.core.scaling.reasons import ScaleReason
 
@@ -23,16 +23,22 @@ class Outlook:
     coming: bool
 
     def need(self, tracks: Mapping[str, Track], now: datetime) -> Need | Blind:
-        """Return how many pods the load needs by what pods have told so far, or why nobody knows."""
+        """Return how many pods the load needs by what pods have told so far, or why nobody knows.
+
+        An engine with few of the pods that tells nothing, as the one pod of a canary may, is left out: the need is that or more.
+        """
         parts: list[Part] = []
+        silent: list[Blind] = []
         for uids, able in self.engines:
             load = observe(tracks, uids, now)
             if isinstance(load, Blind):
-                return load
-            parts.append((load, able))
-        if not parts:
-            return Blind(ScaleReason.NO_READY_POD, "no pod takes requests yet")
-        return need(parts, self.pods, self.startup_s, coming=self.coming)
+                silent.append(load)
+            else:
+                parts.append((load, able))
+        ready, told = sum(len(uids) for uids, _ in self.engines), sum(load.ready for load, _ in parts)
+        if told < max(HEARD_MIN * ready, 1):
+            return silent[0] if silent else Blind(ScaleReason.NO_READY_POD, "no pod takes requests yet")
+        return replace(need(parts, self.pods, self.startup_s, coming=self.coming), silent=silent[0] if silent else None)
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,15 @@ def test_the_next_goes_after_a_pause() -> None:
     assert (found.replicas, after.lowered) == (3, at(1030))
 
 
+def test_a_need_that_leaves_out_who_is_silent_is_enough_for_more_and_never_for_fewer() -> None:
+    more = decided(3, replace(needs(5), silent=BLIND))
+    assert (more.replicas, more.reason) == (5, ScaleReason.LOAD_GREW)
+    for pods in (1, 3):
+        assert decided(3, replace(needs(pods), silent=BLIND)).reason is ScaleReason.METRICS_STALE
+    full = decided(10, replace(needs(12), silent=BLIND))
+    assert (full.replicas, full.reason) == (10, ScaleReason.METRICS_STALE)
+
+
 def test_what_is_not_known_changes_nothing_and_counts_as_what_is_there() -> None:
     found, memory = decide(CALM, RULES, Fleet(4), BLIND, at(1000))
     assert (found.replicas, found.reason, found.wanted) == (4, ScaleReason.METRICS_STALE, None)

@@ -29,6 +29,15 @@ def test_where_one_engine_is_silent_nothing_is_known() -> None:
     assert found.reason is ScaleReason.METRICS_STALE
 
 
+def test_where_an_engine_of_few_pods_is_silent_the_need_of_the_others_is_known_to_be_too_low() -> None:
+    engines = ((frozenset({"0", "1"}), CAPACITY), (frozenset({"2"}), CAPACITY))
+    found = Outlook(engines, pods=3, startup_s=60, coming=False).need(tracks(10, 30), at(12))
+    assert isinstance(found, Need)
+    assert found.requests == pytest.approx(2)
+    assert found.silent is not None
+    assert found.silent.message.startswith("0 of 1 ready pods")
+
+
 def test_without_an_engine_that_serves_nothing_is_known() -> None:
     found = Outlook((), pods=1, startup_s=60, coming=True).need(tracks(10), at(12))
     assert isinstance(found, Blind)
