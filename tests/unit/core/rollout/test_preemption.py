@@ -130,6 +130,7 @@ def test_a_canary_that_serves_alone_is_preempted_by_nobody() -> None:
     assert one.sim.ready_pods() == 1
 
 
+@pytest.mark.covers
 def test_the_pod_of_an_aborted_engine_makes_room_as_well() -> None:
     one = tried(keep="24h")
     one.ask("abort")
