@@ -28,7 +28,10 @@ _NO_MATCH = "node affinity/selector"
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """One engine: how many pods it has, how many are ready, and what the others are at."""
+    """One engine: how many pods it has, how many are ready, and what the others are at.
+
+    ``refused`` says why one of those that are asked for cannot be created.
+    """
 
     phase: Phase
     reason: str
@@ -37,6 +40,14 @@ class Diagnosis:
     ready: int
     unschedulable: str
     overdue: bool
+    refused: str = ""
+
+    @property
+    def roomless(self) -> tuple[str, str] | None:
+        """Return the reason and the sentence of a pod without room; None where there is room, whatever else a pod lacks."""
+        if self.unschedulable:
+            return Reason.UNSCHEDULABLE, self.unschedulable
+        return (Reason.FAILED_CREATE, self.refused) if _QUOTA in self.refused else None
 
 
 NOTHING = Diagnosis(Phase.PENDING, Reason.STARTING, "nothing is there yet", pods=0, ready=0, unschedulable="", overdue=False)
@@ -49,33 +60,31 @@ def diagnose(world: World, engine: str, replicas: int) -> Diagnosis:
     states = [(pod, _state(world, pod)) for pod in pods if not ready(pod)]
     count = len(pods) - len(states)
     stuck = _unschedulable([(pod, state) for pod, state in states if state.phase in _UNPLACED])
-    state = _overall(world, engine, replicas, len(pods), states, stuck)
-    return Diagnosis(
-        state.phase, state.reason, state.message, len(pods), count, stuck, overdue=count < replicas and _overdue(world, engine)
-    )
+    refused = f"pods cannot be created: {words}" if len(pods) < replicas and (words := _failure(world, engine)) else ""
+    state = _overall(replicas, len(pods), states, stuck, refused)
+    overdue = count < replicas and _overdue(world, engine)
+    return Diagnosis(state.phase, state.reason, state.message, len(pods), count, stuck, overdue, refused)
 
 
-def _overall(world: World, engine: str, replicas: int, pods: int, states: list[tuple[Obj, State]], stuck: str) -> State:
-    count = pods - len(states)
+def _overall(replicas: int, pods: int, states: list[tuple[Obj, State]], stuck: str, refused: str) -> State:
+    told = f"{pods - len(states)} of {replicas} pods ready"
     if not pods:
-        return _without_pods(world, engine, replicas)
-    if not states and count >= replicas:
-        return State(Phase.READY, Reason.READY, f"{count} of {replicas} pods ready")
+        return _without_pods(replicas, refused)
+    if not states and pods >= replicas:
+        return State(Phase.READY, Reason.READY, told)
     if not states:
-        return State(Phase.PENDING, Reason.CREATING_PODS, f"{count} of {replicas} pods ready; more are being created")
+        reason, words = (Reason.FAILED_CREATE, refused) if refused else (Reason.CREATING_PODS, "more are being created")
+        return State(Phase.PENDING, reason, f"{told}; {words}")
     pod, state = min(states, key=lambda pair: _WORST_FIRST.index(pair[1].phase))
     words = stuck if state.phase in _UNPLACED else f"pod {pod['metadata']['name']}: {state.message}"
-    return State(state.phase, state.reason, f"{count} of {replicas} pods ready; {words}")
+    return State(state.phase, state.reason, "; ".join(filter(None, (told, words, refused))))
 
 
-def _without_pods(world: World, engine: str, replicas: int) -> State:
+def _without_pods(replicas: int, refused: str) -> State:
     if replicas == 0:
         return State(Phase.SCALED_TO_ZERO, Reason.SCALED_TO_ZERO, "no replicas are asked for")
-    failure = _condition(world, engine, "ReplicaFailure", "True")
-    if failure is not None:
-        return State(
-            Phase.PENDING, failure.get("reason") or Reason.FAILED_CREATE, f"pods cannot be created: {failure.get('message') or ''}"
-        )
+    if refused:
+        return State(Phase.PENDING, Reason.FAILED_CREATE, refused)
     return State(Phase.PENDING, Reason.CREATING_PODS, f"0 of {replicas} pods ready; they are being created")
 
 
@@ -153,10 +162,16 @@ def starved(world: World, engine: str) -> Lack | None:
     stuck = [(pod, found) for pod, state in pods if (found := _capacity(pod, state)).phase == Phase.WAITING_FOR_ACCELERATORS]
     if stuck:
         return Lack(accelerators(stuck[0][0])[0], _unschedulable(stuck), quota=False)
-    live, failure = world.live(DEPLOYMENT, names.child(world.owner.name, engine)), _condition(world, engine, "ReplicaFailure", "True")
-    resource, words = accelerators(live["spec"]["template"])[0] if live else "", (failure or {}).get("message") or ""
+    live, words = world.live(DEPLOYMENT, names.child(world.owner.name, engine)), _failure(world, engine)
+    resource = accelerators(live["spec"]["template"])[0] if live else ""
     refused = resource and _QUOTA in words and resource in words
     return Lack(resource, f"a pod cannot be created: {words}", quota=True) if refused else None
+
+
+def _failure(world: World, engine: str) -> str:
+    """Return why the last pod of an engine could not be created, in the words of who refused it, or nothing."""
+    failure = _condition(world, engine, "ReplicaFailure", "True")
+    return str(failure.get("message") or "nobody says why") if failure is not None else ""
 
 
 def _overdue(world: World, engine: str) -> bool:

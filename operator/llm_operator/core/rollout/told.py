@@ -9,7 +9,6 @@ from llm_operator.core.delivery import NOTHING as NO_DELIVERY
 from llm_operator.core.delivery import deliver
 from llm_operator.core.diagnose import diagnose
 from llm_operator.core.podstate import restarts
-from llm_operator.core.reasons import Reason
 from llm_operator.core.removal import listed
 from llm_operator.core.roles import Roles, asked_of, left_over, ready_of, version_of, weights_of
 from llm_operator.core.rollout.moves import WHOLE, Asked, Canary, Seen, Verb
@@ -52,11 +51,9 @@ def _canary(world: World, roles: Roles, version: Version | None) -> Canary | Non
     usable, unreached = usable_of(world, engine)
     share = share_of(usable, ready_of(world, roles.stable.engine.id), floor) or 0
     share = carried(roles, share, usable, floor, weights_of(world).get(engine, 0))
-    found = diagnose(world, engine, 1)
-    pending = bool(found.unschedulable) or found.reason == Reason.FAILED_CREATE
-    reason, message = found.reason, f"its engine is ready, but {unreached}" if unreached and found.ready else found.message
-    if found.unschedulable:
-        reason, message = Reason.UNSCHEDULABLE, found.unschedulable
+    found = diagnose(world, engine, asked_of(world, engine) or 1)
+    words = f"its engine is ready, but {unreached}" if unreached and found.ready else found.message
+    reason, message = found.roomless or (found.reason, words)
     if roles.withheld is not None:
         reason, message = roles.withheld.reason, roles.withheld.message
     return Canary(
@@ -64,7 +61,7 @@ def _canary(world: World, roles: Roles, version: Version | None) -> Canary | Non
         able=share * WHOLE // ALL_UNITS,
         through=usable >= max(1, floor) or not roles.replicas,
         asked=bool(asked_of(world, engine)),
-        pending=pending,
+        pending=found.roomless is not None,
         alone=roles.alone,
         crashes=max((restarts(pod) for pod in world.pods_of(engine)), default=0),
         withheld=roles.withheld is not None,

@@ -1,5 +1,6 @@
 """A change of the engine, let in by steps: one pod is tried beside those of stable, then the ratchet takes all of them over."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from tests.unit.core.rollout.engines import FULL, OTHER, STEPS, THIRD, Watched, 
 from tests.unit.core.sim import Sim
 
 QUICK = [{"weightPercent": 5, "minDuration": "2s"}, {"weightPercent": 50, "minDuration": "2s"}]
+OVER_QUOTA = 'pods "x" is forbidden: exceeded quota: gpus, requested: requests.nvidia.com/gpu=1, used: 2, limited: 2'
+DENIED = 'admission webhook "policy.example.com" denied the request: image not signed'
 
 
 def changed(replicas: int = 2, mode: str = "Surge", steps: list[dict[str, Any]] | None = None, **changes: Any) -> Watched:
@@ -18,6 +21,16 @@ def changed(replicas: int = 2, mode: str = "Surge", steps: list[dict[str, Any]] 
     watched = Watched.serving(replicas, mode, steps, **changes)
     watched.sim.edit(model=OTHER)
     return watched
+
+
+def refuse_another_pod(one: Watched, words: str) -> None:
+    """Have what there is of the new engine besides ready pods refused, as its Deployment tells it."""
+    (new,) = [each for each in one.sim.engines() if each != one.old]
+    failure = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": words}
+    one.sim.objects[DEPLOYMENT, f"chat-{new}"]["status"] = {"conditions": [failure]}
+    for name in one.pods(old=False):
+        if not one.sim.ready(name):
+            del one.sim.pods[name]
 
 
 # The whole way
@@ -141,15 +154,25 @@ def test_a_pod_without_a_node_is_waited_for_without_a_deadline_and_stable_stays_
 def test_a_pod_that_the_quota_does_not_allow_is_waited_for_in_the_words_of_the_quota() -> None:
     one = changed(2)
     one.run(2)
-    (new,) = [each for each in one.sim.engines() if each != one.old]
-    words = 'pods "x" is forbidden: exceeded quota: gpus, requested: requests.nvidia.com/gpu=1, used: 2, limited: 2'
-    failure = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": words}
-    one.sim.objects[DEPLOYMENT, f"chat-{new}"]["status"] = {"conditions": [failure]}
-    one.sim.pods = {name: pod for name, pod in one.sim.pods.items() if name not in one.pods(old=False)}
+    refuse_another_pod(one, OVER_QUOTA)
     one.look()
     assert (one.rollout["state"], one.rollout["reason"]) == ("WaitingCapacity", "FailedCreate")
     assert "exceeded quota" in one.rollout["message"]
     assert (one.condition("CapacityAvailable")["status"], one.condition("CapacityAvailable")["reason"]) == ("False", "FailedCreate")
+
+
+@pytest.mark.covers
+def test_a_pod_that_is_refused_for_anything_but_a_quota_has_a_deadline_and_is_given_up_in_the_words_of_who_refused_it() -> None:
+    one = changed(2, progressDeadline="1m")
+    one.run(2)
+    refuse_another_pod(one, DENIED)
+    one.look()
+    assert (one.rollout["state"], one.rollout["message"]) == ("Warming", f"pods cannot be created: {DENIED}")
+    assert one.condition("CapacityAvailable")["status"] != "False"
+    one.sim.now += timedelta(seconds=60)
+    one.look()
+    assert (one.state, one.rollout["reason"]) == (("Aborted", 1, 0), "ProgressDeadlineExceeded")
+    assert DENIED in one.rollout["message"]
 
 
 def test_a_pod_that_never_gets_ready_is_given_up_after_the_deadline() -> None:
