@@ -90,10 +90,10 @@ def _capacity(found: Findings) -> Condition:
         return condition("CapacityAvailable", withheld.reason, withheld.message, holds=False)
     if progress is not None and progress.state == State.WAITING_CAPACITY:
         return condition("CapacityAvailable", progress.reason, progress.message, holds=False)
+    if diagnosis.roomless is not None:
+        return condition("CapacityAvailable", *diagnosis.roomless, holds=False)
     if not diagnosis.pods:
         return condition("CapacityAvailable", Reason.NO_PODS, "there are no pods to place", holds=None)
-    if diagnosis.unschedulable:
-        return condition("CapacityAvailable", Reason.UNSCHEDULABLE, diagnosis.unschedulable, holds=False)
     capped = progress.message if progress is not None and progress.is_active and found.capped else found.overloaded
     if capped:
         return condition("CapacityAvailable", Reason.WEIGHT_CAPPED_BY_CAPACITY, capped, holds=True)

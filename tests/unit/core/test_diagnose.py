@@ -163,6 +163,30 @@ def test_without_pods_the_deployment_says_why() -> None:
     assert (found.phase, found.reason, found.message) == ("Pending", "FailedCreate", "pods cannot be created: exceeded quota")
 
 
+def refused(words: str) -> Obj:
+    denied = engine_deployment(ReplicaFailure="True FailedCreate")
+    denied["status"]["conditions"][0]["message"] = words
+    return denied
+
+
+def test_a_pod_that_cannot_be_created_beside_others_is_told_of_with_what_those_are_at() -> None:
+    quota = refused("exceeded quota: gpus")
+    found = look(make_pod(**READY), replicas=2, deployment=quota)
+    assert (found.phase, found.reason) == ("Pending", "FailedCreate")
+    assert found.message == "1 of 2 pods ready; pods cannot be created: exceeded quota: gpus"
+    loading = look(make_pod(**READY), make_pod("b"), replicas=3, deployment=quota)
+    assert (loading.phase, loading.message.endswith("; pods cannot be created: exceeded quota: gpus")) == ("Starting", True)
+    assert look(make_pod(**READY), replicas=1, deployment=quota).refused == "", "as many as are asked for are there"
+
+
+def test_only_a_quota_and_the_scheduler_say_that_there_is_no_room() -> None:
+    assert look(deployment=refused("exceeded quota: gpus")).roomless == ("FailedCreate", "pods cannot be created: exceeded quota: gpus")
+    assert look(deployment=refused("image not signed")).roomless is None
+    assert look(deployment=refused("")).message == "pods cannot be created: nobody says why"
+    waits = look(make_pod(**unschedulable("Insufficient nvidia.com/gpu")), replicas=2, deployment=refused("exceeded quota"))
+    assert waits.roomless == ("Unschedulable", waits.unschedulable)
+
+
 def test_terminating_and_finished_pods_do_not_count() -> None:
     going = make_pod("a", **READY)
     going["metadata"]["deletionTimestamp"] = "now"

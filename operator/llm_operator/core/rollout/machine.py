@@ -219,8 +219,8 @@ def _ratcheted(look: Look, canary: Canary) -> Move:
         return look.wait(canary.reason, canary.message)
     if not canary.loading:
         return look.wait(Reason.RATCHETING, RATCHETING)
-    told = f"{canary.usable} of its pods can have requests, and the next one loads"
-    late = f"{told} for more than {look.asked.deadline_s:.0f}s"
+    words = f"{canary.usable} of its pods can have requests, and the next one is not up"
+    told, late = f"{words} yet", f"{words} after {look.asked.deadline_s:.0f}s"
     if look.progress.message not in {told, late}:
         return look.turn(look.progress.turned(State.RATCHETING, look.now, Reason.WARMING, told))
     left_s = look.asked.deadline_s - look.progress.waited_s(look.now)

@@ -53,8 +53,8 @@ class Canary:
 
     ``through`` says that they are as many as have to serve, ``asked`` that its Deployment may have a pod, and ``alone`` that it can have
     one only in place of the last one of stable. ``pending`` says that a pod waits for room, ``withheld`` that stable needs what it has, and
-    ``loading`` that one cannot be given requests yet. ``crashes`` is how often its engine was started again, ``reason`` and ``message`` are
-    what its pods are at.
+    ``loading`` that one which is asked for is not up yet. ``crashes`` is how often its engine was started again, ``reason`` and ``message``
+    are what its pods are at.
     """
 
     usable: int

@@ -65,7 +65,7 @@ def _canary(world: World, roles: Roles, version: Version | None) -> Canary | Non
         alone=roles.alone,
         crashes=max((restarts(pod) for pod in world.pods_of(engine)), default=0),
         withheld=roles.withheld is not None,
-        loading=found.pods > usable,
+        loading=found.pods > usable or bool(found.refused),
         reason=str(reason),
         message=message,
     )

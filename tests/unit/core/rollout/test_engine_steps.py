@@ -230,7 +230,7 @@ def test_a_pod_that_does_not_come_up_in_the_ratchet_is_told_of_after_the_deadlin
     one.pass_time(60)
     stalled = one.condition("Stalled")
     assert (stalled["status"], stalled["reason"], one.rollout["state"]) == ("True", "ProgressDeadlineExceeded", "Ratcheting")
-    assert "the next one loads for more than 120s" in stalled["message"]
+    assert "the next one is not up after 120s" in stalled["message"]
     one.pass_time(600)
     assert (one.share(), one.rollout["reason"]) == (serving, "ProgressDeadlineExceeded")
     one.sim.max_ready = 9
@@ -246,6 +246,37 @@ def test_in_the_ratchet_no_time_counts_while_the_next_pod_waits_for_room() -> No
     assert (one.rollout["state"], one.rollout["reason"], one.condition("Stalled")["status"]) == ("Ratcheting", "Unschedulable", "False")
     one.sim.unschedulable = ""
     one.until("Promoted")
+
+
+def at_the_second_pod_of_the_ratchet() -> Watched:
+    one = changed(4, steps=QUICK, progressDeadline="1m")
+    one.until("Ratcheting")
+    while max(one.asked(each) for each in one.sim.engines() if each != one.old) < 2:
+        one.run(1)
+    return one
+
+
+def test_a_quota_that_refuses_the_next_pod_of_the_ratchet_is_told_of_and_no_time_counts() -> None:
+    one = at_the_second_pod_of_the_ratchet()
+    refuse_another_pod(one, OVER_QUOTA)
+    one.look()
+    one.sim.now += timedelta(seconds=600)
+    one.look()
+    assert (one.rollout["state"], one.rollout["reason"], one.condition("Stalled")["status"]) == ("Ratcheting", "FailedCreate", "False")
+    capacity = one.condition("CapacityAvailable")
+    assert (capacity["status"], capacity["reason"], OVER_QUOTA in capacity["message"]) == ("False", "FailedCreate", True)
+    assert f"1 of 2 pods ready; pods cannot be created: {OVER_QUOTA}" in one.status["message"]
+
+
+def test_whatever_else_refuses_the_next_pod_of_the_ratchet_is_told_of_after_the_deadline() -> None:
+    one = at_the_second_pod_of_the_ratchet()
+    refuse_another_pod(one, DENIED)
+    one.look()
+    assert (one.rollout["reason"], one.condition("Stalled")["status"]) == ("Warming", "False")
+    one.sim.now += timedelta(seconds=60)
+    one.look()
+    stalled = one.condition("Stalled")
+    assert (stalled["status"], stalled["reason"], DENIED in stalled["message"]) == ("True", "ProgressDeadlineExceeded", True)
 
 
 # The canary's pod is lost
