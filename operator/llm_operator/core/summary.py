@@ -20,7 +20,7 @@ from llm_operator.core.rollout.progress import State
 from llm_operator.core.startup import Start
 from llm_operator.core.tables import Snapshot
 from llm_operator.core.target import Target
-from llm_operator.core.world import Key, World, engine_of, finished, terminating
+from llm_operator.core.world import Key, World
 
 _COMING = frozenset({Phase.PENDING, Phase.STARTING, Phase.FETCHING, Phase.LOADING})
 """What a pod is at that comes up as it should."""
@@ -243,9 +243,8 @@ def _waits(found: Findings) -> tuple[str, str]:
         return Reason.DELIVERING, f"table {delivery.generation} is not run by {listed(world, tuple(name for name, _ in delivery.late))}"
     if found.roles.replaces and found.roles.replicas == 1 and not (world.entries or found.growing.pods):
         return Reason.STARTING, f"the only pod stays until {names.entry(world.owner.name)} is ready to hold requests"
-    going = tuple(pod["metadata"]["name"] for pod in world.pods if engine_of(pod) and terminating(pod) and not finished(pod))
-    if found.growing.phase == Phase.READY and going:
-        return Reason.DRAINING, f"waiting for the end of {listed(world, going)}"
+    if found.growing.phase == Phase.READY and world.ending:
+        return Reason.DRAINING, f"waiting for the end of {listed(world, world.ending)}"
     return found.growing.reason, f"{engine}: {found.growing.message}"
 
 

@@ -58,6 +58,11 @@ class World:
         return tuple(pod for pod in self.pods if engine_of(pod) == engine and not finished(pod))
 
     @property
+    def ending(self) -> tuple[str, ...]:
+        """Return the names of the pods with an engine that are on their way out and may still hold an accelerator."""
+        return tuple(_name(pod) for pod in self.pods if engine_of(pod) and terminating(pod) and not finished(pod))
+
+    @property
     def has_entry(self) -> bool:
         """Return whether there is a Deployment of sidecars without an engine."""
         return self.live(DEPLOYMENT, names.entry(self.owner.name)) is not None

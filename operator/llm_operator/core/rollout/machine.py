@@ -125,8 +125,15 @@ def _awaited(look: Look) -> Move | None:
     if not canary.usable and canary.pending:
         return look.wait(canary.reason, canary.message, State.WAITING_CAPACITY)
     if not canary.usable and not canary.asked:
-        return look.wait(Reason.DRAINING, NO_ROOM_YET, State.PREPARING)
+        return look.wait(Reason.DRAINING, _no_room_yet(canary), State.PREPARING)
     return _warmed(look, canary)
+
+
+def _no_room_yet(canary: Canary) -> str:
+    """Return why no pod of an engine is asked for, with the way out where one never ends: nobody else deletes what a lost node ran."""
+    if not canary.ending:
+        return NO_ROOM_YET
+    return f"{NO_ROOM_YET}: waiting for the end of {canary.ending} (delete it by force if its node is gone)"
 
 
 def _warmed(look: Look, canary: Canary) -> Move:

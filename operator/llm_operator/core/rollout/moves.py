@@ -54,7 +54,7 @@ class Canary:
     ``through`` says that they are as many as have to serve, ``asked`` that its Deployment may have a pod, and ``alone`` that it can have
     one only in place of the last one of stable. ``pending`` says that a pod waits for room, ``withheld`` that stable needs what it has, and
     ``loading`` that one which is asked for is not up yet. ``crashes`` is how often its engine was started again, ``reason`` and ``message``
-    are what its pods are at.
+    are what its pods are at. ``ending`` names the pods on their way out, of whatever engine.
     """
 
     usable: int
@@ -68,6 +68,7 @@ class Canary:
     message: str
     withheld: bool = False
     loading: bool = False
+    ending: str = ""
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,7 @@ def _canary(world: World, roles: Roles, version: Version | None) -> Canary | Non
         loading=found.pods > usable or bool(found.refused),
         reason=str(reason),
         message=message,
+        ending=listed(world, world.ending),
     )
 
 

@@ -216,6 +216,23 @@ def test_the_next_pod_waits_for_the_accelerator_of_one_that_still_drains() -> No
 
 
 @pytest.mark.covers
+def test_a_pod_that_never_ends_is_named_by_the_change_it_keeps_away_with_the_way_out() -> None:
+    one = Watched.serving(2)
+    one.healthy = False
+    stuck = one.pods(old=True)[0]
+    one.sim.streaming.add(stuck)
+    one.sim.pods[stuck]["metadata"]["deletionTimestamp"] = "now"
+    one.run(6)
+    one.sim.edit(model=OTHER)
+    one.run(6, 600)
+    assert (one.rollout["state"], one.rollout["reason"]) == ("Preparing", "Draining")
+    assert one.rollout["message"].endswith(f": waiting for the end of {stuck} (delete it by force if its node is gone)")
+    assert one.condition("Progressing")["message"].endswith(one.rollout["message"])
+    one.sim.streaming.clear()
+    one.until("Stepping")
+
+
+@pytest.mark.covers
 def test_a_pod_that_does_not_come_up_in_the_ratchet_is_told_of_after_the_deadline_and_nothing_is_given_up() -> None:
     one = changed(4, steps=QUICK, progressDeadline="2m")
     one.until("Ratcheting")
