@@ -135,6 +135,8 @@ class RolloutStatus(ApiModel):
     """Share of all requests the revision is meant to have, in percent."""
     rollback: bool | None = None
     """Whether it goes back to a revision that was stable before, without steps."""
+    losses: int | None = Field(default=None, ge=1, le=1_000)
+    """How often the only pod of its engine was lost, or stopped being ready, at this step; the third time aborts it."""
     since: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
     """When it came into this state or step, or began to wait for what `reason` says."""
     reason: str = Field(max_length=1024)

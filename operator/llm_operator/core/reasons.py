@@ -58,6 +58,7 @@ class Reason(StrEnum):
     ACTION_SUPERSEDED = "ActionSuperseded"
     BORROW_UNSAFE = "BorrowUnsafe"
     BUNDLE_REFUSED = "BundleRefused"
+    CANARY_LOST = "CanaryLost"
     CANARY_PREEMPTED = "CanaryPreempted"
     ENGINE_CRASHES = "EngineCrashes"
     FAILED_CREATE = "FailedCreate"

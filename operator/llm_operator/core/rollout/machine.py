@@ -15,7 +15,7 @@ from llm_operator.core.rollout.moves import NO_ROOM_YET, RATCHETING, Asked, Cana
 from llm_operator.core.rollout.progress import COMING, THROUGH, Memory, Progress, State
 
 CRASHES = 3
-"""How often the engine of a pod on trial may be started again: one that crashes after a while would begin its step for ever."""
+"""How often the engine of a pod on trial may be started again, or the pod be lost at one step: it would begin its step for ever."""
 
 OBSERVED_S = 900.0
 """How long a rollout waits to learn what it was like before: with too few requests for that its gates stay undecided."""
@@ -122,7 +122,9 @@ def _awaited(look: Look) -> Move | None:
         return look.wait(canary.reason, canary.message, State.WAITING_CAPACITY)
     if canary is None or known or look.progress.state == State.PAUSED:
         return None
-    if not canary.usable and canary.pending:
+    if canary.lost and look.progress.state == State.STEPPING:
+        look = replace(look, progress=replace(look.progress, losses=look.progress.losses + 1))
+    if not canary.usable and canary.pending and look.progress.losses < CRASHES:
         return look.wait(canary.reason, canary.message, State.WAITING_CAPACITY)
     if not canary.usable and not canary.asked:
         return look.wait(Reason.DRAINING, _no_room_yet(canary), State.PREPARING)
@@ -141,6 +143,9 @@ def _warmed(look: Look, canary: Canary) -> Move:
     why = f"it is not run by {look.seen.late}" if canary.usable else canary.message
     if canary.crashes >= CRASHES:
         return look.abort(Reason.ENGINE_CRASHES, f"its engine was started again {canary.crashes} times: {why}")
+    if look.progress.losses >= CRASHES:
+        words = f"its pod was lost, or stopped being ready, {look.progress.losses} times at the same step: {why}"
+        return look.abort(Reason.CANARY_LOST, words)
     begun = look.progress.state == State.WARMING and look.progress.reason == Reason.WARMING
     left_s = look.asked.deadline_s - (look.progress.waited_s(look.now) if begun else 0)
     if left_s <= 0:

@@ -54,7 +54,8 @@ class Canary:
     ``through`` says that they are as many as have to serve, ``asked`` that its Deployment may have a pod, and ``alone`` that it can have
     one only in place of the last one of stable. ``pending`` says that a pod waits for room, ``withheld`` that stable needs what it has, and
     ``loading`` that one which is asked for is not up yet. ``crashes`` is how often its engine was started again, ``reason`` and ``message``
-    are what its pods are at. ``ending`` names the pods on their way out, of whatever engine.
+    are what its pods are at. ``ending`` names the pods on their way out, of whatever engine, and ``lost`` says
+    that none of its own is ready.
     """
 
     usable: int
@@ -69,6 +70,7 @@ class Canary:
     withheld: bool = False
     loading: bool = False
     ending: str = ""
+    lost: bool = False
 
 
 @dataclass(frozen=True)
@@ -202,8 +204,9 @@ class Look:
             return self.finalise()
         asked = (each.weight_percent for each in reversed(self.steps[: index + 1]) if each.weight_percent)
         weight = self.steps[index].weight_percent or self.progress.weight or next(asked, 0)
-        words = self.words(index, weight)
-        return self.turn(self.progress.turned(State.STEPPING, self.now, Reason.DELIVERING, words, step=index, weight=weight))
+        losses = self.progress.losses if index == self.progress.step else 0
+        changes = {"step": index, "weight": weight, "losses": losses}
+        return self.turn(self.progress.turned(State.STEPPING, self.now, Reason.DELIVERING, self.words(index, weight), **changes))
 
     def words(self, index: int, weight: int) -> str:
         """Return what a step does, in words."""
@@ -216,9 +219,9 @@ class Look:
         """Return that the revision gets every request, pod by pod where its engine needs more; once every ready pod knows, it is stable."""
         canary = self.seen.canary
         if canary is not None and not canary.through:
-            return self.turn(self.progress.turned(State.RATCHETING, self.now, Reason.RATCHETING, RATCHETING, weight=WHOLE))
+            return self.turn(self.progress.turned(State.RATCHETING, self.now, Reason.RATCHETING, RATCHETING, weight=WHOLE, losses=0))
         words = message or "it gets every request"
-        return self.turn(self.progress.turned(State.FINALISING, self.now, reason, words, weight=WHOLE))
+        return self.turn(self.progress.turned(State.FINALISING, self.now, reason, words, weight=WHOLE, losses=0))
 
     def pause(self, reason: str, message: str) -> Move:
         """Return that it keeps what it has until somebody decides."""

@@ -38,12 +38,17 @@ THROUGH = frozenset({State.RATCHETING, State.FINALISING, State.PROMOTED})
 """States in which every request is meant for it."""
 
 
+_RARE = frozenset({"rollback", "losses"})
+"""What status says only where there is any."""
+
+
 @dataclass(frozen=True)
 class Progress:
     """One rollout: ``revision`` is on its way to replace ``replaces``, and has ``weight`` percent of all requests.
 
     ``step`` counts from 0. ``since`` is when it came into its state or step, or when what it waits for there changed. ``id`` is also the
-    salt of its assignment. A ``rollback`` goes back to a revision without steps.
+    salt of its assignment. A ``rollback`` goes back to a revision without steps. ``losses`` is how often the pod on trial was lost at this
+    step.
     """
 
     id: str
@@ -56,6 +61,7 @@ class Progress:
     step: int = 0
     weight: int = 0
     rollback: bool = False
+    losses: int = 0
 
     @classmethod
     def begun(cls, revision: str, replaces: str, before: "Progress | None", now: datetime, message: str, *, rollback: bool) -> "Progress":
@@ -70,7 +76,7 @@ class Progress:
 
     def entry(self) -> dict[str, Any]:
         """Return ``status.rollout``."""
-        entry = {name: value for name, value in vars(self).items() if name != "rollback" or value}
+        entry = {name: value for name, value in vars(self).items() if name not in _RARE or value}
         return {**entry, "state": str(self.state), "step": self.step + 1}
 
     @property

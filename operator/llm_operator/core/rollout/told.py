@@ -69,6 +69,7 @@ def _canary(world: World, roles: Roles, version: Version | None) -> Canary | Non
         reason=str(reason),
         message=message,
         ending=listed(world, world.ending),
+        lost=not found.ready,
     )
 
 

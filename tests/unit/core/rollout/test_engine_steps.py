@@ -340,6 +340,76 @@ def test_a_canary_that_crashes_again_and_again_is_aborted_and_does_not_begin_its
     assert one.sim.engines() == [one.old]
 
 
+def evict(one: Watched) -> None:
+    """Have the pod on trial replaced by one of another name, whose engine has never been started again."""
+    one.run(3)
+    (pod,) = one.pods(old=False)
+    del one.sim.pods[pod]
+    one.run(1)
+
+
+@pytest.mark.covers
+def test_a_canary_whose_pod_is_replaced_again_and_again_is_aborted_and_does_not_begin_its_step_for_ever() -> None:
+    one = changed(2)
+    one.healthy = False
+    for losses in (1, 2):
+        one.until("Stepping")
+        evict(one)
+        assert (one.rollout["state"], one.rollout["losses"]) == ("Warming", losses)
+    one.until("Stepping")
+    evict(one)
+    assert (one.state, one.rollout["reason"]) == (("Aborted", 1, 0), "CanaryLost")
+    assert "its pod was lost, or stopped being ready, 3 times at the same step" in one.rollout["message"]
+    one.sim.settle()
+    assert one.sim.engines() == [one.old]
+
+
+def test_at_the_next_step_the_losses_of_a_canary_are_counted_anew() -> None:
+    one = changed(2, steps=[{"weightPercent": 5, "minDuration": "30s"}, {"weightPercent": 10, "minDuration": "30s"}])
+    one.healthy = False
+    for step in (1, 2):
+        for _ in range(2):
+            one.until("Stepping")
+            evict(one)
+        one.until("Stepping")
+        assert (one.rollout["step"], one.rollout["losses"]) == (step, 2)
+        one.run(3)
+        one.pass_time(30)
+    one.until("Promoted")
+    assert "losses" not in one.rollout
+
+
+def test_a_canary_whose_next_pod_finds_no_node_each_time_was_lost_as_well() -> None:
+    one = changed(2)
+    one.healthy = False
+    for state in ("WaitingCapacity", "WaitingCapacity", "Aborted"):
+        one.sim.unschedulable = ""
+        one.until("Stepping")
+        one.run(3)
+        one.sim.unschedulable = FULL
+        (pod,) = one.pods(old=False)
+        del one.sim.pods[pod]
+        one.sim.tick(1)
+        one.run(1)
+        assert one.rollout["state"] == state
+    assert one.rollout["reason"] == "CanaryLost"
+
+
+def test_a_canary_that_gives_way_to_stable_is_not_lost_by_that() -> None:
+    one = changed(2, steps=[{"weightPercent": 5, "minDuration": "1h"}])
+    one.healthy = False
+    for _ in range(4):
+        one.sim.accelerators = 3
+        one.sim.edit(replicas=2)
+        one.until("Stepping")
+        one.run(3)
+        one.sim.edit(replicas=3)
+        one.until("WaitingCapacity")
+        one.run(6)
+    assert one.rollout["state"] == "WaitingCapacity"
+    assert "losses" not in one.rollout
+
+
 def test_a_canary_that_dies_at_an_approval_comes_back_to_it_with_the_share_it_had() -> None:
     one = changed(2, steps=[{"weightPercent": 10}, {"approval": {}}])
     one.until("Stepping")

@@ -195,7 +195,7 @@ def test_resumed_with_fewer_steps_it_is_at_the_last_one() -> None:
 
 
 def test_what_status_keeps_of_a_rollout_is_read_back_as_it_was() -> None:
-    for at in (STEPPED, FINALISING, replace(PAUSED, rollback=True)):
+    for at in (STEPPED, FINALISING, replace(PAUSED, rollback=True, losses=2)):
         barred = (Barred("c", "Harm", "words", "2026-11-22T12:00:00Z"),)
         status = {"rollout": at.entry(), "abortedRevisions": [vars(each) for each in barred]}
         assert Memory.read(status) == Memory(at, barred)

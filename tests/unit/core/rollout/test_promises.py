@@ -170,7 +170,7 @@ class World:
         able = event["able"] * event["usable"]
         words = ("LoadingWeights", "0 of 1 pods ready")
         through = event["through"] and able == WHOLE
-        canary = Canary(event["usable"], able, through, event["asked"], event["pending"], False, 0, *words)  # noqa: FBT003
+        canary = Canary(event["usable"], able, through, event["asked"], event["pending"], False, 0, *words, lost=not event["usable"])  # noqa: FBT003
         see = Seen(
             self.stable,
             event["pods"],
