@@ -8,6 +8,9 @@ from llm_operator.cli.follow import OVER, condition, is_current
 
 Status = Mapping[str, Any]
 
+_QUOTA = "exceeded quota"
+"""The words of the API server, which every message of a pod that a quota refuses carries."""
+
 UNSEEN = "No operator has looked at it yet. It serves only the namespaces its chart was given: `helm get notes` of its release names them."
 
 
@@ -63,6 +66,16 @@ def _waits(status: Status) -> Iterator[str]:
             yield f"{kind} is {found['status']} ({found['reason']}): {found['message']}"
 
 
+def _room(told: Mapping[str, Any], status: Status) -> str:
+    """Return what makes room where accelerators that are free would not, by why there is none; else nothing."""
+    if _QUOTA in told["message"]:
+        return "raise the quota, or free what it counts"
+    if told["reason"] != "BorrowUnsafe":
+        return ""
+    others = "raise spec.replicas, or set spec.rollout.capacity.mode to Surge or Replace"
+    return others if status.get("loan", {}).get("reason") == "OnlyReplica" else f"wait until the load allows it, {others}"
+
+
 def _to_do(status: Status, name: str) -> Iterator[str]:
     rollout, latest = status.get("rollout", {}), status.get("latestRevision")
     if condition(status, "ApprovalRequired").get("status") == "True":
@@ -73,10 +86,11 @@ def _to_do(status: Status, name: str) -> Iterator[str]:
         yield f"apply another spec, or kubectl llm retry {name} --revision {latest}"
     elif condition(status, "Stalled").get("status") == "True":
         yield "repair what the state names; nothing is tried again until then"
+    capacity = condition(status, "CapacityAvailable")
     if rollout.get("state") == "WaitingCapacity":
-        yield f"free or add an accelerator, or give the change up: kubectl llm abort {name}"
-    elif condition(status, "CapacityAvailable").get("status") == "False":
-        yield "free or add accelerators, or lower spec.replicas"
+        yield f"{_room(rollout, status) or 'free or add an accelerator'}, or give the change up: kubectl llm abort {name}"
+    elif capacity.get("status") == "False":
+        yield _room(capacity, status) or "free or add accelerators, or lower spec.replicas"
     if condition(status, "ScalingConflict").get("status") == "True":
         yield "leave spec.replicas as it was, or set spec.autoscaling.mode to Shadow and let whoever sets it decide"
     if condition(status, "UpdateAvailable").get("status") == "True":

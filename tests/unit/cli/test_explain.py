@@ -80,6 +80,31 @@ def test_each_state_says_why_and_what_to_do(status: Object, because: str, to_do:
     assert [words[: len(to_do)] for words in explained.to_do] == [to_do] * bool(to_do)
 
 
+QUOTA = "raise the quota, or free what it counts"
+OTHERS = "raise spec.replicas, or set spec.rollout.capacity.mode to Surge or Replace"
+
+
+@pytest.mark.parametrize(
+    ("why", "loan", "to_do"),
+    [
+        ({"reason": "BorrowUnsafe", "message": "285 requests are there"}, "LoadHigh", f"wait until the load allows it, {OTHERS}"),
+        ({"reason": "BorrowUnsafe", "message": "the only replica cannot be lent"}, "OnlyReplica", OTHERS),
+        ({"reason": "FailedCreate", "message": "exceeded quota: gpus"}, "", QUOTA),
+        (
+            {"reason": "CanaryPreempted", "message": "stable comes first: exceeded quota: gpus"},
+            "",
+            QUOTA,
+        ),
+    ],
+)
+def test_what_makes_room_depends_on_why_there_is_none(why: Object, loan: str, to_do: str) -> None:
+    lent: Object = {"loan": {"lent": False, "reason": loan}} if loan else {}
+    waits = explain(found(rollout=rollout("WaitingCapacity", **why), **lent))
+    assert waits.to_do == (f"{to_do}, or give the change up: kubectl llm abort chat",)
+    capacity = {"type": "CapacityAvailable", "status": "False", **why}
+    assert explain(found(rollout=rollout("Ratcheting"), conditions=[capacity], **lent)).to_do == (to_do,)
+
+
 def test_the_explanation_is_a_tree_or_an_object(kube: FakeKube, run: Run) -> None:
     kube.live["status"] = found(rollout=rollout("Paused"))["status"]
     shown = run("explain", "chat")
