@@ -570,7 +570,9 @@ def test_a_rollback_serves_what_was_stable_before_and_remembers_what_it_left() -
     assert (status(sim)["stable"]["revision"], status(sim)["latestRevision"]) == (before, latest)
     assert weights(sim) == {before: WHOLE}
     assert (rollout(sim)["state"], rollout(sim)["reason"], rollout(sim)["rollback"]) == ("Promoted", "RolledBack", True)
-    assert [each["revision"] for each in status(sim)["abortedRevisions"]] == [latest]
+    why = f"it was rolled back to revision {before}"
+    assert [(each["revision"], each["message"]) for each in status(sim)["abortedRevisions"]] == [(latest, why)]
+    assert status(sim)["message"] == f"revision {latest} was aborted: {why}; revision {before} stays"
     assert holds(sim, "Ready", "Stalled", "SpecDiverged") == ["True", "True", "True"]
     assert "is not stable" in ask(sim, "rollback")["message"]
     ask(sim, "retry")
@@ -580,7 +582,20 @@ def test_a_rollback_serves_what_was_stable_before_and_remembers_what_it_left() -
 
 def test_there_is_nothing_to_roll_back_to_before_the_first_rollout() -> None:
     sim = serving()
-    assert ask(sim, "rollback")["outcome"] == "Rejected"
+    told = ask(sim, "rollback")
+    latest = status(sim)["latestRevision"]
+    words = f"no rollout has brought {latest} to the pods that serve; apply the spec that is wanted"
+    assert (told["outcome"], told["message"]) == ("Rejected", words)
+
+
+@pytest.mark.covers
+def test_what_was_stable_before_and_is_not_stored_any_more_is_not_gone_back_to_and_is_named() -> None:
+    sim = changed(steps=[{"weightPercent": 5}])
+    before = status(sim)["stable"]["revision"]
+    sim.settle()
+    sim.remove(CONTROLLER_REVISION, f"chat-{before}")
+    told = ask(sim, "rollback")
+    assert (told["outcome"], told["message"]) == ("Rejected", f"revision {before} is not stored any more; apply its spec")
 
 
 def test_what_is_not_stable_yet_is_aborted_and_not_rolled_back() -> None:

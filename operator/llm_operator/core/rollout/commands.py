@@ -102,7 +102,9 @@ def _back(asked: Asked, seen: Seen, memory: Memory, now: datetime) -> Move:
     if asked.revision != seen.stable:
         return Move(memory, look_s=SOON_S, answer=Answer(done=False, message=f"revision {asked.revision} is not stable; {seen.stable} is"))
     if not seen.previous:
+        lost = memory.progress.replaced_by(seen.stable) if memory.progress else ""
         words = f"no rollout has brought {asked.revision} to the pods that serve; apply the spec that is wanted"
+        words = f"revision {lost} is not stored any more; apply its spec" if lost else words
         return Move(memory, look_s=SOON_S, answer=Answer(done=False, message=words))
     back = Progress.begun(seen.previous, seen.stable, memory.progress, now, f"{PREPARING} again", rollback=True)
     return _begun(memory, back).answering(f"going back to revision {seen.previous}")

@@ -232,7 +232,7 @@ class Look:
         """Return that it is over and has no request any more. It does not begin again; what a rollback left is not held against it."""
         ended = self.progress.turned(State.ABORTED, self.now, reason, message, weight=0)
         move = self.turn(ended)
-        return move if ended.rollback else replace(move, memory=self.memory.barring(ended, ended.revision, self.now))
+        return move if ended.rollback else replace(move, memory=self.memory.barring(ended, ended.revision, message, self.now))
 
     def promote(self, reason: Reason = Reason.PROMOTED, words: str = "it is stable") -> Move:
         """Return that it is stable. What it was rolled back from does not begin again."""
@@ -241,7 +241,8 @@ class Look:
         if not ended.rollback:
             return move
         back = replace(ended, reason=str(Reason.ROLLED_BACK), message=f"{words} again, instead of {ended.replaces}")
-        return Move(self.memory.barring(back, ended.replaces, self.now), (back,), SOON_S)
+        why = f"it was rolled back to revision {ended.revision}"
+        return Move(self.memory.barring(back, ended.replaces, why, self.now), (back,), SOON_S)
 
     def named(self, index: int) -> str:
         """Return the name of a step."""

@@ -88,6 +88,10 @@ class Progress:
         """Return how long it has been where it is."""
         return seconds_since(self.since, now)
 
+    def replaced_by(self, stable: str) -> str:
+        """Return the revision that the stable one has replaced by this rollout, or nothing."""
+        return self.replaces if self.state == State.PROMOTED and self.revision == stable else ""
+
     def turned(self, state: State, now: datetime, reason: str, message: str, **changes: Any) -> "Progress":
         """Return it in another state or step, or waiting for something else."""
         return replace(self, state=state, since=stamp(now), reason=str(reason), message=message, **changes)
@@ -130,9 +134,9 @@ class Memory:
         """Return why a revision must not be served."""
         return next((each for each in self.barred if each.revision == revision), None)
 
-    def barring(self, progress: Progress, revision: str, now: datetime) -> "Memory":
-        """Return it with one more revision that must not be served, for the reason the rollout ended."""
-        new = Barred(revision, progress.reason, progress.message, stamp(now))
+    def barring(self, progress: Progress, revision: str, why: str, now: datetime) -> "Memory":
+        """Return it with one more revision that must not be served, for the reason the rollout ended and why in words."""
+        new = Barred(revision, progress.reason, why, stamp(now))
         return Memory(progress, (*self.freeing(revision).barred, new)[-KEPT:])
 
     def freeing(self, revision: str) -> "Memory":

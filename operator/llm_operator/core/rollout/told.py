@@ -12,7 +12,7 @@ from llm_operator.core.podstate import restarts
 from llm_operator.core.removal import listed
 from llm_operator.core.roles import Roles, asked_of, left_over, ready_of, version_of, weights_of
 from llm_operator.core.rollout.moves import WHOLE, Asked, Canary, Seen, Verb
-from llm_operator.core.rollout.progress import COMING, Progress, State
+from llm_operator.core.rollout.progress import COMING, Progress
 from llm_operator.core.target import Target, Version
 from llm_operator.core.world import World
 from llm_sidecar.table import WHOLE as ALL_UNITS
@@ -112,6 +112,5 @@ def seen(world: World, roles: Roles, coming: Version | None, progress: Progress 
 
 def _previous(world: World, stable: Version | None, progress: Progress | None) -> str:
     """Return the revision that the last rollout has replaced, if it is still known."""
-    if progress is None or stable is None or progress.state != State.PROMOTED or progress.revision != stable.revision.id:
-        return ""
-    return progress.replaces if version_of(world, progress.replaces) is not None else ""
+    replaced = progress.replaced_by(stable.revision.id) if progress is not None and stable is not None else ""
+    return replaced if version_of(world, replaced) is not None else ""
