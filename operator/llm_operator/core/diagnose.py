@@ -88,6 +88,12 @@ def _without_pods(replicas: int, refused: str) -> State:
     return State(Phase.PENDING, Reason.CREATING_PODS, f"0 of {replicas} pods ready; they are being created")
 
 
+def _failure(world: World, engine: str) -> str:
+    """Return why the last pod of an engine could not be created, in the words of who refused it, or nothing."""
+    failure = _condition(world, engine, "ReplicaFailure", "True")
+    return str(failure.get("message") or "nobody says why") if failure is not None else ""
+
+
 def _state(world: World, pod: Obj) -> State:
     """Return what a pod that is not ready is at."""
     state = blocked(pod)
@@ -166,12 +172,6 @@ def starved(world: World, engine: str) -> Lack | None:
     resource = accelerators(live["spec"]["template"])[0] if live else ""
     refused = resource and _QUOTA in words and resource in words
     return Lack(resource, f"a pod cannot be created: {words}", quota=True) if refused else None
-
-
-def _failure(world: World, engine: str) -> str:
-    """Return why the last pod of an engine could not be created, in the words of who refused it, or nothing."""
-    failure = _condition(world, engine, "ReplicaFailure", "True")
-    return str(failure.get("message") or "nobody says why") if failure is not None else ""
 
 
 def _overdue(world: World, engine: str) -> bool:
