@@ -71,8 +71,9 @@ class Progress:
 
     @classmethod
     def read(cls, entry: Mapping[str, Any]) -> "Progress":
-        """Read ``status.rollout``."""
-        return cls(**{**entry, "state": State(entry["state"]), "step": entry["step"] - 1})
+        """Read ``status.rollout``; what a newer operator has written into it besides is left out."""
+        known = {name: value for name, value in entry.items() if name in cls.__dataclass_fields__}
+        return cls(**{**known, "state": State(entry["state"]), "step": entry["step"] - 1})
 
     def entry(self) -> dict[str, Any]:
         """Return ``status.rollout``."""

@@ -202,6 +202,10 @@ def test_what_status_keeps_of_a_rollout_is_read_back_as_it_was() -> None:
     assert Memory.read({}) == Memory()
 
 
+def test_what_a_newer_operator_has_written_besides_is_left_out() -> None:
+    assert Progress.read({**STEPPED.entry(), "novelty": 3}) == STEPPED
+
+
 def test_the_last_ten_aborted_revisions_are_remembered_each_once() -> None:
     memory = Memory()
     for index in [*range(12), 11]:
