@@ -15,7 +15,7 @@ from llm_operator.core.door import door
 from llm_operator.core.observed import Obj
 from llm_operator.core.reasons import Reason
 from llm_operator.core.roles import asked_of, engines_seen
-from llm_operator.core.rollout.progress import ENDS, THROUGH
+from llm_operator.core.rollout.progress import ENDS
 from llm_operator.core.scaling.capacity import Capacity, Learned, Limits, capacity
 from llm_operator.core.scaling.decide import Decision, Fleet, Memory, Rules
 from llm_operator.core.scaling.load import STALE_AFTER, Blind, Load
@@ -29,7 +29,7 @@ from llm_operator.core.scaling.watched import Watched
 from llm_operator.core.scaling.zero import Door, decide
 from llm_operator.core.startup import Start
 from llm_operator.core.stored import Engine
-from llm_operator.core.world import World, engine_of, ready
+from llm_operator.core.world import World, ready
 
 DECIDED_S = 5.0
 """How often it is decided at least; a reading that asks for more pods is not waited for."""
@@ -95,9 +95,7 @@ def autoscale(
     engines = [each for each in world.stored.engines if each.id in seen]
     pods = [pod for each in engines for pod in world.pods_of(each.id)]
     asked = _asked(world, before, pods, spec)
-    tried = _tried(world)
-    coming = [pod for pod in pods if not ready(pod) and engine_of(pod) != tried]
-    waits = [seconds_since(_unready_since(pod), now) for pod in coming]
+    waits = [seconds_since(_unready_since(pod), now) for pod in _coming(world, engines)]
     serving = [each for each in engines if any(map(ready, world.pods_of(each.id)))]
     able = {each.id: _capacity(each, spec, watched.learned.get(each.id, Learned())) for each in serving}
     fleet = Fleet(
@@ -141,11 +139,14 @@ def _asked(world: World, before: Mapping[str, Any], pods: list[Obj], spec: LLMDe
     return asked if before.get("mode") == spec.autoscaling.mode else max(asked, min(len(pods), 1))
 
 
-def _tried(world: World) -> str:
-    """Return the engine that a rollout tries: whether its pod comes up says nothing of whether more of stable's would."""
-    rollout, stable = world.status.get("rollout") or {}, world.status.get("stable") or {}
-    revision = None if rollout.get("state") in {None, *ENDS, *THROUGH} else world.stored.revision(rollout["revision"])
-    return revision.engine if revision is not None and revision.engine != stable.get("engine") else ""
+def _coming(world: World, engines: Sequence[Engine]) -> list[Obj]:
+    """Return the pods that are to help and are not ready: those of stable, for as long as it serves.
+
+    Whether a pod of another engine comes up says nothing of whether one more of stable's would, and it comes in place of one.
+    """
+    stable = (world.status.get("stable") or {}).get("engine", "")
+    serves = bool(stable) and any(map(ready, world.pods_of(stable)))
+    return [pod for each in engines if each.id == stable or not serves for pod in world.pods_of(each.id) if not ready(pod)]
 
 
 def _waking(world: World, spec: LLMDeploymentSpec, watched: Watched, outlook: Outlook, waiting: int) -> Need | Blind:

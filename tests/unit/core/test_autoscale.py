@@ -236,15 +236,15 @@ def test_a_canary_changes_no_total() -> None:
 
 @pytest.mark.covers
 @pytest.mark.parametrize("obstacle", [{"max_ready": 2}, {"unschedulable": FULL}], ids=["loads", "waits for an accelerator"])
-def test_a_canary_that_does_not_come_up_keeps_no_pod_from_stable(obstacle: dict[str, Any]) -> None:
-    rollout = by_steps([{"weightPercent": 5, "minDuration": "10m"}])
+@pytest.mark.parametrize("rollout", [by_steps([{"weightPercent": 5, "minDuration": "10m"}]), {}], ids=["by steps", "at once"])
+def test_a_new_engine_that_does_not_come_up_keeps_no_pod_from_stable(obstacle: dict[str, Any], rollout: dict[str, Any]) -> None:
     sim = scaled(rollout=rollout)
     under(sim, 1.2 * POD, seconds=60)
     for name, value in obstacle.items():
         setattr(sim, name, value)
     sim.edit(model=OTHER)
     under(sim, 1.2 * POD, seconds=400)
-    assert sim.deployment["status"]["rollout"]["state"] in {"Warming", "WaitingCapacity"}
+    assert len(sim.engines()) == 2
     engine = sim.deployment["status"]["stable"]["engine"]
     assert asked(sim, engine) == 2
     under(sim, 3.2 * POD, seconds=20)
