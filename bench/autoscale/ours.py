@@ -9,10 +9,11 @@ from llm_operator.core.scaling.capacity import Learned, Limits, capacity
 from llm_operator.core.scaling.decide import Decision, Fleet, Memory, Rules, decide
 from llm_operator.core.scaling.load import Blind, Track, observe
 from llm_operator.core.scaling.need import need
-from llm_operator.core.scaling.sample import Counters, Sample
+from llm_operator.core.scaling.sample import Counters, Most, Sample
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 LIMITS = Limits(TPOT_S, SEQUENCES_MAX, STEP_TOKENS)
+MOST = Most(SEQUENCES_MAX, STEP_TOKENS)
 
 
 @dataclass
@@ -61,4 +62,4 @@ def _sample(seen: Seen, now: datetime) -> Sample:
         outputs=requests,
         output_sum=outputs,
     )
-    return Sample(now, seen.running, seen.waiting, KV_TOKENS, counters, (float(seen.pod), 0.0))
+    return Sample(now, seen.running, seen.waiting, KV_TOKENS, counters, (float(seen.pod), 0.0), most=MOST)

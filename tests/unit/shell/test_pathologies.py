@@ -16,6 +16,8 @@ from aiohttp import web
 
 from llm_operator.api.llmdeployment import LLMDeploymentSpec
 from llm_operator.core.autoscale import Scaling, autoscale
+from llm_operator.core.scaling.capacity import ASSUMED
+from llm_operator.core.scaling.exposition import read
 from llm_operator.core.scaling.sample import Expected
 from llm_operator.core.world import World, sort
 from llm_operator.shell.telemetry import HttpTelemetry
@@ -24,14 +26,30 @@ from tests.unit.core.builders import make_deployment, make_spec
 from tests.unit.core.scaling.pods import told
 from tests.unit.core.scaling.test_sample import PATHOLOGIES, valued
 from tests.unit.core.sim import Sim
-from tests.unit.core.test_autoscale import KNOWN, POD
+from tests.unit.core.test_autoscale import POD
 from tests.unit.core.test_engine_change import run
 
 KEY = "team/chat"
 QUIET = valued("vllm:num_requests_waiting", "0")(valued("llm_sidecar_queue_depth", "0")(valued("llm_sidecar_held", "0")(told())))
-GOOD = valued("vllm:prompt_tokens_total", "READ")(valued("process_start_time_seconds", "STARTED")(QUIET))
 LOAD = 3.3 * POD / 4
 """Tokens a second of each pod: together they need all four."""
+SEQUENCES = 10
+STEP_S = (ASSUMED.fixed_s + SEQUENCES * ASSUMED.sequence_s) / (1 - ASSUMED.prompt_token_s * LOAD)
+"""What a step takes that adds a token to so many sequences, and reads what has come since the last one."""
+DONE = {
+    "vllm:generation_tokens_total": SEQUENCES,
+    "vllm:iteration_tokens_total_count": 1.0,
+    "vllm:inter_token_latency_seconds_count": SEQUENCES,
+    "vllm:inter_token_latency_seconds_sum": SEQUENCES * STEP_S,
+    "vllm:request_prompt_tokens_count": LOAD * STEP_S / 500,
+    "vllm:request_prompt_tokens_sum": LOAD * STEP_S,
+    "vllm:request_generation_tokens_count": LOAD * STEP_S / 500,
+    "vllm:request_generation_tokens_sum": SEQUENCES,
+}
+"""What an engine counts in a step."""
+GOOD = valued("vllm:prompt_tokens_total", "READ")(valued("process_start_time_seconds", "STARTED")(QUIET))
+for _name in DONE:
+    GOOD = valued(_name, f"<{_name}>")(GOOD)
 BLIND = {"MetricsStale", "Observing", "NoReadyPod"}
 
 Answer = Callable[["Fleet", int], Awaitable[web.Response]]
@@ -56,6 +74,14 @@ class Fleet:
     open: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
+    def steps(self) -> tuple[float, ...]:
+        """Return what was learned of the steps of its engine, in parts of the truth."""
+        assert self.watcher is not None
+        found = self.watcher.watched(KEY).learned[self.engine]
+        assert found.calibrated
+        return tuple(getattr(found.steps, each) / getattr(ASSUMED, each) for each in ("fixed_s", "sequence_s", "prompt_token_s"))
+
+    @property
     def awake(self) -> list[int]:
         """Return the pods whose answers need not be waited for for ever."""
         return [pod for pod in PODS if self.answers.get(pod) is not hangs]
@@ -73,7 +99,10 @@ class Fleet:
         """Return the figures of a pod that has had its load all the time."""
         read = self.load * (self.seconds if seconds is None else seconds)
         began = pod if started is None else started
-        return GOOD.replace(b"READ", str(read + 30).encode()).replace(b"STARTED", str(began).encode())
+        body = GOOD.replace(b"READ", str(read + 30).encode()).replace(b"STARTED", str(began).encode())
+        for name, in_a_step in DONE.items():
+            body = body.replace(f"<{name}>".encode(), str(in_a_step * read / (LOAD * STEP_S)).encode())
+        return body
 
     def response(self, body: bytes, **how: int) -> web.Response:
         return web.Response(body=body.replace(b'engine="e1"', f'engine="{self.engine}"'.encode()), **how)  # type: ignore[arg-type]  # a status
@@ -104,7 +133,7 @@ class Fleet:
         async with asyncio.timeout(20):
             while any(self.asked[pod] < before[pod] + 2 for pod in self.awake):  # noqa: ASYNC110 - as above
                 await asyncio.sleep(0.001)
-        decided = autoscale(self.world, self.spec, replace(self.watcher.watched(KEY), learned={self.engine: KNOWN}), self.now)
+        decided = autoscale(self.world, self.spec, self.watcher.watched(KEY), self.now)
         assert decided is not None
         self.watcher.watch(KEY, self.world.pods, decided.watches, decided.memory)
         self.world = replace(self.world, status={**self.world.status, "autoscaling": decided.entry})
@@ -161,6 +190,15 @@ def tells(pathology: str) -> Answer:
     return answer
 
 
+def tells_more_of(counter: str) -> Answer:
+    async def answer(fleet: Fleet, pod: int) -> web.Response:
+        body = fleet.figures(pod)
+        (series,) = read(body, {counter})
+        return fleet.response(valued(counter, str(series.value + 1e6))(body))
+
+    return answer
+
+
 WRONG: dict[str, Answer] = {
     **{name: tells(name) for name in PATHOLOGIES},
     "an error, figures or not": fails(500),
@@ -210,8 +248,10 @@ async def decisions(fleet: Fleet, *pauses: float) -> list[tuple[int, str]]:
 
 async def _warm(fleet: Fleet) -> None:
     assert (await decisions(fleet, 5, 5, 5, 5))[-1] == (4, "Fits")
+    assert fleet.steps == TRUE
 
 
+TRUE = pytest.approx((1.0, 1.0, 1.0), rel=0.01)
 LONG = (40.0, 60.0, 60.0)
 
 
@@ -226,6 +266,7 @@ async def test_figures_that_are_wrong_move_no_pod(wrong: str) -> None:
         fleet.answers = {}
         jumps = wrong == "its counters run backwards"  # and then forwards: what a pod cannot have read counts for little
         assert {replicas for replicas, _ in await decisions(fleet, 5, 5)} <= ({4, 7} if jumps else {4})
+        assert fleet.steps == TRUE, "nothing was learned of it"
 
 
 @pytest.mark.parametrize("wrong", [hangs, hangs_up, tells("nothing"), stands_still, restarts], ids=lambda each: each.__name__)
@@ -234,6 +275,9 @@ async def test_one_pod_of_four_that_is_wrong_counts_as_the_others_do(wrong: Answ
         await _warm(fleet)
         fleet.answers = {PODS[1]: wrong}
         assert {replicas for replicas, _ in await decisions(fleet, *[5.0] * 4, 20.0, *LONG)} == {4}
+        fleet.answers = {}
+        assert {replicas for replicas, _ in await decisions(fleet, 5, 5)} == {4}
+        assert fleet.steps == TRUE, "nothing was learned of it"
 
 
 async def test_two_that_tell_the_figures_of_one_are_both_not_believed() -> None:
@@ -242,6 +286,15 @@ async def test_two_that_tell_the_figures_of_one_are_both_not_believed() -> None:
         fleet.answers = {PODS[1]: is_another}
         found = await decisions(fleet, *LONG)
         assert set(found[1:]) == {(4, "MetricsStale")}
+
+
+@pytest.mark.parametrize("jumped", ["vllm:prompt_tokens_total", "vllm:generation_tokens_total"])
+async def test_a_counter_that_jumps_is_not_what_a_pod_can_do(jumped: str) -> None:
+    async with fleet_of_four() as fleet:
+        await _warm(fleet)
+        fleet.answers = {PODS[1]: tells_more_of(jumped)}
+        await decisions(fleet, 5, 5, 5)
+        assert fleet.steps == TRUE
 
 
 async def test_a_fleet_that_truly_has_nothing_to_do_loses_pods_in_that_time() -> None:

@@ -7,7 +7,7 @@ numbers are fitted to what engines count themselves: steps, tokens, and the gaps
 from dataclasses import dataclass, replace
 from math import inf
 
-from llm_operator.core.scaling.sample import Counters, Sample
+from llm_operator.core.scaling.sample import Counters, Most, Sample
 
 _KEPT = 0.995
 """What is left of what was learned, after each busy reading."""
@@ -19,6 +19,8 @@ _BUSY_SEQUENCES = 4.0
 _IDLE_WEIGHT = 0.1
 _GAPS_MIN = 50.0
 _PAUSE_S = 30.0
+_STALLS = 3.0
+"""How many times as long as a step the mean gap between tokens may be: some sequences are stopped while others go on."""
 
 Vector = tuple[float, float, float]
 
@@ -53,9 +55,11 @@ class Learned:
     kv_tokens: float = 0.0
 
     def add(self, earlier: Sample, later: Sample) -> "Learned":
-        """Return it with what a pod did between two readings; nothing is learned of another process, or over a long pause."""
+        """Return it with what a pod did between two readings, unless it is another process, they are far apart, or it cannot be true."""
         grown = later.counters.since(earlier.counters)
         if grown is None or later.process != earlier.process or not 0 < (later.at - earlier.at).total_seconds() <= _PAUSE_S:
+            return self
+        if not (self._can_read(grown, later.most) and _has_time(grown, later.ranks * (later.at - earlier.at).total_seconds())):
             return self
         kept = replace(
             self,
@@ -82,6 +86,14 @@ class Learned:
             gaps=_KEPT_REQUESTS * self.gaps + grown.gaps,
             gap_seconds=_KEPT_REQUESTS * self.gap_seconds + grown.gap_seconds,
         )
+
+    def _can_read(self, grown: Counters, most: Most) -> bool:
+        """Return whether so few steps can have done so much: one counter that has jumped would outweigh hundreds of readings."""
+        prompts = self.prompts + grown.prompts
+        # A prompt counts whole in the step that ends it, so one may have been begun before; and a step may be counted after its tokens.
+        begun = (self.prompt_sum + grown.prompt_sum) / prompts if prompts else 0.0
+        steps = grown.steps + 1
+        return grown.prefill_tokens <= steps * most.tokens + begun and grown.generated_tokens <= steps * most.sequences
 
     @property
     def calibrated(self) -> bool:
@@ -146,6 +158,11 @@ def capacity(learned: Learned, limits: Limits) -> Capacity:
         request_s=output * (learned.gap_seconds / learned.gaps if learned.gaps else steps.fixed_s),
         calibrated=learned.calibrated,
     )
+
+
+def _has_time(grown: Counters, seconds: float) -> bool:
+    """Return whether so many steps fit in the time: they do not where all that was done while figures stood still comes at once."""
+    return grown.steps * grown.gap_seconds <= _STALLS * seconds * grown.gaps
 
 
 def _step_s(grown: Counters, seconds: float, running: float) -> tuple[float, float]:

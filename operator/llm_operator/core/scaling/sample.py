@@ -39,13 +39,25 @@ _WANTED = frozenset(
 )
 
 
+class Most(NamedTuple):
+    """What an engine can do in one step at most: sequences that have a token added, and tokens that are read."""
+
+    sequences: float
+    tokens: float
+
+
+MOST = Most(1024, 8192)
+"""The most that engines choose by themselves, on any accelerator."""
+
+
 @dataclass(frozen=True)
 class Expected:
-    """Whose figures they have to be."""
+    """Whose figures they have to be, and what they cannot be beyond."""
 
     deployment: str
     engine: str
     model: str
+    most: Most = MOST
 
 
 class Counters(NamedTuple):
@@ -73,7 +85,7 @@ class Sample:
 
     ``process`` is when sidecar and engine began: no two pods have the same. It is None for an engine that does not tell. ``open`` are the
     requests that the sidecar has, None where it does not tell, ``answered`` those of which it has seen the end: what it asks the engine
-    itself is among neither.
+    itself is among neither. Each of the ``ranks`` makes steps of its own, and all are counted together.
     """
 
     at: datetime
@@ -84,6 +96,8 @@ class Sample:
     process: tuple[float, float] | None = None
     open: float | None = None
     answered: float = 0.0
+    ranks: int = 1
+    most: Most = MOST
 
 
 def sample(body: bytes, expected: Expected, at: datetime) -> Sample:
@@ -104,6 +118,8 @@ def sample(body: bytes, expected: Expected, at: datetime) -> Sample:
         process=(_sum(found, _STARTED), _sum(found, _ENGINE_STARTED)) if _ENGINE_STARTED in found else None,
         open=_sum(found, _OPEN) if _OPEN in found else None,
         answered=_sum(found, _ANSWERED) if _ANSWERED in found else 0.0,  # there is none before the first
+        ranks=len(found[_RUNNING]),
+        most=expected.most,
     )
 
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_operator.core.scaling.capacity import ASSUMED, Learned, Limits, Steps, capacity
-from llm_operator.core.scaling.sample import Sample
+from llm_operator.core.scaling.sample import Most, Sample
 from tests.properties import tried
-from tests.unit.core.scaling.pods import reading
+from tests.unit.core.scaling.pods import at, reading
 
 LIMITS = Limits(time_per_output_token_s=0.2, sequences=256, step_tokens=2048)
 SLOW = Steps(0.05, 0.0005, 0.0004)
@@ -101,7 +101,32 @@ def test_nothing_is_learned_of_other_processes_or_over_pauses(spoiled: Callable[
     assert Learned().add(*spoiled(*did(SLOW, 10, 100))) == Learned()
 
 
-@pytest.mark.parametrize("few", [{"gaps": 49.0}, {"steps": 0.0}])
+@pytest.mark.parametrize("jumped", ["prefill_tokens", "generated_tokens"])
+def test_one_counter_that_jumps_beyond_what_steps_can_do_teaches_nothing(jumped: str) -> None:
+    found = learned(SLOW, [(10 + 7 * turn % 90, 100 + 130 * turn % 900) for turn in range(60)])
+    before, after = did(SLOW, 20, 500)
+    after = replace(after, most=Most(256, 2048))
+    far = getattr(after.counters, jumped) + 300_000
+    assert found.add(before, after) != found
+    assert found.add(before, replace(after, counters=after.counters._replace(**{jumped: far}))) == found
+
+
+def test_what_an_engine_did_while_its_figures_stood_still_teaches_nothing_when_it_comes_at_once() -> None:
+    before, after = did(SLOW, 20, 500, seconds=20)
+    late = replace(after, at=at(5))
+    assert Learned().add(before, late) == Learned()
+    assert Learned().add(before, replace(late, ranks=2)).seen, "two ranks make twice as many steps"
+
+
+def test_a_prompt_that_was_begun_before_counts_whole_when_it_ends() -> None:
+    """Fifty thousand tokens are read in 25 steps, of which the last three are in this reading."""
+    done = reading(5, running=20, prefilled=50_000, steps=3, gaps=60, gap_seconds=3, prompts=1, prompt_sum=50_000)
+    after = replace(done, most=Most(256, 2048))
+    assert Learned().add(reading(0, running=20), after).seen
+    assert not Learned().add(reading(0, running=20), replace(after, counters=after.counters._replace(prompt_sum=500))).seen
+
+
+@pytest.mark.parametrize("few", [{"gaps": 49.0, "gap_seconds": 4.9}, {"steps": 0.0}])
 def test_too_few_tokens_say_nothing_of_steps_but_of_requests(few: dict[str, float]) -> None:
     before, after = did(SLOW, 10, 100)
     found = Learned().add(before, replace(after, counters=after.counters._replace(**few)))

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from llm_operator.core.scaling.exposition import SIZE_MAX, SampleError
-from llm_operator.core.scaling.sample import Expected, sample
+from llm_operator.core.scaling.sample import MOST, Expected, Most, sample
 from tests.unit.core.scaling.pods import EXPECTED, at, told
 
 Change = Callable[[bytes], bytes]
@@ -76,9 +77,15 @@ def test_a_pod_tells_its_load() -> None:
     assert min(found.process) > 0
 
 
+def test_a_reading_says_what_its_engine_can_do_at_most() -> None:
+    assert sample(told(), EXPECTED, at(5)).most == MOST
+    assert sample(told(), replace(EXPECTED, most=Most(64, 2048)), at(5)).most == Most(64, 2048)
+
+
 def test_the_ranks_of_an_engine_are_added() -> None:
     rank = b'vllm:num_requests_running{engine="1",model_name="chat"} 2.0\n'
-    assert sample(told() + rank, EXPECTED, at(0)).running == 5
+    found = sample(told() + rank, EXPECTED, at(0))
+    assert (found.running, found.ranks) == (5, 2)
 
 
 @pytest.mark.parametrize("pathology", PATHOLOGIES)
