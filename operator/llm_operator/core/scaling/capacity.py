@@ -5,7 +5,8 @@ numbers are fitted to what engines count themselves: steps, tokens, and the gaps
 """
 
 from dataclasses import dataclass, replace
-from math import inf
+from itertools import chain
+from math import inf, isfinite
 
 from llm_operator.core.scaling.sample import Counters, Most, Sample
 
@@ -56,6 +57,8 @@ class Learned:
 
     def add(self, earlier: Sample, later: Sample) -> "Learned":
         """Return it with what a pod did between two readings, unless it is another process, they are far apart, or it cannot be true."""
+        if not self.is_finite:
+            return Learned().add(earlier, later)
         grown = later.counters.since(earlier.counters)
         if grown is None or later.process != earlier.process or not 0 < (later.at - earlier.at).total_seconds() <= _PAUSE_S:
             return self
@@ -94,6 +97,12 @@ class Learned:
         begun = (self.prompt_sum + grown.prompt_sum) / prompts if prompts else 0.0
         steps = grown.steps + 1
         return grown.prefill_tokens <= steps * most.tokens + begun and grown.generated_tokens <= steps * most.sequences
+
+    @property
+    def is_finite(self) -> bool:
+        """Return whether all of it are numbers still: nothing can be reckoned with it otherwise, ever."""
+        sums = (self.seen, self.gaps, self.gap_seconds, self.prompts, self.prompt_sum, self.outputs, self.output_sum, self.kv_tokens)
+        return all(map(isfinite, chain(sums, self.targets, *self.products)))
 
     @property
     def calibrated(self) -> bool:
@@ -144,6 +153,7 @@ class Limits:
 
 def capacity(learned: Learned, limits: Limits) -> Capacity:
     """Return what a pod carries at its limits, with requests like those that came lately."""
+    learned = learned if learned.is_finite else Learned()
     steps = learned.steps
     prompt = learned.prompt_sum / learned.prompts if learned.prompts else 0.0
     output = learned.output_sum / learned.outputs if learned.outputs else 0.0

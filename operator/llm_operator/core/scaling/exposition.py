@@ -3,9 +3,10 @@
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from math import isfinite
 
 SIZE_MAX = 8 * 1024 * 1024
+VALUE_MAX = 1e15
+"""More than anything that is counted comes to, and little enough to be reckoned with."""
 
 _NAME = re.compile(r"[a-zA-Z_:][\w:]*")
 _LINE = re.compile(r"(?P<name>[a-zA-Z_:][\w:]*)(?:\{(?P<labels>.*)\})?[ \t]+(?P<value>\S+)(?:[ \t]+-?\d+)?[ \t]*")
@@ -18,7 +19,7 @@ class SampleError(Exception):
 
 @dataclass(frozen=True)
 class Series:
-    """One line: what it is about, and its value, which is neither negative nor without end."""
+    """One line: what it is about, and its value, which is neither negative nor too large to be true."""
 
     name: str
     labels: dict[str, str]
@@ -69,6 +70,6 @@ def _value(text: str, line: str) -> float:
         value = float(text)
     except ValueError:
         value = -1.0
-    if not isfinite(value) or value < 0:
+    if not 0 <= value <= VALUE_MAX:
         raise SampleError(f"not a value: {line[:120]}")
     return value

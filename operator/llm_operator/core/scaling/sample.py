@@ -5,7 +5,7 @@ from datetime import datetime
 from operator import sub
 from typing import NamedTuple
 
-from llm_operator.core.scaling.exposition import SampleError, Series, read
+from llm_operator.core.scaling.exposition import VALUE_MAX, SampleError, Series, read
 
 _QUEUED, _HELD, _INFO, _STARTED = (
     "llm_sidecar_queue_depth",
@@ -140,8 +140,10 @@ def _sum(found: dict[str, list[Series]], name: str) -> float:
 
 
 def _kv_tokens(caches: list[Series]) -> float:
-    """Return how many tokens the engine can keep, 0 where it does not tell."""
+    """Return how many tokens the engine can keep, 0 where one of its ranks does not tell, or tells what cannot be."""
     try:
-        return sum(float(each.labels["num_gpu_blocks"]) * float(each.labels["block_size"]) for each in caches)
+        told = [(float(each.labels["num_gpu_blocks"]), float(each.labels["block_size"])) for each in caches]
     except (KeyError, ValueError):
         return 0.0
+    can_be = all(blocks > 0 and size > 0 and blocks * size <= VALUE_MAX for blocks, size in told)
+    return sum(blocks * size for blocks, size in told) if can_be else 0.0

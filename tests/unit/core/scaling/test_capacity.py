@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from math import inf, nan
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -136,6 +138,13 @@ def test_too_few_tokens_say_nothing_of_steps_but_of_requests(few: dict[str, floa
 def test_an_engine_that_does_not_tell_its_cache_keeps_what_it_told() -> None:
     before, after = did(SLOW, 10, 100)
     assert Learned().add(before, after).add(before, replace(after, kv_tokens=0)).kv_tokens == 100_000
+
+
+@pytest.mark.parametrize("broken", [{"prompt_sum": nan}, {"targets": (inf, 0.0, 0.0)}, {"products": ((nan, 0.0, 0.0),) * 3}])
+def test_what_is_no_number_any_more_is_forgotten(broken: dict[str, Any]) -> None:
+    found = replace(learned(SLOW, [(50, 500)] * 10), **broken)
+    assert capacity(found, LIMITS) == capacity(Learned(), LIMITS)
+    assert found.add(*did(SLOW, 50, 500)) == Learned().add(*did(SLOW, 50, 500))
 
 
 def test_capacity_is_bounded_by_latency_cache_and_places() -> None:

@@ -47,6 +47,8 @@ PATHOLOGIES: dict[str, Change] = {
     "a histogram has no sum": without("vllm:inter_token_latency_seconds_sum"),
     "running is NaN": valued("vllm:num_requests_running", "NaN"),
     "running is infinite": valued("vllm:num_requests_running", "+Inf"),
+    "running is more than can be": valued("vllm:num_requests_running", "1e160"),
+    "a counter is more than can be": valued("vllm:generation_tokens_total", "1.1e15"),
     "running is negative": valued("vllm:num_requests_running", "-1"),
     "a counter is negative": valued("vllm:prompt_tokens_total", "-5"),
     "a value is a word": valued("vllm:num_requests_waiting", "many"),
@@ -108,6 +110,14 @@ def test_an_engine_need_not_tell_its_cache_or_when_it_began() -> None:
     found = sample(without("vllm:cache_config_info")(without("process_start_time_seconds")(told())), EXPECTED, at(0))
     assert (found.kv_tokens, found.process) == (0, None)
     assert sample(swapped("num_gpu_blocks", "blocks")(told()), EXPECTED, at(0)).kv_tokens == 0
+
+
+@pytest.mark.parametrize("blocks", ["-1", "0", "nan", "inf", "1e15", "None"])
+def test_a_cache_that_cannot_be_is_one_that_is_not_told(blocks: str) -> None:
+    told_before = sample(told(), EXPECTED, at(0)).kv_tokens
+    assert told_before
+    found = sample(swapped('num_gpu_blocks="2000"', f'num_gpu_blocks="{blocks}"')(told()), EXPECTED, at(0))
+    assert found.kv_tokens == 0
 
 
 def test_the_name_a_model_is_served_under_may_have_any_characters() -> None:
