@@ -13,6 +13,8 @@ from llm_operator.core.scaling.sample import Sample
 
 STALE_AFTER = timedelta(seconds=15)
 """Three readings that did not come."""
+AHEAD = timedelta(seconds=5)
+"""A reading is late, or ahead of time, by no more than this; otherwise the clock was set back since, and it may be as old as can be."""
 HEARD_MIN = 0.6
 """Share of the ready pods that must have been heard."""
 NOW_S, SHORT_S, LONG_S = 5.0, 15.0, 90.0
@@ -43,9 +45,11 @@ class Track:
         return self.samples[-1]
 
     def hear(self, sample: Sample) -> "Track":
-        """Return it with another reading; one that is not newer changes nothing, another process and the end of a standstill begin anew."""
-        if sample.at <= self.last.at:
+        """Return it with another reading; a late one changes nothing; another process, time and the end of a standstill begin anew."""
+        if self.last.at - AHEAD <= sample.at <= self.last.at:
             return self
+        if sample.at < self.last.at:
+            return Track((sample,), restarted=True)
         grown = sample.counters.since(self.last.counters)
         if sample.process != self.last.process or grown is None or (any(grown) and self.stands_still):
             return Track((sample,), restarted=True)
@@ -110,7 +114,7 @@ def observe(tracks: Mapping[str, Track], ready: Collection[str], now: datetime) 
     """Return the load of the pods that take requests, by uid, from those of them that were heard lately."""
     if not ready:
         return Blind(ScaleReason.NO_READY_POD, "no pod takes requests yet")
-    fresh = [tracks[uid] for uid in ready if uid in tracks and now - tracks[uid].last.at <= STALE_AFTER]
+    fresh = _fresh(tracks, ready, now)
     processes = Counter(each.last.process for each in fresh)
     heard = [each for each in fresh if each.last.process is None or processes[each.last.process] == 1]
     heard = [each for each in heard if not (each.stands_still or each.says_too_little)]
@@ -135,6 +139,11 @@ def observe(tracks: Mapping[str, Track], ready: Collection[str], now: datetime) 
     )
 
 
+def _fresh(tracks: Mapping[str, Track], pods: Collection[str], now: datetime) -> list[Track]:
+    """Return what those of the pods have told, by uid, that were heard lately."""
+    return [tracks[uid] for uid in pods if uid in tracks and -AHEAD <= now - tracks[uid].last.at <= STALE_AFTER]
+
+
 def _surely_prefilled(heard: Collection[Track]) -> float:
     """Return the tokens of prompts that were computed in the shortest window, less what may be chance: prompts come whole."""
     tokens = sum(each.prefilled(NOW_S) for each in heard)
@@ -145,7 +154,7 @@ def _surely_prefilled(heard: Collection[Track]) -> float:
 
 def quiet(tracks: Mapping[str, Track], pods: Collection[str], now: datetime) -> timedelta | None:
     """Return for how long nobody has asked any of these pods, by uid; None while somebody does, or one of them has not been heard."""
-    heard = [tracks[uid] for uid in pods if uid in tracks and now - tracks[uid].last.at <= STALE_AFTER]
+    heard = _fresh(tracks, pods, now)
     known = [each.last.at - each.quiet_since for each in heard if each.quiet_since is not None]
     processes = {each.last.process for each in heard if each.last.process is not None}
     if not pods or len(known) < len(pods) or len(processes) not in {0, len(pods)}:

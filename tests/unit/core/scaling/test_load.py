@@ -141,6 +141,28 @@ def test_a_reading_that_comes_late_or_twice_changes_nothing() -> None:
     found = track(reading(0), reading(5, prefilled=10))
     assert found.hear(reading(5, prefilled=20)) is found
     assert found.hear(reading(4, prefilled=5)) is found
+    assert found.hear(reading(0, prefilled=5)) is found
+
+
+def test_when_the_clock_is_set_back_load_is_known_again_after_ten_seconds() -> None:
+    """An hour back: what was read before is an hour in the future, and no news."""
+    before = {str(pod): track(reading(3595, pod), reading(3600, pod, running=3)) for pod in range(2)}
+    found = observe(before, before.keys(), at(0))
+    assert isinstance(found, Blind)
+    assert found.reason is ScaleReason.METRICS_STALE
+    after = {uid: each.hear(reading(2, int(uid), running=250)) for uid, each in before.items()}
+    assert {each.says_too_little for each in after.values()} == {True}
+    for second in (7, 12):
+        after = {uid: each.hear(reading(second, int(uid), running=250)) for uid, each in after.items()}
+    found = observe(after, after.keys(), at(12))
+    assert isinstance(found, Load)
+    assert found.running == 500
+
+
+def test_a_reading_that_is_a_little_ahead_is_news() -> None:
+    tracks = {"0": steady(0)}
+    assert isinstance(observe(tracks, ["0"], at(115)), Load)
+    assert isinstance(observe(tracks, ["0"], at(114)), Blind)
 
 
 def test_only_the_longer_window_is_kept() -> None:

@@ -51,6 +51,13 @@ def test_silence_for_a_while_hides_nothing_that_was_counted() -> None:
     assert quiet({"a": heard((0, 0, 7), (100, 0, 9))}, ["a"], at(101)) is None
 
 
+def test_what_a_pod_told_before_the_clock_was_set_back_says_nothing_of_now() -> None:
+    before = heard((3600, 0, 7), (3700, 0, 7))
+    assert quiet({"a": before}, ["a"], at(20)) is None
+    after = before.hear(asked(21, 1, answered=7)).hear(asked(26, 1, answered=7))
+    assert quiet({"a": after}, ["a"], at(26)) == timedelta(seconds=5)
+
+
 def test_of_a_pod_that_is_silent_or_tells_nothing_of_requests_nothing_is_known() -> None:
     known = heard((0, 0, 7), (15, 0, 7))
     assert quiet({}, [], at(20)) is None
