@@ -25,6 +25,7 @@ _KEPT = timedelta(seconds=LONG_S)
 _when = attrgetter("at")
 _waiting = attrgetter("waiting")
 _prefilled = attrgetter("counters.prefill_tokens")
+_refused = attrgetter("refused")
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,10 @@ class Track:
         """Return by how much more requests wait than at the beginning of a window."""
         return self.last.waiting - self._at(window_s, _waiting)
 
+    def refused(self, window_s: float) -> float:
+        """Return how many requests were refused in a window because the pod was full."""
+        return self.last.refused - self._at(window_s, _refused)
+
     def _at(self, window_s: float, value: Callable[[Sample], float]) -> float:
         """Return a value at the beginning of a window, between two readings on the line between them."""
         begin = self.last.at - timedelta(seconds=window_s)
@@ -100,6 +105,8 @@ class Load:
     prefill_tokens_per_s: float
     prefill_tokens_per_s_now: float
     """The same, or more where the last seconds have had more than chance brings."""
+    refused_per_s: float = 0.0
+    """How many requests are refused because pods are full, and still are by the pods there are now."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +143,15 @@ def observe(tracks: Mapping[str, Track], ready: Collection[str], now: datetime) 
         queued_per_s=scale * max(sum(each.queued(SHORT_S) for each in heard), 0.0) / short_s,
         prefill_tokens_per_s=scale * rate,
         prefill_tokens_per_s_now=scale * max(rate, _surely_prefilled(heard) / NOW_S),
+        refused_per_s=scale * _still_refused_per_s(heard, short_s),
     )
+
+
+def _still_refused_per_s(heard: Collection[Track], window_s: float) -> float:
+    """Return the refusals of every second of the window; none are known while a pod has only just come, and may take what they were of."""
+    if any((each.last.at - each.samples[0].at).total_seconds() < COVERED_MIN_S for each in heard):
+        return 0.0
+    return max(min(sum(each.refused(seconds) for each in heard) / seconds for seconds in (NOW_S, window_s)), 0.0)
 
 
 def _fresh(tracks: Mapping[str, Track], pods: Collection[str], now: datetime) -> list[Track]:

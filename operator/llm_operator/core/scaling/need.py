@@ -13,6 +13,8 @@ DRAIN_S = 30.0
 """Time in which what waits is to be gone."""
 READ_MAX = 1.25
 """How many times what a pod is thought to read of prompts counts at most: what seems to be more is a counter that has jumped."""
+REFUSED_MAX = 1.0
+"""How many times the pods that are ready those count at most that are refused, however many they are."""
 STEP = 1.2
 """What the last seconds brought counts where it needs so many times the pods there are; less than that waits for a longer window."""
 
@@ -53,11 +55,24 @@ def need(parts: Sequence[Part], pods: int, startup_s: float, *, coming: bool) ->
 
 
 def _need(parts: Sequence[Part], rates: Sequence[float], pods: int, startup_s: float, *, coming: bool) -> Need:
-    requests = sum((load.running + load.queued_per_s * able.request_s) / able.requests for load, able in parts)
+    requests = sum(
+        (load.running + load.queued_per_s * able.request_s) / able.requests + _refused(load, able.request_s / able.requests)
+        for load, able in parts
+    )
     prefill = sum(
-        min(rate / able.prefill_tokens_per_s, READ_MAX * load.ready) + load.queued_per_s * able.prompt_tokens / able.prefill_tokens_per_s
+        min(rate / able.prefill_tokens_per_s, READ_MAX * load.ready)
+        + load.queued_per_s * able.prompt_tokens / able.prefill_tokens_per_s
+        + _refused(load, able.prompt_tokens / able.prefill_tokens_per_s)
         for rate, (load, able) in zip(rates, parts, strict=True)
     )
     spare = max(pods, requests, prefill / PREFILL_SHARE) - max(requests, prefill)
     waits = 0.0 if coming else sum(load.waiting * able.pod_seconds for load, able in parts)
     return Need(requests, prefill / PREFILL_SHARE, max(waits - spare * startup_s, 0.0) / DRAIN_S)
+
+
+def _refused(load: Load, pod_seconds: float) -> float:
+    """Return the pods that those need who are refused, each so much of a pod's time."""
+    # Who is refused tries again, and is counted each time: nobody can tell how many they are. So they ask for no more than as many pods
+    # again as take requests now. Those that are coming add nothing to that, so looking often does not either; once they are there,
+    # whoever is still refused asks for as many again.
+    return min(load.refused_per_s * pod_seconds, REFUSED_MAX * load.ready)

@@ -20,6 +20,8 @@ _RUNNING, _WAITING, _CACHE, _ENGINE_STARTED = (
     "process_start_time_seconds",
 )
 _OPEN, _ANSWERED = "llm_sidecar_inflight", "gen_ai_server_request_duration_seconds_count"
+_SHED, _FULL = "llm_sidecar_shed_total", frozenset({"queue_full", "queue_timeout"})
+"""Of the reasons to refuse a request those that say that the pod has as much as it can take."""
 _PROMPT, _CACHED = "vllm:prompt_tokens_total", "vllm:prompt_tokens_cached_total"
 _COUNTERS = {
     "generated_tokens": "vllm:generation_tokens_total",
@@ -33,7 +35,7 @@ _COUNTERS = {
 }
 _WANTED = frozenset(
     {
-        *(_QUEUED, _HELD, _INFO, _STARTED, _OPEN, _ANSWERED, _RUNNING, _WAITING, _CACHE, _ENGINE_STARTED, _PROMPT, _CACHED),
+        *(_QUEUED, _HELD, _INFO, _STARTED, _OPEN, _ANSWERED, _SHED, _RUNNING, _WAITING, _CACHE, _ENGINE_STARTED, _PROMPT, _CACHED),
         *_COUNTERS.values(),
     },
 )
@@ -85,7 +87,8 @@ class Sample:
 
     ``process`` is when sidecar and engine began: no two pods have the same. It is None for an engine that does not tell. ``open`` are the
     requests that the sidecar has, None where it does not tell, ``answered`` those of which it has seen the end: what it asks the engine
-    itself is among neither. Each of the ``ranks`` makes steps of its own, and all are counted together.
+    itself is among neither. ``refused`` were those that it had no place for. Each of the ``ranks`` of an engine makes steps of its own,
+    and all are counted together.
     """
 
     at: datetime
@@ -96,6 +99,7 @@ class Sample:
     process: tuple[float, float] | None = None
     open: float | None = None
     answered: float = 0.0
+    refused: float = 0.0
     ranks: int = 1
     most: Most = MOST
 
@@ -118,6 +122,7 @@ def sample(body: bytes, expected: Expected, at: datetime) -> Sample:
         process=(_sum(found, _STARTED), _sum(found, _ENGINE_STARTED)) if _ENGINE_STARTED in found else None,
         open=_sum(found, _OPEN) if _OPEN in found else None,
         answered=_sum(found, _ANSWERED) if _ANSWERED in found else 0.0,  # there is none before the first
+        refused=sum(each.value for each in found.get(_SHED, []) if each.labels.get("reason") in _FULL),
         ranks=len(found[_RUNNING]),
         most=expected.most,
     )

@@ -46,6 +46,11 @@ def reading(seconds: float, pod: int = 0, *, running: float = 0, waiting: float 
     return Sample(at(seconds), running, waiting, 100_000, counters, (float(pod), 0.0))
 
 
+def refusing(seconds: float, refused: float, pod: int = 0, *, running: float = 64) -> Sample:
+    """Return a reading of a pod that has refused so many requests because all its places were taken."""
+    return replace(reading(seconds, pod, running=running, generated_tokens=seconds), refused=refused)
+
+
 def asked(seconds: float, pod: int = 0, *, open: float | None = 0, answered: float = 0) -> Sample:  # noqa: A002 - named as in a reading
     """Return a reading of how many requests a pod has and has answered."""
     return replace(reading(seconds, pod), open=open, answered=answered)

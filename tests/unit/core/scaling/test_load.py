@@ -5,7 +5,7 @@ import pytest
 from llm_operator.core.scaling.load import Blind, Load, Track, observe
 from llm_operator.core.scaling.reasons import ScaleReason
 from llm_operator.core.scaling.sample import Sample
-from tests.unit.core.scaling.pods import at, reading
+from tests.unit.core.scaling.pods import at, reading, refusing
 
 
 def track(*samples: Sample) -> Track:
@@ -113,6 +113,29 @@ def test_what_waits_grows_by_what_comes_and_does_not_begin() -> None:
         found = observe({"0": each}, ["0"], at(120))
         assert isinstance(found, Load)
         assert found.queued_per_s == pytest.approx(rate)
+
+
+def refusals(*tracks: Track, now: float) -> float:
+    found = observe({str(pod): each for pod, each in enumerate(tracks)}, [str(pod) for pod in range(len(tracks))], at(now))
+    assert isinstance(found, Load)
+    return found.refused_per_s
+
+
+def test_what_is_refused_is_what_is_still_refused() -> None:
+    """Three a second all the time; ten within the last five seconds, and none in them."""
+    assert refusals(track(*(refusing(second, 3 * second) for second in range(0, 31, 5))), now=30) == pytest.approx(3)
+    assert refusals(track(*(refusing(second, 10 * (second == 30)) for second in range(0, 31, 5))), now=30) == pytest.approx(10 / 15)
+    assert refusals(track(*(refusing(second, 3 * min(second, 25)) for second in range(0, 31, 5))), now=30) == 0
+
+
+def test_what_was_refused_before_a_pod_came_asks_for_no_other() -> None:
+    full = track(*(refusing(second, 3 * second) for second in range(0, 31, 5)))
+    assert refusals(full, track(refusing(25, 0, 1), refusing(30, 0, 1)), now=30) == 0
+    assert refusals(full, track(*(refusing(second, 0, 1) for second in (20, 25, 30))), now=30) == pytest.approx(3)
+
+
+def test_a_count_of_refusals_that_runs_backwards_is_none() -> None:
+    assert refusals(track(*(refusing(second, 300 - second) for second in range(0, 31, 5))), now=30) == 0
 
 
 def test_between_two_readings_a_value_is_on_the_line() -> None:

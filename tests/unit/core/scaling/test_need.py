@@ -1,9 +1,12 @@
 """The need is computed once for all pods; a queue asks for more pods only when those that come cannot work it off."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llm_operator.core.scaling.capacity import Capacity
 from llm_operator.core.scaling.load import Load
 from llm_operator.core.scaling.need import DRAIN_S, PREFILL_SHARE, Need, need
 from tests.unit.core.scaling.pods import CAPACITY
@@ -34,6 +37,25 @@ def test_what_the_last_seconds_brought_counts_once_it_needs_a_fifth_more_pods_th
 def test_a_pod_that_seems_to_read_far_more_than_it_can_counts_for_little_more_than_one() -> None:
     found = need([(load(prefill=1e9, now=1e9, ready=2), CAPACITY)], 2, 120, coming=False)
     assert found.prefill == pytest.approx(2 * 1.25 / PREFILL_SHARE)
+
+
+FULL = Capacity(requests=64, prefill_tokens_per_s=20_000, prompt_tokens=200, request_s=5, calibrated=True)
+"""What a pod carries that has 64 places, each taken for five seconds."""
+
+
+def refuses(ready: int, refused_per_s: float) -> Need:
+    return need([(replace(load(running=64 * ready, ready=ready), refused_per_s=refused_per_s), FULL)], ready, 120, coming=False)
+
+
+def test_whoever_is_refused_needs_a_place_for_as_long_as_others_do() -> None:
+    assert refuses(4, 0).requests == pytest.approx(4)
+    assert refuses(4, 64 / 5 * 2).requests == pytest.approx(6)
+    assert refuses(4, 100).prefill == pytest.approx(1 / PREFILL_SHARE)
+
+
+def test_however_many_are_refused_they_ask_for_as_many_pods_again_at_most() -> None:
+    assert refuses(4, 1e9).requests == 8
+    assert refuses(4, 1e9).prefill == pytest.approx(4 / PREFILL_SHARE)
 
 
 def test_headroom_grows_with_the_square_root() -> None:

@@ -8,6 +8,8 @@ import pytest
 
 from llm_operator.core.scaling.exposition import SIZE_MAX, SampleError
 from llm_operator.core.scaling.sample import MOST, Expected, Most, sample
+from llm_sidecar.errors import BUSY
+from llm_sidecar.metrics import Metrics as SidecarMetrics
 from tests.unit.core.scaling.pods import EXPECTED, at, told
 
 Change = Callable[[bytes], bytes]
@@ -61,6 +63,7 @@ PATHOLOGIES: dict[str, Change] = {
     "one series of another model": lambda body: body + b'vllm:num_requests_running{engine="1",model_name="other"} 0.0\n',
     "another deployment": swapped('deployment="chat"', 'deployment="other"'),
     "another engine": swapped('engine="e1"', 'engine="e2"'),
+    "what was refused is NaN": lambda body: body + b'llm_sidecar_shed_total{reason="queue_full"} NaN\n',
     "no snapshot yet": without("llm_sidecar_config_info"),
     "a series is there twice": twice("vllm:num_requests_running"),
     "labels do not end": swapped('num_requests_running{engine="0"', "num_requests_running{engine=0"),
@@ -82,6 +85,16 @@ def test_a_pod_tells_its_load() -> None:
 def test_a_reading_says_what_its_engine_can_do_at_most() -> None:
     assert sample(told(), EXPECTED, at(5)).most == MOST
     assert sample(told(), replace(EXPECTED, most=Most(64, 2048)), at(5)).most == Most(64, 2048)
+
+
+def test_of_what_was_refused_counts_what_there_was_no_place_for() -> None:
+    assert sample(told(), EXPECTED, at(5)).refused == 0
+    metrics = SidecarMetrics("chat", "e1", "vllm", "chat")
+    for reason, times in (("queue_full", 5), ("queue_timeout", 2), ("draining", 100), ("no_revision", 100), ("start_failed", 100)):
+        metrics.shed.labels(reason).inc(times)
+    shed = b"".join(line + b"\n" for line in metrics.expose().split(b"\n") if line.startswith(b"llm_sidecar_shed"))
+    assert sample(told() + shed, EXPECTED, at(5)).refused == 7
+    assert sorted(BUSY) == ["queue_full", "queue_timeout"], "what the sidecar says when it is full"
 
 
 def test_the_ranks_of_an_engine_are_added() -> None:
