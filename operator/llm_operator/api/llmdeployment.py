@@ -166,9 +166,10 @@ class Hold(ApiModel):
     requests: int = Field(default=1024, ge=0, le=65_536)
     """Requests that may wait; one more is answered with 429. With 0 none waits."""
     bytes: Annotated[str, Quantity("1Ki", "1Gi")] = "64Mi"
-    """Size of all bodies that may wait."""
+    """Size of all bodies that may wait; at least `maxBodyBytes`."""
     timeout: Annotated[str, Duration("0s", "24h")] = "15m"
-    """Time a request may wait for an engine, then it is answered with 429. It does not count against `totalTimeout`."""
+    """Time a request may wait for an engine, then it is answered with 429. It does not count against `totalTimeout`. At least 30s where
+    `autoscaling` may take the last pod."""
 
 
 class Limits(ApiModel):
@@ -238,6 +239,18 @@ class LLMDeploymentSpec(ApiModel):
             "|| !has(self.limits) || !has(self.limits.hold) || !has(self.limits.hold.requests) || self.limits.hold.requests > 0",
             "autoscaling.minReplicas 0 needs limits.hold.requests of at least 1, else nobody could wait for a pod; "
             "raise minReplicas or limits.hold.requests",
+        ),
+        rule(
+            "self.limits.hold.requests == 0 "
+            "|| quantity(string(self.limits.hold.bytes)).compareTo(quantity(string(self.limits.maxBodyBytes))) >= 0",
+            "limits.hold.bytes must be at least limits.maxBodyBytes, else the largest bodies could never wait for an engine; "
+            "raise limits.hold.bytes or lower limits.maxBodyBytes",
+        ),
+        rule(
+            "self.autoscaling.mode != 'BuiltIn' || self.autoscaling.minReplicas > 0 "
+            "|| duration(self.limits.hold.timeout) >= duration('30s')",
+            "autoscaling.minReplicas 0 needs limits.hold.timeout of at least 30s, else nobody would wait until a pod is woken; "
+            "raise minReplicas or limits.hold.timeout",
         ),
     )
 

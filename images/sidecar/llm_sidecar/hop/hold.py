@@ -70,15 +70,23 @@ class Hold:
                 place.turn.set_exception(_start_failed(words))
 
     def check(self, size: int) -> None:
-        """Raise Refusal 429 when there is no room for a request of this many bytes, 503 when waiting is in vain."""
+        """Raise Refusal: 503 when waiting is in vain, 429 when there is no room for this many bytes, 413 when there never is."""
         if self._failed:
             raise _start_failed(self._failed)
-        if self.waiting >= self._limits.hold_requests or self._bytes + size > self._limits.hold_bytes:
-            message = f"no engine can be reached, and {self.waiting} requests of {self._bytes} bytes in all are waiting already"
-            raise Refusal(429, "hold_full", message, retry_after_s=_RETRY_AFTER_S)
+        limits = self._limits
+        if size > limits.hold_bytes:
+            raise _too_large(size, limits.hold_bytes)
+        if self.waiting >= limits.hold_requests or self._bytes + size > limits.hold_bytes:
+            raise Refusal(
+                429,
+                "hold_full",
+                f"no engine can be reached, and {self.waiting} requests of {self._bytes} bytes in all are waiting already; "
+                f"this deployment's limits.hold has room for {limits.hold_requests} requests of {limits.hold_bytes} bytes",
+                retry_after_s=_RETRY_AFTER_S,
+            )
 
     def take(self, size: int) -> Place:
-        """Take a place at the end of the line, or raise Refusal 429 or 503."""
+        """Take a place at the end of the line, or raise Refusal as ``check`` does."""
         self.check(size)
         if not self.waiting:
             self._open = False  # whoever comes first has just seen that nobody can be reached
@@ -133,6 +141,15 @@ class Hold:
             self._out[place.number] = place
             if not place.turn.done():
                 place.turn.set_result(None)
+
+
+def _too_large(size: int, limit: int) -> Refusal:
+    return Refusal(
+        413,
+        "body_too_large",
+        f"no engine can be reached, and a body of {size} bytes cannot wait for one: "
+        f"this deployment's limits.hold.bytes is {limit}; send a smaller body, or raise it",
+    )
 
 
 def _start_failed(words: str) -> Refusal:

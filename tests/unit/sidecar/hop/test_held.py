@@ -122,7 +122,7 @@ async def test_over_the_bounds_is_429_at_once(entry: Fleet) -> None:
     entry.publish("r1", bundles=held(hold_requests=2, hold_bytes=100))
     await entry.until_ready("entry")
     waiting = await hold(entry["entry"], 1)
-    large = await entry["entry"].post("/v1/completions", {"prompt": "x" * 100})
+    large = await entry["entry"].post("/v1/completions", {"prompt": "x" * 80})
     assert (large.status, large.error["code"], large.headers["retry-after"]) == (429, "hold_full", "10")
     waiting += await hold(entry["entry"], 1)
     third = await entry["entry"].post("/v1/completions", BODY)
@@ -130,6 +130,18 @@ async def test_over_the_bounds_is_429_at_once(entry: Fleet) -> None:
     assert await entry["entry"].figure("llm_sidecar_shed_total") == 2
     await entry["e1"].engine.start()
     assert [answer.status for answer in await asyncio.gather(*waiting)] == [200, 200]
+
+
+async def test_a_body_larger_than_all_that_may_wait_is_413_whether_somebody_waits_or_not(entry: Fleet) -> None:
+    entry.publish("r1", bundles=held(hold_bytes=100))
+    await entry.until_ready("entry")
+    alone = await entry["entry"].post("/v1/completions", {"prompt": "x" * 100})
+    (waiting,) = await hold(entry["entry"], 1)
+    behind = await entry["entry"].post("/v1/completions", {"prompt": "x" * 100})
+    assert [(each.status, each.error["code"]) for each in (alone, behind)] == [(413, "body_too_large")] * 2
+    assert "limits.hold.bytes is 100" in alone.error["message"]
+    await entry["e1"].engine.start()
+    assert (await waiting).status == 200
 
 
 async def test_a_wait_that_is_too_long_is_429(entry: Fleet) -> None:

@@ -32,7 +32,7 @@ async def test_a_request_that_waits_too_long_gets_429() -> None:
     assert place.held_s > 0
 
 
-@pytest.mark.parametrize(("sizes", "size"), [((1, 1, 1, 1), 1), ((60,), 41), ((), 101)])
+@pytest.mark.parametrize(("sizes", "size"), [((1, 1, 1, 1), 1), ((60,), 41)])
 async def test_over_number_or_bytes_is_refused_at_once(sizes: tuple[int, ...], size: int) -> None:
     hold = hold_of()
     for each in sizes:
@@ -40,6 +40,17 @@ async def test_over_number_or_bytes_is_refused_at_once(sizes: tuple[int, ...], s
     with pytest.raises(Refusal) as caught:
         hold.take(size)
     assert (caught.value.status, caught.value.code) == (429, "hold_full")
+    assert caught.value.message.endswith("this deployment's limits.hold has room for 4 requests of 100 bytes")
+
+
+async def test_a_body_that_can_never_wait_is_told_which_limit_to_raise_and_to_come_back_not() -> None:
+    hold = hold_of()
+    with pytest.raises(Refusal) as caught:
+        hold.take(101)
+    assert (caught.value.status, caught.value.code, caught.value.retry_after_s) == (413, "body_too_large", None)
+    assert "101 bytes" in caught.value.message
+    assert "limits.hold.bytes is 100" in caught.value.message
+    assert hold.waiting == 0
 
 
 async def test_who_leaves_makes_room_and_who_was_cancelled_in_the_moment_it_was_let_go_too() -> None:
