@@ -168,7 +168,7 @@ class OperatorConfig(ConfigModel):
     sources: Sources = Sources()
     """Where users may take weights from."""
     sidecar_resources: ContainerResources = ContainerResources()
-    """Resources of the sidecar."""
+    """Resources of the sidecar. What waits in it, `spec.limits.hold.bytes`, may take half of its memory."""
     fetcher_resources: ContainerResources = ContainerResources()
     """Resources of the containers that resolve and fetch weights."""
     namespaces: tuple[str, ...] = ()

@@ -166,7 +166,7 @@ class Hold(ApiModel):
     requests: int = Field(default=1024, ge=0, le=65_536)
     """Requests that may wait; one more is answered with 429. With 0 none waits."""
     bytes: Annotated[str, Quantity("1Ki", "1Gi")] = "64Mi"
-    """Size of all bodies that may wait; at least `maxBodyBytes`."""
+    """Size of all bodies that may wait; at least `maxBodyBytes`, and at most half of the memory the administrator gives a sidecar."""
     timeout: Annotated[str, Duration("0s", "24h")] = "15m"
     """Time a request may wait for an engine, then it is answered with 429. It does not count against `totalTimeout`. At least 30s where
     `autoscaling` may take the last pod."""

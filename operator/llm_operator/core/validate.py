@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from llm_operator.api.base import problems
 from llm_operator.api.config import OperatorConfig
 from llm_operator.api.llmdeployment import LLMDeploymentSpec
+from llm_operator.api.quantities import parse_bytes, render_bytes
 from llm_operator.api.sources import parse_source
 from llm_operator.core import engine_args
 from llm_operator.core.depth import MAX_DEPTH, is_too_deep
@@ -82,8 +83,26 @@ def _time_zones_are_known(spec: LLMDeploymentSpec, _config: OperatorConfig) -> N
             raise UserError(Reason.SPEC_INVALID, field, f'"{each.timezone}" is no time zone; write it like Europe/Berlin') from error
 
 
+def _sidecars_can_carry_what_waits(spec: LLMDeploymentSpec, config: OperatorConfig) -> None:
+    hold, memory = spec.limits.hold, config.sidecar_resources.limits.get("memory")
+    if memory is None or not hold.requests:
+        return
+    most = parse_bytes(memory) // _SHARE_HELD
+    if parse_bytes(hold.bytes) > most:
+        message = (
+            f'"{hold.bytes}" is more than half of {memory}, the memory of a sidecar, in which they wait; use at most {render_bytes(most)}, '
+            "or ask the administrator to raise sidecarResources.limits.memory in the operator's configuration"
+        )
+        raise UserError(Reason.SPEC_INVALID, "spec.limits.hold.bytes", message)
+
+
+_SHARE_HELD = 2
+"""What is not for bodies that wait is for the program, and for those that are on their way to an engine meanwhile."""
 _SET_UP = "ask the administrator to set it up in the operator's configuration under"
 _ADMIN = "copy the model there, or ask the administrator to allow it in the operator's configuration"
 
-CHECKS: tuple[Check, ...] = (_arguments_are_allowed, _source_is_allowed, _gates_are_offered, _time_zones_are_known)
+CHECKS: tuple[Check, ...] = (
+    *(_arguments_are_allowed, _source_is_allowed, _gates_are_offered, _time_zones_are_known),
+    _sidecars_can_carry_what_waits,
+)
 """In the order a user reads the spec; profiles are checked where they are resolved."""

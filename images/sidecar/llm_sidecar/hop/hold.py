@@ -41,11 +41,14 @@ class Hold:
         self._out: dict[int, Place] = {}
         self._numbers = itertools.count()
         self._bytes = 0
+        self._booked = 0
         self._open = False
         self._failed = ""
         self.telling_s = TELLING_S
         self.began = asyncio.Event()
         """Set when somebody begins to wait."""
+        self.reachable = False
+        """Whether an engine was reached lately."""
 
     @property
     def waiting(self) -> int:
@@ -56,6 +59,16 @@ class Hold:
     def enabled(self) -> bool:
         """Return whether requests may wait at all."""
         return self._limits.hold_requests > 0
+
+    @property
+    def counts(self) -> bool:
+        """Return whether a body has to have room here before it is received: whose it is will probably have to wait."""
+        return (not self.reachable or self.waiting > 0) and self.enabled
+
+    @property
+    def most_bytes(self) -> int:
+        """Return the size of all bodies that may wait."""
+        return self._limits.hold_bytes
 
     def set_limits(self, limits: Limits) -> None:
         """Apply new limits; who waits stays."""
@@ -73,20 +86,37 @@ class Hold:
         """Raise Refusal: 503 when waiting is in vain, 429 when there is no room for this many bytes, 413 when there never is."""
         if self._failed:
             raise _start_failed(self._failed)
+        self._check_room(size)
+
+    def book(self, size: int) -> int:
+        """Keep room for a body that is about to come, and return how much; or raise Refusal 429 or 413."""
+        self._check_room(size)
+        self._booked += size
+        return size
+
+    def shrink(self, booked: int, size: int) -> int:
+        """Give back what of a booking a body did not need; return what is left of it."""
+        left = min(booked, size)
+        self._booked -= booked - left
+        return left
+
+    def _check_room(self, size: int) -> None:
         limits = self._limits
         if size > limits.hold_bytes:
             raise _too_large(size, limits.hold_bytes)
-        if self.waiting >= limits.hold_requests or self._bytes + size > limits.hold_bytes:
+        if self.waiting >= limits.hold_requests or self._bytes + self._booked + size > limits.hold_bytes:
             raise Refusal(
                 429,
                 "hold_full",
-                f"no engine can be reached, and {self.waiting} requests of {self._bytes} bytes in all are waiting already; "
+                f"no engine can be reached, and {self.waiting} requests are waiting already, "
+                f"of {self._bytes + self._booked} bytes in all with those that are coming; "
                 f"this deployment's limits.hold has room for {limits.hold_requests} requests of {limits.hold_bytes} bytes",
                 retry_after_s=_RETRY_AFTER_S,
             )
 
-    def take(self, size: int) -> Place:
-        """Take a place at the end of the line, or raise Refusal as ``check`` does."""
+    def take(self, size: int, booked: int = 0) -> Place:
+        """Take a place at the end of the line instead of a booking, or raise Refusal as ``check`` does."""
+        self.shrink(booked, 0)
         self.check(size)
         if not self.waiting:
             self._open = False  # whoever comes first has just seen that nobody can be reached

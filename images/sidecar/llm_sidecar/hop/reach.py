@@ -20,7 +20,10 @@ _TAKES_REQUESTS = 204
 
 
 class Reach:
-    """Asks the engines of the table whether they take requests, and opens the hold when one that gets units does."""
+    """Asks the engines of the table whether they take requests, and opens the hold when one that gets units does.
+
+    The hold hears in each round whether any does.
+    """
 
     def __init__(
         self,
@@ -68,6 +71,8 @@ class Reach:
         answers = await asyncio.gather(*(self._ask(where) for where in others.values()))
         taking = {engine for engine, yes in zip(others, answers, strict=True) if yes}
         self._at |= dict.fromkeys(taking, time.monotonic())
+        lately = set(self.reached())
+        self._hold.reachable = any(self._takes(route.engine, lately) for route in live.order)
         if self._hold.waiting and any(self._takes(route.engine, taking) for route in live.order):
             self._hold.open()
 

@@ -94,6 +94,7 @@ class Exchange:
         "_task",
         "announced",
         "authorization",
+        "booked",
         "close",
         "content",
         "content_length",
@@ -132,6 +133,7 @@ class Exchange:
         self._late: Callable[[], Refusal] | None = None
         self.started_at = time.perf_counter()
         self.announced = False
+        self.booked = 0
         self.started = False
         self.close = False
         self.degraded: list[str] | None = None

@@ -7,7 +7,8 @@ from functools import partial
 from llm_sidecar.errors import BUSY, LOST, NOT_BEGUN, Refusal
 from llm_sidecar.hop.hold import Place
 from llm_sidecar.hop.pool import Peer
-from llm_sidecar.http.call import BODY_TIMEOUT_S, Call, body_too_slow, check_head, too_late
+from llm_sidecar.http.body import receive
+from llm_sidecar.http.call import Call, too_late
 from llm_sidecar.http.exchange import Exchange, Failing
 from llm_sidecar.http.forward import Forward
 from llm_sidecar.http.models import serve_models
@@ -99,11 +100,7 @@ class Journey:
         """Check and read the request, once."""
         exchange, limits = self._exchange, self._live.limits_of(self._assigned)
         if self._route.method == "POST" and exchange.content is None:
-            check_head(exchange, self._route, limits.max_body_bytes)
-            if self._services.hold.waiting:
-                self._services.hold.check(exchange.content_length or 0)
-            exchange.limit(BODY_TIMEOUT_S, body_too_slow)
-            await exchange.receive(limits.max_body_bytes)
+            await receive(exchange, self._services.hold, self._route, limits.max_body_bytes)
         exchange.limit(limits.total_timeout_ms / 1000 + _LONGER_S, partial(too_late, limits))
 
     async def _hold(self, refused: Refusal) -> None:
@@ -113,7 +110,8 @@ class Journey:
             raise refused.kept()
         exchange.no_limit()
         if self._place is None:
-            self._place = hold.take(len(exchange.content or b""))
+            booked, exchange.booked = exchange.booked, 0
+            self._place = hold.take(len(exchange.content or b""), booked)
         else:
             hold.back(self._place)
         try:

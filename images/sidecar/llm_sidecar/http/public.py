@@ -7,7 +7,8 @@ from llm_sidecar import subject
 from llm_sidecar.auth.keys import PREVIEW
 from llm_sidecar.errors import BUSY, LOST, NOT_BEGUN, Refusal
 from llm_sidecar.hop.wire import PING, asked_revision, is_copy, is_forced, is_handed_off, key_of, previewed, trusted, unit_of
-from llm_sidecar.http.call import BODY_TIMEOUT_S, Call, body_too_slow, check_head
+from llm_sidecar.http.body import receive
+from llm_sidecar.http.call import Call
 from llm_sidecar.http.cycle import Cycle, Header
 from llm_sidecar.http.exchange import ClientGoneError, Exchange, new_id, revision_of
 from llm_sidecar.http.journey import Journey
@@ -69,6 +70,8 @@ class PublicApp:
         finally:
             exchange.finish()
             self._open.discard(exchange)
+            if exchange.booked:
+                self._services.hold.shrink(exchange.booked, 0)
             if self._services.drain.draining:
                 self._services.drain.finished_one()
             job, exchange.job = exchange.job, None  # else the two would hold each other until the garbage collector comes by
@@ -172,9 +175,7 @@ class PublicApp:
         async def body() -> bytes:
             if route.method != "POST":
                 return b""
-            check_head(exchange, route, live.max_body_bytes)
-            exchange.limit(BODY_TIMEOUT_S, body_too_slow)
-            await exchange.receive(live.max_body_bytes)
+            await receive(exchange, self._services.hold, route, live.max_body_bytes)
             return exchange.body(live.max_body_bytes)
 
         exchange.unit = await subject.find(live.table.subject, exchange.headers, exchange.key, body) or exchange.unit

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from llm_sidecar.bundle import Bundle, Limits
+from llm_sidecar.table import Subject
 from tests.unit.sidecar.support.client import Answer, ask, connect, post
 from tests.unit.sidecar.support.engine import Request, completion, http, streams, text_events
 from tests.unit.sidecar.support.eventually import eventually
@@ -142,6 +143,60 @@ async def test_a_body_larger_than_all_that_may_wait_is_413_whether_somebody_wait
     assert "limits.hold.bytes is 100" in alone.error["message"]
     await entry["e1"].engine.start()
     assert (await waiting).status == 200
+
+
+def head(length: str, body: str = "{", path: str = "/v1/completions") -> bytes:
+    """Return a request whose body does not come to its end."""
+    return f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n{length}\r\n\r\n{body}".encode()
+
+
+@pytest.mark.parametrize("subject", [(), (Subject(body_field="user"),)], ids=["any unit", "the subject is in the body"])
+@pytest.mark.parametrize("length", ["content-length: 60", "transfer-encoding: chunked"])
+async def test_bodies_that_come_at_once_have_no_more_room_than_those_that_wait(
+    entry: Fleet, length: str, subject: tuple[Subject, ...]
+) -> None:
+    entry.publish("r1", bundles=held(hold_bytes=100, max_body_bytes=60), subject=subject)
+    await entry.until_ready("entry")
+    pod = entry["entry"]
+    async with connect(pod.port) as coming:
+        coming.send(head(length, "{" if "content" in length else "1\r\n{\r\n"))
+        await pod.until(lambda status: status["inflight"] == 1)
+        async with connect(pod.port) as other:
+            other.send(head("content-length: 41"))
+            refused = await other.answer()
+        assert (refused.status, refused.error["code"], refused.headers["retry-after"]) == (429, "hold_full", "10")
+        assert "of 60 bytes in all with those that are coming" in refused.error["message"]
+        assert (await pod.status())["held"] == 0
+    await pod.until(lambda status: status["inflight"] == 0)
+    assert pod.sidecar._services.hold._booked == 0, "whoever left has given its room back"
+    waiting = await hold(pod, 2)
+    assert pod.sidecar._services.hold._booked == 0, "whoever waits has a place instead"
+    await entry["e1"].engine.start()
+    assert [answer.status for answer in await asyncio.gather(*waiting)] == [200, 200]
+
+
+async def test_a_small_body_that_does_not_say_how_large_it_is_needs_no_more_room_than_it_has(entry: Fleet) -> None:
+    entry.publish("r1", bundles=held(hold_bytes=80, max_body_bytes=60))
+    await entry.until_ready("entry")
+    pod = entry["entry"]
+    async with connect(pod.port) as first, connect(pod.port) as second, connect(pod.port) as whole:
+        for number, client in enumerate((first, second), 1):
+            client.send(head("transfer-encoding: chunked", 'e\r\n{"prompt":"x"}\r\n'))
+            await pod.until(lambda status, wanted=number: status["inflight"] == wanted)  # type: ignore[misc]  # mypy cannot infer the default
+            client.send(b"0\r\n\r\n")
+            await pod.until(lambda status, wanted=number: status["held"] == wanted)  # type: ignore[misc]  # mypy cannot infer the default
+        whole.send(head("transfer-encoding: chunked", 'e\r\n{"prompt":"x"}\r\n0\r\n\r\n'))
+        await pod.until(lambda status: status["held"] == 3)
+        await entry["e1"].engine.start()
+        assert [(await client.answer()).status for client in (first, second, whole)] == [200, 200, 200]
+
+
+async def test_where_an_engine_is_reached_no_body_needs_room_in_the_hold(entry: Fleet) -> None:
+    entry.publish("r1", bundles=held(hold_bytes=10))
+    await entry["e1"].engine.start()
+    await entry.until_ready()
+    await entry["entry"].until(lambda status: status["reaches"] == ["e1"])
+    assert (await entry["entry"].post("/v1/completions", {"prompt": "longer than ten bytes"})).status == 200
 
 
 async def test_a_wait_that_is_too_long_is_429(entry: Fleet) -> None:

@@ -89,6 +89,36 @@ async def test_when_the_start_has_failed_who_waits_and_who_comes_is_refused_unti
     await hold.wait(again)
 
 
+async def test_bodies_that_are_coming_have_no_more_room_than_those_that_wait() -> None:
+    hold = hold_of()
+    hold.take(20)
+    booked = hold.book(60)
+    for enter in (hold.book, hold.take):
+        with pytest.raises(Refusal) as caught:
+            enter(21)
+        assert (caught.value.status, caught.value.code) == (429, "hold_full")
+        assert "of 80 bytes in all with those that are coming" in caught.value.message
+    booked = hold.shrink(booked, 50)
+    assert (booked, hold.shrink(hold.book(30), 0)) == (50, 0)
+    place = hold.take(50, booked)
+    hold.take(30)
+    hold.leave(place)
+    hold.take(50)
+
+
+async def test_a_body_has_to_have_room_first_only_while_it_will_probably_have_to_wait() -> None:
+    hold = hold_of()
+    assert hold.counts, "nobody was reached yet"
+    hold.reachable = True
+    assert not hold.counts
+    place = hold.take(1)
+    assert hold.counts, "it would line up behind"
+    hold.leave(place)
+    assert not hold.counts
+    hold = hold_of(hold_requests=0)
+    assert not hold.counts, "nobody may wait"
+
+
 async def test_the_first_to_wait_says_so() -> None:
     hold = hold_of()
     hold.take(1)
