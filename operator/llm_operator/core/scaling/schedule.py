@@ -28,7 +28,10 @@ def applies(schedule: Schedule, now: datetime) -> bool:
 def window(schedule: Schedule, day: date) -> tuple[datetime, datetime]:
     """Return when a schedule begins that does so on a day, and when it ends; a day may be an hour longer or shorter than most."""
     over = day if schedule.end > schedule.start else day + timedelta(days=1)
-    return _moment(schedule, day, schedule.start), _moment(schedule, over, schedule.end)
+    begin, end = _moment(schedule, day, schedule.start), _moment(schedule, over, schedule.end)
+    if end <= begin:  # the clock was set forward over all of it, or over its end
+        end = begin + (_shown(over, schedule.end) - _shown(day, schedule.start))
+    return begin, end
 
 
 def _is_on(schedule: Schedule, day: date) -> bool:
@@ -37,4 +40,9 @@ def _is_on(schedule: Schedule, day: date) -> bool:
 
 def _moment(schedule: Schedule, day: date, at: str) -> datetime:
     """Return when a clock shows a time for the first time on a day; one it leaves out comes as much later as the clock was set forward."""
-    return datetime.combine(day, time.fromisoformat(at), ZoneInfo(schedule.timezone)).astimezone(UTC)
+    return _shown(day, at).replace(tzinfo=ZoneInfo(schedule.timezone)).astimezone(UTC)
+
+
+def _shown(day: date, at: str) -> datetime:
+    """Return what a clock shows then, in no time zone: such times differ by how long it is between them on a day without a change."""
+    return datetime.combine(day, time.fromisoformat(at))

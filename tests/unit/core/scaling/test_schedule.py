@@ -1,6 +1,6 @@
 """More pods at known times, by the clock on the wall: once a day, whatever the clock is set to, and never a day more or less."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -53,6 +53,18 @@ def test_a_time_that_the_clock_leaves_out_comes_after_it_and_one_it_shows_twice_
     assert not applies(late, berlin("2026-10-25T02:15+01:00")), "the clock shows it once more"
 
 
+@pytest.mark.parametrize(
+    ("start", "end", "begins"),
+    [("02:30", "03:30", "03:30"), ("02:00", "03:00", "03:00"), ("02:10", "02:50", "03:10"), ("02:59", "03:00", "03:59")],
+)
+def test_a_window_that_the_clock_is_set_forward_over_comes_as_long_as_ever(start: str, end: str, begins: str) -> None:
+    each, day = schedule(start, end, "Sun"), date(2026, 3, 29)
+    length = datetime.strptime(end, "%H:%M") - datetime.strptime(start, "%H:%M")  # noqa: DTZ007 - of the clock
+    begin = berlin(f"2026-03-29T{begins}+02:00")
+    assert window(each, day) == (begin, begin + length)
+    assert [applies(each, at) for at in (begin - timedelta(seconds=1), begin, begin + length)] == [False, True, False]
+
+
 def test_the_highest_of_those_that_apply_counts_and_none_lowers_anything() -> None:
     asked = Autoscaling(min_replicas=2, max_replicas=9, schedules=(schedule(replicas=4), schedule("12:00", "14:00", replicas=6)))
     assert least_at(asked, berlin("2026-06-10T13:00")) == (6, "by the schedule from 12:00 to 14:00 Europe/Berlin")
@@ -75,8 +87,8 @@ def test_a_day_has_one_window_as_long_as_the_clock_says_but_for_what_it_is_set_b
     nominal = timedelta(seconds=length if length > 0 else length + 86_400)
     assert abs((over - begin) - nominal) <= timedelta(hours=1)
     assert begin < following
-    if begin < over:
-        assert applies(each, begin)
+    assert begin < over
+    assert applies(each, begin)
     assert not applies(each, over) or over >= following
 
 
