@@ -11,6 +11,7 @@ from llm_operator.core.observed import Obj, Observed, SidecarReport
 from llm_operator.core.reasons import Reason
 from llm_operator.core.rebuild import complete, resolutions
 from llm_operator.core.render.meta import Owner
+from llm_operator.core.scaling.targets import rivals
 from llm_operator.core.stored import Stored
 from llm_sidecar.table import TABLE_KEY, Table, TableError, decode
 
@@ -136,7 +137,7 @@ def sort(observed: Observed) -> World:
         table=table,
         bundles=bundles,
         unreadable=observed.unreadable,
-        scalers=tuple(sorted(f"{each['kind']} {each['metadata']['name']}" for each in observed.scalers)),
+        scalers=rivals(observed.scalers, [name for kind, name in owned if kind == DEPLOYMENT]),
     )
 
 

@@ -13,7 +13,8 @@ from llm_operator.core.gateway import may_have_route
 from llm_operator.core.kinds import BY_KIND, SCALERS, Kind
 from llm_operator.core.observed import Children, Observed
 from llm_operator.core.reasons import Reason
-from llm_operator.core.scaling.rivals import may_have_rivals, target_of
+from llm_operator.core.scaling.rivals import may_have_rivals
+from llm_operator.core.scaling.targets import target_of
 from llm_operator.shell.errors import ForbiddenError, NotFoundError, StaleError
 from llm_operator.shell.news import Seen
 from llm_operator.shell.ports import Cluster, Manifest, Telemetry

@@ -14,7 +14,7 @@ from llm_operator.core import kinds, names
 from llm_operator.core.actions import Plan
 from llm_operator.core.kinds import LLM_DEPLOYMENT, SCALERS, Kind
 from llm_operator.core.observed import Observed
-from llm_operator.core.scaling.rivals import target_of
+from llm_operator.core.scaling.targets import target_of
 from llm_operator.shell.observe import Eye, Listed, Unreadable, prompt_name, split, tolerant
 from llm_operator.shell.ports import Cluster, Manifest
 from llm_operator.shell.queue import Key

@@ -59,7 +59,9 @@ async def test_one_that_targets_the_same_object_is_told_of_and_its_end_too(scale
 
 
 @pytest.mark.parametrize(
-    "other", [{"target": "support"}, {"kind_": "Deployment", "apiVersion": "apps/v1"}], ids=["another object", "a child"]
+    "other",
+    [{"target": "support"}, {"kind_": "Deployment", "apiVersion": "apps/v1", "target": "chat-production"}],
+    ids=["another object", "a Deployment that is called as a child could be"],
 )
 async def test_one_for_something_else_is_none_of_ours(scaled: World, other: dict[str, str]) -> None:
     reference = {"kind" if name == "kind_" else name: value for name, value in other.items() if name != "target"}
@@ -68,6 +70,19 @@ async def test_one_for_something_else_is_none_of_ours(scaled: World, other: dict
     scaled.cluster.put(found)
     await scaled.settle()
     assert scaled.condition("ScalingConflict")["reason"] == "OneWriter"
+
+
+async def test_one_for_a_deployment_of_the_object_is_a_rival_too(scaled: World) -> None:
+    await scaled.settle()
+    (child,) = [name for kind, _, name in scaled.cluster.objects if kind == "Deployment"]
+    found = scaler()
+    found["spec"]["scaleTargetRef"] = {"apiVersion": "apps/v1", "kind": "Deployment", "name": child}
+    scaled.cluster.put(found)
+    assert [each.name for each in (await surveyor(scaled).survey("ns")).differ] == ["chat"]
+    await scaled.settle(2)
+    said = scaled.condition("ScalingConflict")
+    assert (said["status"], said["reason"]) == ("True", "TargetedByAutoscaler")
+    assert said["message"].startswith(f"HorizontalPodAutoscaler other (for Deployment {child}) targets this object too")
 
 
 async def test_the_next_resync_notices_one_that_has_come(scaled: World) -> None:

@@ -1,9 +1,9 @@
-"""Who else sets the number of replicas: an HPA or a ScaledObject that targets the same object. There is one writer, or none."""
+"""Who else sets the number of replicas: an HPA or a ScaledObject for the object or a Deployment of it. There is one writer, or none."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from llm_operator.core.kinds import LLM_DEPLOYMENT, SCALERS
+from llm_operator.core.kinds import SCALERS
 from llm_operator.core.reasons import Reason
 from llm_operator.core.world import World
 
@@ -11,13 +11,6 @@ from llm_operator.core.world import World
 def may_have_rivals(deployment: Mapping[str, Any]) -> bool:
     """Return whether others have to be looked at: only one mode writes what they would."""
     return (deployment.get("spec", {}).get("autoscaling") or {}).get("mode") == "BuiltIn"
-
-
-def target_of(scaler: Mapping[str, Any]) -> str:
-    """Return the name of the LLMDeployment that a scaler is for, or nothing."""
-    reference = scaler.get("spec", {}).get("scaleTargetRef") or {}
-    group = str(reference.get("apiVersion", "")).partition("/")[0]
-    return str(reference.get("name", "")) if (reference.get("kind"), group) == (LLM_DEPLOYMENT.kind, LLM_DEPLOYMENT.group) else ""
 
 
 def told_of_rivals(world: World) -> str:
