@@ -18,7 +18,14 @@ from llm_operator.shell.logging import log
 from llm_operator.shell.ports import Manifest
 
 INTERVAL_S = 5.0
-_AT_ONCE = 32
+_AT_ONCE = 64
+_AT_ONCE_OF_ONE = 8
+"""Of one deployment: however many of its pods hang, others are asked in time."""
+_AT_ONCE_LOST = 16
+_HUNG = 0.4
+"""Whoever says nothing for this part of an interval hangs; who refuses to answer says so at once, and costs nothing."""
+_LOST_AFTER = 3
+_LOST_INTERVALS = 6
 _ENGINES_KEPT = 8
 _GATHERED = 25
 """How often in an interval the readings that have come are looked at, of however many pods they are: each costs as much as all."""
@@ -35,13 +42,20 @@ class _Pod:
     address: str
     expected: Expected
     said: str = ""
+    hung: int = 0
     track: Track | None = None
     task: "asyncio.Task[None] | None" = None
+
+    @property
+    def lost(self) -> bool:
+        """Return whether it has hung so often that it is asked rarely, until it answers."""
+        return self.hung >= _LOST_AFTER
 
 
 @dataclass
 class _Fleet:
     name: str
+    slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE_OF_ONE))
     pods: dict[str, _Pod] = field(default_factory=dict)
     learned: dict[str, Learned] = field(default_factory=dict)
     memory: Memory = field(default_factory=Memory)
@@ -68,6 +82,7 @@ class Watcher:
     interval_s: float = INTERVAL_S
     _fleets: dict[str, _Fleet] = field(default_factory=dict)
     _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE))
+    _lost_slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE_LOST))
 
     def watch(
         self, deployment: str, pods: Iterable[Manifest], engines: Mapping[str, Expected], memory: Memory, alarm: Alarm | None = None
@@ -85,8 +100,11 @@ class Watcher:
         for uid in gone_uids:
             del fleet.pods[uid]
         for uid in wanted.keys() - fleet.pods.keys():
-            pod = fleet.pods[uid] = wanted[uid]
-            pod.task = asyncio.create_task(self._keep_asking(fleet, pod))
+            fleet.pods[uid] = wanted[uid]
+        for pod in fleet.pods.values():
+            if pod.task is None or pod.task.done():
+                _tell_why(pod)
+                pod.task = asyncio.create_task(self._keep_asking(fleet, pod))
 
     def watched(self, deployment: str) -> Watched:
         """Return what the pods of a deployment have told so far."""
@@ -103,11 +121,27 @@ class Watcher:
     async def _keep_asking(self, fleet: _Fleet, pod: _Pod) -> None:
         await asyncio.sleep(self.interval_s * self.random() / 5)
         while True:
-            async with self._slots:
-                body = await self.ask(pod.address)
+            body = await self._asked(fleet, pod)
             if body is not None:
                 self._hear(fleet, pod, body)
-            await asyncio.sleep(self.interval_s * (0.8 + 0.4 * self.random()))
+            intervals = _LOST_INTERVALS if pod.lost else 1
+            await asyncio.sleep(self.interval_s * intervals * (0.8 + 0.4 * self.random()))
+
+    async def _asked(self, fleet: _Fleet, pod: _Pod) -> bytes | None:
+        """Return what a pod answers. Those that are lost wait for each other only."""
+        if pod.lost:
+            async with self._lost_slots:
+                return await self._timed(pod)
+        async with fleet.slots, self._slots:
+            return await self._timed(pod)
+
+    async def _timed(self, pod: _Pod) -> bytes | None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        body = await self.ask(pod.address)
+        hung = body is None and loop.time() - began >= self.interval_s * _HUNG
+        pod.hung = pod.hung + 1 if hung else 0
+        return body
 
     def _hear(self, fleet: _Fleet, pod: _Pod, body: bytes) -> None:
         try:
@@ -142,6 +176,14 @@ def _asked(pods: Iterable[Manifest], engines: Mapping[str, Expected]) -> Iterabl
         expected, status = engines.get(engine_of(pod)), pod.get("status", {})
         if expected is not None and status.get("phase") == "Running" and status.get("podIP"):
             yield pod["metadata"]["uid"], _Pod(pod["metadata"]["name"], status["podIP"], expected)
+
+
+def _tell_why(pod: _Pod) -> None:
+    """Log why a pod is not asked any more, once for each reason."""
+    error = pod.task.exception() if pod.task is not None and not pod.task.cancelled() else None
+    if error is not None and pod.said != repr(error):
+        pod.said = repr(error)
+        log(logging.ERROR, f"asking pod {pod.name} for its load has failed and begins anew: {error!r}"[:1024], reason="WatchFailed")
 
 
 def _cancel(pods: Iterable[_Pod]) -> None:

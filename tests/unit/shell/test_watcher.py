@@ -30,12 +30,18 @@ def pod(uid: str, engine: str = "e1", address: str | None = None, phase: str = "
 
 @dataclass
 class Pods:
-    """Pods by address. ``hung`` ones never answer, ``lying`` ones what nobody can read, ``gone`` ones nothing."""
+    """Pods by address.
+
+    ``hung`` ones never answer, ``lying`` ones what nobody can read, ``gone`` ones nothing, ``late`` ones nothing and that takes its time;
+    at ``broken`` ones whoever asks fails.
+    """
 
     body: bytes = field(default_factory=told)
     hung: set[str] = field(default_factory=set)
     lying: set[str] = field(default_factory=set)
     gone: set[str] = field(default_factory=set)
+    late: set[str] = field(default_factory=set)
+    broken: set[str] = field(default_factory=set)
     asked: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
     grew: list[str] = field(default_factory=list)
@@ -47,7 +53,11 @@ class Pods:
         self.asked[address] += 1
         self.seconds += 1
         await asyncio.sleep(3600 if address in self.hung else 0.001)
-        if address in self.gone:
+        if address in self.late:
+            await asyncio.sleep(0.02)
+        if address in self.broken:
+            raise RuntimeError("a bug")
+        if address in self.gone | self.late:
             return None
         return b"{}" if address in self.lying else valued("vllm:iteration_tokens_total_count", str(self.seconds))(self.body)
 
@@ -131,6 +141,60 @@ async def test_what_was_learned_of_few_engines_is_kept() -> None:
         watcher.watch(KEY, [pod(each, engine=each) for each in many], many, Memory())
         await until(pods, "e2", 4)
         assert watcher.watched(KEY).learned.keys() == {"ENGINE"}
+
+
+async def test_however_many_pods_of_one_deployment_hang_those_of_others_are_asked_in_time() -> None:
+    many = [f"h{number}" for number in range(200)]
+    pods = Pods(hung=set(many))
+    async with watching(pods) as watcher:
+        watcher.watch("other/stuck", [pod(each) for each in many], ENGINES, Memory())
+        watcher.watch(KEY, [pod("a")], ENGINES, Memory())
+        await until(pods, "a", 10)
+    assert sum(pods.asked[each] for each in many) == 8, "at once, of one deployment"
+
+
+async def test_a_pod_that_has_hung_three_times_is_asked_less_often_until_it_answers() -> None:
+    pods = Pods(late={"a"}, gone={"b"})
+    async with watching(pods) as watcher:
+        watcher.watch(KEY, [pod("a"), pod("b")], ENGINES, Memory())
+        await until(pods, "a", 3)
+        before = pods.asked["b"]
+        await until(pods, "a", 6)
+        assert pods.asked["b"] - before > 12, "what refuses at once is asked as ever, and in the time of three questions to the other"
+        pods.late.clear()
+        await until(pods, "a", 8)
+        before = pods.asked["b"]
+        await until(pods, "a", 18)
+        assert pods.asked["b"] - before < 20
+
+
+async def test_pods_that_are_lost_take_no_slot_of_those_that_answer() -> None:
+    lost = [f"l{number}" for number in range(30)]
+    pods = Pods(late=set(lost))
+    async with watching(pods) as watcher:
+        watcher.watch(KEY, [pod(each) for each in lost], ENGINES, Memory())
+        for each in lost:
+            await until(pods, each, 3)
+        pods.hung = set(lost)
+        await asyncio.sleep(0.2)
+        watcher.watch(KEY, [pod(each) for each in [*lost, "a"]], ENGINES, Memory())
+        await until(pods, "a", 10)
+
+
+async def test_a_pod_whose_questions_have_failed_is_asked_again_and_that_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    pods = Pods(broken={"a"})
+    async with watching(pods) as watcher:
+        for times in (1, 2, 3):
+            watcher.watch(KEY, [pod("a")], ENGINES, Memory())
+            await until(pods, "a", times)
+            await asyncio.sleep(0.01)
+        pods.broken.clear()
+        watcher.watch(KEY, [pod("a")], ENGINES, Memory())
+        await until(pods, "a", 6)
+        assert watcher.watched(KEY).tracks.keys() == {"a"}
+    (said,) = [each for each in caplog.records if "pod a" in each.message]
+    assert said.message == "asking pod a for its load has failed and begins anew: RuntimeError('a bug')"
+    assert getattr(said, "fields", {}) == {"reason": "WatchFailed"}
 
 
 def alarm(known: int) -> Alarm:
