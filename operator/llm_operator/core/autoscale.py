@@ -23,7 +23,7 @@ from llm_operator.core.scaling.need import Need, need
 from llm_operator.core.scaling.outlook import Alarm, Outlook
 from llm_operator.core.scaling.reasons import ScaleReason
 from llm_operator.core.scaling.rivals import told_of_rivals, unknown_rivals
-from llm_operator.core.scaling.sample import Expected
+from llm_operator.core.scaling.sample import MOST, Expected, Most
 from llm_operator.core.scaling.schedule import least_at
 from llm_operator.core.scaling.watched import Watched
 from llm_operator.core.scaling.zero import Door, decide
@@ -122,7 +122,7 @@ def autoscale(
         "specReplicas": began,
         "lastDecisions": _last(before.get("lastDecisions", []), decision, now),
     }
-    watches = {each.id: Expected(world.owner.name, each.id, _model(each, world.owner.name)) for each in engines}
+    watches = {each.id: _expected(each, world.owner.name) for each in engines}
     alarm = Alarm(outlook, rules.headroom, rules.most, known=max(decision.replicas, decision.wanted or 0))
     writer = _writer(world, spec, began, decision.replicas)
     return Scaling(acts, decision.replicas, memory, watches, alarm, entry, writer, listened=watched.memory.began is not None)
@@ -180,10 +180,21 @@ def _rules(asked: Autoscaling, now: datetime) -> Rules:
 
 
 def _capacity(engine: Engine, spec: LLMDeploymentSpec, learned: Learned) -> Capacity:
+    asked = _per_step(engine, Most(_SEQUENCES, _STEP_TOKENS))
+    return capacity(learned, Limits(_TIME_PER_OUTPUT_TOKEN_S, min(asked.sequences, spec.limits.max_concurrency), asked.tokens))
+
+
+def _per_step(engine: Engine, default: Most) -> Most:
+    """Return what an engine is asked to do in one step at most, with defaults for what nobody asks."""
     arguments = (engine.inputs.get("engine") or {}).get("args") or {}
-    places = min(int(arguments.get("max-num-seqs", _SEQUENCES)), spec.limits.max_concurrency)
-    tokens = int(arguments.get("max-num-batched-tokens", _STEP_TOKENS))
-    return capacity(learned, Limits(_TIME_PER_OUTPUT_TOKEN_S, places, tokens))
+    return Most(int(arguments.get("max-num-seqs", default.sequences)), int(arguments.get("max-num-batched-tokens", default.tokens)))
+
+
+def _expected(engine: Engine, name: str) -> Expected:
+    """Return whose figures are expected. One that is asked for less than the most there is may still do more: by drafts of tokens."""
+    asked = _per_step(engine, MOST)
+    most = Most(max(asked.sequences, MOST.sequences), max(asked.tokens, MOST.tokens))
+    return Expected(name, engine.id, _model(engine, name), most)
 
 
 def _model(engine: Engine, default: str) -> str:

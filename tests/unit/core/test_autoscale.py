@@ -8,7 +8,7 @@ import pytest
 from llm_operator.core.reasons import Reason
 from llm_operator.core.scaling.capacity import Learned
 from llm_operator.core.scaling.load import Track
-from llm_operator.core.scaling.sample import Counters, Sample
+from llm_operator.core.scaling.sample import MOST, Counters, Most, Sample
 from llm_operator.core.scaling.watched import Watched
 from llm_operator.core.world import engine_of, ready
 from tests.unit.core.builders import make_deployment, make_spec
@@ -219,6 +219,16 @@ def test_whose_figures_are_asked_for_is_said() -> None:
     (engine,) = sim.engines()
     watched = sim.plan().watches[engine]
     assert (watched.deployment, watched.engine, watched.model) == ("chat", engine, "chat")
+    assert watched.most == MOST
+
+
+def test_an_engine_that_is_asked_to_do_more_in_a_step_may_tell_so() -> None:
+    """Else nothing would ever be learned of it."""
+    args = {"max-num-batched-tokens": "32768", "max-num-seqs": "64"}
+    sim = Sim(deployment=make_deployment(spec=make_spec(engine={"args": args}, autoscaling={"mode": "BuiltIn", "maxReplicas": 6})))
+    run(sim, 8)
+    (watched,) = sim.plan().watches.values()
+    assert watched.most == Most(MOST.sequences, 32768)
 
 
 def test_a_canary_changes_no_total() -> None:
