@@ -87,3 +87,22 @@ def test_buckets_do_not_limit_volumes() -> None:
 def test_a_deployment_without_a_spec_is_the_users_error() -> None:
     with pytest.raises(UserError, match=r"spec\.model"):
         read_spec({"metadata": {"name": "x"}})
+
+
+@pytest.mark.parametrize(
+    ("memory", "hold"),
+    [({"memory": "1Gi"}, {"bytes": "512Mi"}), ({}, {"bytes": "1Gi"}), ({"memory": "1Gi"}, {"bytes": "1Gi", "requests": 0})],
+    ids=["half of what a sidecar has", "sidecars without a limit", "nobody waits"],
+)
+def test_what_waits_may_take_half_of_the_memory_a_sidecar_has(memory: dict[str, str], hold: dict[str, Any]) -> None:
+    config = make_config(sidecar_resources={"limits": memory})
+    validate(LLMDeploymentSpec.model_validate({**make_spec(), "limits": {"hold": hold}}), config)
+
+
+def test_more_than_half_of_it_is_refused_with_how_much_there_may_be() -> None:
+    spec = LLMDeploymentSpec.model_validate({**make_spec(), "limits": {"hold": {"bytes": "513Mi"}}})
+    with pytest.raises(UserError) as caught:
+        validate(spec, make_config())
+    assert caught.value.field == "spec.limits.hold.bytes"
+    assert '"513Mi" is more than half of 1Gi' in caught.value.sentence
+    assert "use at most 512Mi" in caught.value.sentence
