@@ -13,7 +13,7 @@ import yaml
 
 from llm_operator.api.config import OperatorConfig
 from tests.fakes.objects import operator_config
-from tests.integration.chart.kit import install, kubectl, run
+from tests.integration.chart.kit import establish, install, kubectl, run
 from tests.integration.operating import RunningOperator
 from tests.integration.server import Server
 from tests.integration.stage import PLACES, Stage
@@ -41,7 +41,7 @@ def server(lab: Lab) -> Server:
     """Return the API server with the CRDs in it, as an administrator sees it."""
     for path in sorted((ROOT / "crds").glob("*.yaml")):
         kubectl("apply", "--server-side", "--force-conflicts", f"--filename={path}")
-    kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd/llmdeployments.llmops.dev", "crd/llmprompts.llmops.dev")
+    establish("llmdeployments.llmops.dev", "llmprompts.llmops.dev")
     return Server(lab)
 
 

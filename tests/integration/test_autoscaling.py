@@ -13,7 +13,7 @@ from bench.record import record
 from llm_operator.api.config import OperatorConfig
 from llm_operator.core import kinds, names
 from tests.fakes.objects import llm_deployment, operator_config
-from tests.integration.chart.kit import kubectl
+from tests.integration.chart.kit import establish, kubectl
 from tests.integration.conftest import ROOT, manifests
 from tests.integration.operating import RunningOperator
 from tests.integration.server import Object, Server, condition
@@ -132,7 +132,7 @@ def test_then_pods_are_moved_neither_by_silence_nor_by_somebody_else(server: Ser
 
 def test_the_examples_of_other_scalers_are_taken_and_find_what_they_scale(server: Server, namespace: str) -> None:
     kubectl("apply", "--server-side", f"--filename={scaled_object_crd()}")
-    kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd/scaledobjects.keda.sh")
+    establish("scaledobjects.keda.sh")
     try:
         for name in ("hpa.yaml", "keda.yaml"):
             (scaler,) = manifests(EXAMPLES / name)

@@ -10,7 +10,7 @@ import pytest
 from llm_operator.api.config import OperatorConfig
 from llm_operator.core import kinds
 from tests.fakes.objects import llm_deployment, operator_config
-from tests.integration.chart.kit import kubectl
+from tests.integration.chart.kit import establish, kubectl
 from tests.integration.conftest import ROOT, manifests
 from tests.integration.operating import RunningOperator
 from tests.integration.server import Server, condition
@@ -43,7 +43,7 @@ def gateway_api(server: Server, place: str) -> Server:
     """Return the server once it has the Gateway API."""
     assert place
     kubectl("apply", "--server-side", f"--filename={http_route_crd()}")
-    kubectl("wait", "--for=condition=Established", "--timeout=30s", f"crd/{CRD}")
+    establish(CRD)
     return server
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from llm_operator.core import kinds
 from tests.data.negative import SCHEMA, Case
-from tests.integration.chart.kit import kubectl, run
+from tests.integration.chart.kit import establish, kubectl, run
 from tests.integration.conftest import ROOT, manifests
 from tests.integration.server import Server
 from tests.lab.api import ApiError
@@ -35,7 +35,7 @@ def test_there_are_enough_cases() -> None:
 def keda(server: Server) -> Iterator[None]:  # noqa: ARG001  # the server must be up first
     """Have the kind of the one example that is for KEDA."""
     kubectl("apply", "--server-side", f"--filename={scaled_object_crd()}")
-    kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd/scaledobjects.keda.sh")
+    establish("scaledobjects.keda.sh")
     yield
     kubectl("delete", "crd/scaledobjects.keda.sh")
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from tests.lab.served import served
+
 Object = dict[str, Any]
 
 CHART = Path(__file__).resolve().parents[3] / "charts/llm-operator"
@@ -37,6 +39,11 @@ def kubectl(*args: str, stdin: str | None = None) -> str:
     done = run(["kubectl", *args], stdin)
     assert done.code == 0, f"kubectl {' '.join(args)}: {done.err.strip()}"
     return done.out
+
+
+def establish(*crds: str) -> None:
+    """Wait until the API server serves kinds."""
+    served(kubectl, *crds)
 
 
 def with_registry(values: Object) -> Object:

@@ -13,6 +13,7 @@ from tests.lab.faults.operators import OURS
 from tests.lab.faults.runs import PREFIX, Surroundings
 from tests.lab.following import Client, RefusedError, connect, session
 from tests.lab.kwok import open_node
+from tests.lab.served import served
 from tests.lab.state import REPOSITORY
 from tests.lab.stubs.serve import stubs
 
@@ -27,7 +28,7 @@ async def surroundings(
     """Yield what runs need, inside a control-plane lab. Operators act as the user of ``kubeconfig``."""
     lab.require_pod_addresses()
     lab.kubectl("apply", "--server-side", "--force-conflicts", f"--filename={REPOSITORY / 'crds'}")
-    lab.kubectl("wait", "--for=condition=Established", "--timeout=30s", *(f"crd/{kind.plural}.{kind.group}" for kind in kinds.CUSTOM))
+    served(lab.kubectl, *(f"{kind.plural}.{kind.group}" for kind in kinds.CUSTOM))
     async with (
         connect(lab.state) as client,
         session(lab.state) as passing,
