@@ -2,12 +2,13 @@
 
 from llm_operator.core import names
 from llm_operator.core.conditions import Condition, condition
+from llm_operator.core.diagnose import diagnose
 from llm_operator.core.engines import too_old
 from llm_operator.core.errors import UNRESOLVED
 from llm_operator.core.reasons import Phase, Reason
 from llm_operator.core.removal import listed
 from llm_operator.core.resolver import Waiting
-from llm_operator.core.roles import ready_of
+from llm_operator.core.roles import asked_of, ready_of
 from llm_operator.core.rollout.evidence import Answer
 from llm_operator.core.rollout.progress import State
 from llm_operator.core.summary import Findings, Summary
@@ -90,14 +91,22 @@ def _capacity(found: Findings) -> Condition:
         return condition("CapacityAvailable", withheld.reason, withheld.message, holds=False)
     if progress is not None and progress.state == State.WAITING_CAPACITY:
         return condition("CapacityAvailable", progress.reason, progress.message, holds=False)
-    if diagnosis.roomless is not None:
-        return condition("CapacityAvailable", *diagnosis.roomless, holds=False)
+    if (roomless := diagnosis.roomless or _stable_roomless(found)) is not None:
+        return condition("CapacityAvailable", *roomless, holds=False)
     if not diagnosis.pods:
         return condition("CapacityAvailable", Reason.NO_PODS, "there are no pods to place", holds=None)
     capped = progress.message if progress is not None and progress.is_active and found.capped else found.overloaded
     if capped:
         return condition("CapacityAvailable", Reason.WEIGHT_CAPPED_BY_CAPACITY, capped, holds=True)
     return condition("CapacityAvailable", Reason.SCHEDULED, "every pod has a node", holds=True)
+
+
+def _stable_roomless(found: Findings) -> tuple[str, str] | None:
+    """Return why a pod of stable has no room while another engine grows beside it."""
+    stable = found.roles.stable
+    if stable is None or found.course is None or found.course.growing == stable.engine.id:
+        return None
+    return diagnose(found.world, stable.engine.id, asked_of(found.world, stable.engine.id) or 0).roomless
 
 
 def _programmed(found: Findings) -> Condition:

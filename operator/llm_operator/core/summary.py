@@ -112,7 +112,20 @@ def summarize(found: Findings) -> Summary:
     done = roles.canary is None and diagnosis.phase in {Phase.READY, Phase.SCALED_TO_ZERO} and _at_rest(found)
     if done and found.leaves.words:
         return Summary(diagnosis.phase, found.leaves.reason, found.leaves.words)
-    return _without_pods(found, done=done) or Summary(diagnosis.phase, diagnosis.reason, diagnosis.message, settled=done)
+    return (
+        _without_pods(found, done=done)
+        or _undelivered(found)
+        or Summary(diagnosis.phase, diagnosis.reason, diagnosis.message, settled=done)
+    )
+
+
+def _undelivered(found: Findings) -> Summary | None:
+    """Return which ready pod does not say that it runs the table: it serves, but nobody knows what. None where all say so."""
+    diagnosis, late = found.growing, tuple(name for name, _ in found.delivery.late)
+    if diagnosis.phase != Phase.READY or not late:
+        return None
+    words = f"{diagnosis.message}, but table {found.delivery.generation} is not run by {listed(found.world, late)}"
+    return Summary(diagnosis.phase, Reason.DELIVERING, words)
 
 
 def _without_pods(found: Findings, *, done: bool) -> Summary | None:

@@ -82,6 +82,38 @@ def test_a_surge_pod_without_a_node_is_said_and_stable_keeps_all_its_pods() -> N
     assert sim.ready_pods(old) == 2
 
 
+@pytest.mark.covers
+def test_a_pod_of_stable_without_a_node_is_said_while_a_new_engine_loads() -> None:
+    sim, old = serving(3)
+    sim.max_ready = 3
+    sim.edit(model=OTHER)
+    run(sim, 10)
+    assert condition(sim, "CapacityAvailable")["status"] == "True"
+    sim.crashed |= set(others(sim, old))
+    sim.pods.pop(mine(sim, old)[0])
+    sim.unschedulable = FULL
+    run(sim, 4)
+    assert (sim.ready_pods(old), len(mine(sim, old))) == (2, 3)
+    lacks = condition(sim, "CapacityAvailable")
+    assert (lacks["status"], lacks["reason"], "1 pod waits for 1 more nvidia.com/gpu" in lacks["message"]) == (
+        "False",
+        "Unschedulable",
+        True,
+    )
+
+
+@pytest.mark.covers
+def test_pods_that_serve_and_tell_nobody_what_are_named_at_rest() -> None:
+    sim, _ = serving(2)
+    sim.silent |= set(sim.pods)
+    run(sim, 10)
+    assert (condition(sim, "Ready")["status"], sim.deployment["status"]["phase"]) == ("True", "Ready")
+    waits = condition(sim, "Reconciling")
+    assert (waits["status"], waits["reason"]) == ("True", "Delivering")
+    assert "2 of 2 pods ready, but table" in waits["message"]
+    assert "which cannot be asked" in waits["message"]
+
+
 @pytest.mark.parametrize("trouble", ["lonely", "silent"])
 def test_an_engine_gets_no_units_before_every_sidecar_has_reached_it_and_who_has_not_is_named(trouble: str) -> None:
     sim, old = serving(2)
