@@ -24,6 +24,8 @@ def download(entry: Entry, stream: Stream, workspace: Workspace, progress: Progr
     if sha256 is None:
         with Part(workspace.part(entry), entry) as part:
             progress.kept(part.size)
+            # Reading what a killed run left may take minutes in which no byte could come.
+            patience.progressed()
             _verified(part, entry, stream, progress, patience)
             part.sync()
             sha256 = part.sha256

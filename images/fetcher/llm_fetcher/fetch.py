@@ -11,7 +11,7 @@ from pathlib import Path
 from llm_fetcher import manifest, s3, volume
 from llm_fetcher.download import Stream, download
 from llm_fetcher.errors import FetchError, Reason
-from llm_fetcher.listing import Listing, make_listing
+from llm_fetcher.listing import Entry, Listing, make_listing
 from llm_fetcher.manifest import Manifest
 from llm_fetcher.model import model_files
 from llm_fetcher.patience import Patience, retried
@@ -65,10 +65,15 @@ def fetch_bucket(source: S3Source, env: Mapping[str, str], target: Path, digest:
 def _download_all(listing: Listing, stream: Stream, workspace: Workspace, *, parallel: int, give_up_after_s: float) -> dict[str, str]:
     progress = Progress(listing.size, len(listing.entries))
     stop = threading.Event()
+
+    def begin(entry: Entry) -> str:
+        # Made here and not when the file is queued: its time without progress is not the time it waits for others.
+        return download(entry, stream, workspace, progress, Patience(give_up_after_s, stop))
+
     pool = ThreadPoolExecutor(parallel, thread_name_prefix="download")
     # The largest first: a long one that starts last would run alone at the end.
     ordered = sorted(listing.entries, key=lambda entry: -entry.size)
-    futures = {pool.submit(download, entry, stream, workspace, progress, Patience(give_up_after_s, stop)): entry.path for entry in ordered}
+    futures = {pool.submit(begin, entry): entry.path for entry in ordered}
     try:
         _watch(futures, progress)
         return {path: future.result() for future, path in futures.items()}

@@ -2,14 +2,17 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llm_fetcher import patience
 from llm_fetcher.download import download
 from llm_fetcher.errors import FetchError, Reason
 from llm_fetcher.listing import Entry, Listing
+from llm_fetcher.part import Part
 from llm_fetcher.patience import Patience, StoppedError
 from llm_fetcher.progress import Progress
 from llm_fetcher.workspace import Workspace
@@ -86,6 +89,23 @@ def test_the_next_try_asks_for_what_is_missing(tmp_path: Path) -> None:
     store = Store(sends(BODY, until=3000, then=BROKEN), sends(BODY, until=7000, then=BROKEN), sends(BODY))
     _download(tmp_path, _entry(), store)
     assert store.offsets == [0, 3000, 7000]
+
+
+def test_reading_what_a_killed_run_left_is_no_time_without_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(FetchError):
+        _download(tmp_path, _entry(), Store(sends(BODY, until=3000, then=BROKEN)), give_up_after_s=0)
+    seconds = [0.0]
+    monkeypatch.setattr(patience, "time", SimpleNamespace(monotonic=lambda: seconds[0]))
+    catch_up = Part._catch_up
+
+    def slowly(part: Part) -> None:
+        seconds[0] += 3600
+        catch_up(part)
+
+    monkeypatch.setattr(Part, "_catch_up", slowly)
+    store = Store(sends(BODY, until=3000, then=BROKEN), sends(BODY))
+    _download(tmp_path, _entry(), store, give_up_after_s=0.05)
+    assert store.offsets == [3000, 3000]
 
 
 def test_a_stream_that_ends_early_without_an_error_is_continued(tmp_path: Path) -> None:
