@@ -8,6 +8,7 @@ import threading
 from types import FrameType
 
 from llm_fetcher.cli import run
+from llm_fetcher.s3 import SETTINGS
 
 _STOPPED_BY_SIGTERM = 143
 
@@ -21,7 +22,11 @@ def main() -> None:
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(message)s")
     signal.signal(signal.SIGTERM, _stop)
     codes: list[int] = []
-    worker = threading.Thread(target=lambda: codes.append(run(sys.argv[1:], os.environ)), daemon=True)
+    env = dict(os.environ)
+    for name in SETTINGS:
+        # The S3 client would read them too, as they are.
+        os.environ.pop(name, None)
+    worker = threading.Thread(target=lambda: codes.append(run(sys.argv[1:], env)), daemon=True)
     worker.start()
     worker.join()
     _leave(codes[0] if codes else 1)

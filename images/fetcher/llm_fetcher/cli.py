@@ -25,7 +25,9 @@ def run(arguments: Sequence[str], env: Mapping[str, str]) -> int:
     except FetchError as error:
         message, code = termination.failed(error), 1
         log.info("%s", error)
-    except Exception as error:  # a bug must still leave a reason where the operator looks
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # a bug must still leave a reason where the operator looks, and a client's panic is no Exception
         log.exception("unexpected")
         message, code = termination.failed(FetchError(Reason.INTERNAL, f"unexpected {type(error).__name__}: see the container's log")), 1
     if given.command == "resolve" and not _answered(Path(env.get("TERMINATION_LOG", termination.DEFAULT_PATH)), message):

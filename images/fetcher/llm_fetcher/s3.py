@@ -1,5 +1,6 @@
 """S3 as the fetcher needs it: list a prefix, and stream one object's bytes from an offset, only while it is the version that was listed."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,10 +18,15 @@ from llm_fetcher.source import S3Source
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, S3Config  # exist only in the type stubs
 
+SETTINGS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_ENDPOINT_URL", "AWS_ALLOW_HTTP")
+"""The environment variables that say where a bucket is and how it is read: the keys of the credentials Secret."""
+
 _ETAG_KIND = "etag:"
 _CHUNK_BYTES = 4 * 1024 * 1024
 _DEFAULT_REGION = "us-east-1"
 _LONGEST_SILENCE_S = 30.0
+_ENDPOINT = re.compile(r"https?://[!-~]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 _CLIENT_OPTIONS: "ClientConfig" = {
     "connect_timeout": timedelta(seconds=10),
@@ -63,21 +69,22 @@ class S3Bucket:
 def open_bucket(source: S3Source, env: Mapping[str, str], *, give_up_after_s: float) -> S3Bucket:
     """Return the bucket with endpoint, region and keys of the environment; without keys it is read anonymously."""
     silence = timedelta(seconds=min(give_up_after_s, _LONGEST_SILENCE_S))
-    endpoint = env.get("AWS_ENDPOINT_URL") or None
-    allow_http = env.get("AWS_ALLOW_HTTP", "").lower() in {"1", "true"}
+    given = settings(env)
+    endpoint = given.get("AWS_ENDPOINT_URL")
+    allow_http = given.get("AWS_ALLOW_HTTP", "").lower() in {"1", "true"}
     _check_endpoint(endpoint, allow_http=allow_http)
-    key, secret = env.get("AWS_ACCESS_KEY_ID"), env.get("AWS_SECRET_ACCESS_KEY")
+    key, secret = given.get("AWS_ACCESS_KEY_ID"), given.get("AWS_SECRET_ACCESS_KEY")
     if bool(key) != bool(secret):
         missing = "AWS_SECRET_ACCESS_KEY" if key else "AWS_ACCESS_KEY_ID"
         raise FetchError(
             Reason.SOURCE_MISCONFIGURED, f"the credentials Secret has no {missing}: a key pair needs both, anonymous access neither"
         )
-    options: S3Config = {"region": env.get("AWS_REGION") or _DEFAULT_REGION}
+    options: S3Config = {"region": given.get("AWS_REGION", _DEFAULT_REGION)}
     if endpoint:
         options["endpoint"] = endpoint
     if key and secret:
         options |= {"access_key_id": key, "secret_access_key": secret}
-        if token := env.get("AWS_SESSION_TOKEN"):
+        if token := given.get("AWS_SESSION_TOKEN"):
             options["session_token"] = token
     else:
         # Without this the client would ask the cloud's metadata service for the node's own rights.
@@ -92,10 +99,20 @@ def open_bucket(source: S3Source, env: Mapping[str, str], *, give_up_after_s: fl
     return S3Bucket(source, store)
 
 
+def settings(env: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings that are given, without the white space that a Secret made from a file has around them."""
+    given = {name: value for name in SETTINGS if (value := env.get(name, "").strip())}
+    for name, value in given.items():
+        if _CONTROL.search(value):
+            message = f"{name} in the credentials Secret has a line break or another control character inside: write it as one line"
+            raise FetchError(Reason.SOURCE_MISCONFIGURED, message)
+    return given
+
+
 def _check_endpoint(endpoint: str | None, *, allow_http: bool) -> None:
     if endpoint is None:
         return
-    if not endpoint.startswith(("http://", "https://")):
+    if not _ENDPOINT.fullmatch(endpoint):
         raise FetchError(Reason.SOURCE_MISCONFIGURED, f"AWS_ENDPOINT_URL {endpoint!r} is not a URL: write https://host[:port]")
     if endpoint.startswith("http://") and not allow_http:
         raise FetchError(
