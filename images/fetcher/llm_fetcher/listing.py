@@ -2,12 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
 from llm_fetcher.errors import FetchError, Reason
-from llm_fetcher.paths import check_together, checked_path
+from llm_fetcher.paths import check_together, checked_path, parents
 
 MAX_FILES = 10_000
 """More than any model has: a prefix with more is the wrong prefix, and it must not cost memory without bound."""
@@ -41,6 +41,20 @@ class Listing:
     def size(self) -> int:
         """Return the bytes of all files together."""
         return sum(entry.size for entry in self.entries)
+
+
+def without_folder_markers(entries: Iterable[Entry]) -> Iterator[Entry]:
+    """Drop the empty objects at the place of a directory: consoles and copying tools leave them in a bucket to show a folder."""
+    empty: list[Entry] = []
+    directories: set[str] = set()
+    for entry in entries:
+        directories.update(parents(entry.path))
+        # More than can be a model are not held, so that a wrong prefix does not cost memory here either.
+        if entry.size or len(empty) > MAX_FILES:
+            yield entry
+        else:
+            empty.append(entry)
+    yield from (entry for entry in empty if entry.path not in directories)
 
 
 def make_listing(entries: Iterable[Entry], *, what: str) -> Listing:

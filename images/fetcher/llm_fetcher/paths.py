@@ -1,6 +1,6 @@
 """Which relative paths may become files: a listing comes from outside and must not choose places outside the model directory."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from llm_fetcher.errors import FetchError, Reason
 
@@ -23,11 +23,15 @@ def check_together(paths: Iterable[str], *, what: str) -> None:
     """Raise UnsafePath if one path would have to be a file and a directory at once."""
     files = set(paths)
     for path in sorted(files):
-        parent = path.rpartition("/")[0]
-        while parent:
+        for parent in parents(path):
             if parent in files:
                 raise FetchError(Reason.UNSAFE_PATH, f"{what} holds both {parent!r} and {path!r}, which no file system can: rename one")
-            parent = parent.rpartition("/")[0]
+
+
+def parents(path: str) -> Iterator[str]:
+    """Yield the directories a relative path lies in, the nearest first."""
+    while path := path.rpartition("/")[0]:
+        yield path
 
 
 def _problem(path: str) -> str:

@@ -11,7 +11,7 @@ from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
 from llm_fetcher.errors import FetchError, Reason
-from llm_fetcher.listing import Entry
+from llm_fetcher.listing import Entry, without_folder_markers
 from llm_fetcher.s3_errors import classify
 from llm_fetcher.source import S3Source
 
@@ -43,11 +43,17 @@ class S3Bucket:
     store: S3Store
 
     def entries(self) -> Iterator[Entry]:
-        """Yield every object below the prefix with its path relative to it; raise FetchError when the store will not list."""
+        """Yield every file below the prefix with its path relative to it; raise FetchError when the store will not list."""
+        return without_folder_markers(self._objects())
+
+    def _objects(self) -> Iterator[Entry]:
         base = f"{self.source.prefix}/" if self.source.prefix else ""
         try:
             for page in obstore.list(self.store, self.source.prefix or None):
                 for found in page:
+                    # The client takes the slash off the end of keys: this one is the prefix's own marker.
+                    if found["path"] == self.source.prefix and not found["size"]:
+                        continue
                     path = found["path"].removeprefix(base)
                     yield Entry(path, found["size"], _checksum(found["e_tag"], path))
         except (BaseError, OSError, ValueError) as error:

@@ -46,6 +46,14 @@ def test_a_listing_of_several_pages_is_read_to_its_end(fetcher: Fetcher, client:
     assert fetcher.resolve(f"s3://{bucket}/many").message["files"] == 1002
 
 
+def test_folder_markers_are_no_files(fetcher: Fetcher, proxy: Proxy) -> None:
+    files = [("tiny/config.json", 2, '"c"'), ("tiny/sub/model.safetensors", 7, '"m"')]
+    proxy.answers = [listing_answer(*files), listing_answer(("tiny/", 0, '"d"'), ("tiny/sub/", 0, '"d"'), *files)]
+    plain, marked = (fetcher.resolve("s3://bucket/tiny", AWS_ENDPOINT_URL=proxy.endpoint) for _ in range(2))
+    assert plain.code == 0, plain.output
+    assert plain.message == marked.message
+
+
 def test_a_whole_bucket_can_be_a_model(fetcher: Fetcher, client: S3Client, bucket: str, tmp_path: Path) -> None:
     client.upload(bucket, "", write_model(tmp_path / "local"))
     assert fetcher.resolve(f"s3://{bucket}").message["files"] == 2

@@ -1,4 +1,4 @@
-from itertools import repeat
+from itertools import count, repeat
 from random import Random
 
 import pytest
@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_fetcher.errors import FetchError, Reason
-from llm_fetcher.listing import MAX_FILES, Entry, Listing, make_listing
+from llm_fetcher.listing import MAX_FILES, Entry, Listing, make_listing, without_folder_markers
 
 _entries = st.lists(
     st.builds(
@@ -55,6 +55,36 @@ def test_every_part_of_every_entry_is_in_the_digest(entries: list[Entry], data: 
     ):
         changed = Listing(tuple(sorted((*listing.entries[:index], new, *listing.entries[index + 1 :]))))
         assert changed.digest != listing.digest
+
+
+@given(_entries)
+def test_a_source_without_folder_markers_keeps_its_digest(entries: list[Entry]) -> None:
+    kept = make_listing(without_folder_markers(entries), what="x")
+    assert kept.digest == make_listing(entries, what="x").digest
+
+
+def test_an_empty_object_at_the_place_of_a_directory_is_a_marker_and_dropped_wherever_it_is_listed() -> None:
+    files = [Entry("a/b/c.json", 3, "etag:c"), Entry("empty.txt", 0, "etag:e"), Entry("a/empty.txt", 0, "etag:e")]
+    markers = [Entry("a", 0, "etag:m"), Entry("a/b", 0, "etag:m")]
+    for listed in ([*markers, *files], [*files, *markers]):
+        assert make_listing(without_folder_markers(listed), what="x") == make_listing(files, what="x")
+
+
+def test_a_directory_that_holds_only_a_directory_is_a_marker_too() -> None:
+    listed = [Entry("config.json", 2, "etag:c"), Entry("a", 0, "etag:m"), Entry("a/b", 0, "etag:m"), Entry("a/b/c", 0, "etag:m")]
+    assert [entry.path for entry in make_listing(without_folder_markers(listed), what="x").entries] == ["a/b/c", "config.json"]
+
+
+def test_a_file_with_bytes_at_the_place_of_a_directory_is_refused() -> None:
+    listed = [Entry("a", 1, "etag:m"), Entry("a/b", 1, "etag:b")]
+    with pytest.raises(FetchError, match="holds both 'a' and 'a/b'"):
+        make_listing(without_folder_markers(listed), what="x")
+
+
+def test_empty_objects_without_end_are_given_up_and_not_held() -> None:
+    endless = (Entry(f"f{number}", 0, "etag:m") for number in count())
+    with pytest.raises(FetchError, match="more than 10000 files"):
+        make_listing(without_folder_markers(endless), what="x")
 
 
 def test_nothing_is_said_to_be_empty_with_what_to_check() -> None:

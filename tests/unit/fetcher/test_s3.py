@@ -15,6 +15,22 @@ ENV = {
 }
 
 
+def _listed(monkeypatch: pytest.MonkeyPatch, prefix: str, **sizes: int) -> list[str]:
+    """The paths of a bucket whose keys the client gives as it does: without a slash at their end."""
+    page = [{"path": key.replace("__", "/"), "size": size, "e_tag": '"x"'} for key, size in sizes.items()]
+    monkeypatch.setattr(s3.obstore, "list", lambda _store, _prefix: [page])
+    return [entry.path for entry in s3.open_bucket(S3Source("models", prefix), ENV, give_up_after_s=1).entries()]
+
+
+def test_folder_markers_of_the_prefix_and_below_are_no_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _listed(monkeypatch, "tiny", tiny=0, tiny__sub=0, tiny__sub__x=3, tiny__config=2) == ["sub/x", "config"]
+    assert _listed(monkeypatch, "", tiny=0, tiny__config=2) == ["tiny/config"]
+
+
+def test_an_ordinary_empty_file_stays_even_if_it_has_the_prefixs_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _listed(monkeypatch, "tiny", tiny__config=2, tiny__tiny=0, tiny__py=0) == ["config", "tiny", "py"]
+
+
 def test_white_space_around_the_values_of_a_secret_does_not_count() -> None:
     opened = s3.open_bucket(SOURCE, {name: f" {value}\r\n" for name, value in ENV.items()}, give_up_after_s=1)
     assert opened.store.config == s3.open_bucket(SOURCE, ENV, give_up_after_s=1).store.config
