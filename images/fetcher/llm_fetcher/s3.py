@@ -41,6 +41,7 @@ class S3Bucket:
 
     source: S3Source
     store: S3Store
+    has_keys: bool
 
     def entries(self) -> Iterator[Entry]:
         """Yield every file below the prefix with its path relative to it; raise FetchError when the store will not list."""
@@ -57,7 +58,7 @@ class S3Bucket:
                     path = found["path"].removeprefix(base)
                     yield Entry(path, found["size"], _checksum(found["e_tag"], path))
         except (BaseError, OSError, ValueError) as error:
-            raise classify(error, what=str(self.source)) from error
+            raise classify(error, what=str(self.source), has_keys=self.has_keys) from error
 
     def stream(self, entry: Entry, offset: int) -> Iterator[memoryview]:
         """Yield the object's bytes from ``offset``, or raise SourceChanged if it is no longer the version that was listed."""
@@ -69,7 +70,7 @@ class S3Bucket:
             for chunk in result.stream(min_chunk_size=_CHUNK_BYTES):
                 yield memoryview(chunk)
         except (BaseError, OSError, ValueError) as error:
-            raise classify(error, what=f"{self.source}: {entry.path!r}") from error
+            raise classify(error, what=f"{self.source}: {entry.path!r}", has_keys=self.has_keys) from error
 
 
 def open_bucket(source: S3Source, env: Mapping[str, str], *, give_up_after_s: float) -> S3Bucket:
@@ -102,7 +103,7 @@ def open_bucket(source: S3Source, env: Mapping[str, str], *, give_up_after_s: fl
         # Short: the caller retries too, and it knows whether any byte came through in between.
         retry_config={"max_retries": 2, "retry_timeout": timedelta(seconds=20)},
     )
-    return S3Bucket(source, store)
+    return S3Bucket(source, store, has_keys=bool(key))
 
 
 def settings(env: Mapping[str, str]) -> dict[str, str]:

@@ -26,8 +26,12 @@ _DENIED_HINTS = {
     "SignatureDoesNotMatch": "AWS_SECRET_ACCESS_KEY does not belong to AWS_ACCESS_KEY_ID",
     "ExpiredToken": "AWS_SESSION_TOKEN has expired",
     "RequestTimeTooSkewed": "the node's clock is wrong",
-    "AccessDenied": "the keys, if any were given, may not list and read it",
+    "AccessDenied": "the keys may not list and read it",
 }
+_NO_KEYS_HINT = (
+    "no keys were given, is there a Secret of the name in spec.model.credentials.secretName "
+    "with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY?"
+)
 _WRONG_REGION = frozenset({"AuthorizationHeaderMalformed", "PermanentRedirect", "IllegalLocationConstraintException"})
 _GONE = frozenset({"NoSuchKey", "PreconditionFailed", "InvalidRange"})
 _PASSING = frozenset({408, 429})
@@ -37,9 +41,10 @@ _SERVER_ERROR = 500
 
 @dataclass(frozen=True)
 class _Answer:
-    """What is known about a failed request: about what it was, the store's code and status if it answered, and the client's own words."""
+    """What is known of a failed request: what it was for, whether it had keys, the store's code and status, and the client's own words."""
 
     what: str
+    has_keys: bool
     error: Exception
     text: str
     code: str
@@ -50,10 +55,10 @@ class _Answer:
         return f"{self.status or ''} {self.code}".strip()
 
 
-def classify(error: Exception, *, what: str) -> FetchError:
+def classify(error: Exception, *, what: str, has_keys: bool) -> FetchError:
     """Return the fetcher's error for one of the client's, in words that carry no header, signature or URL of the request."""
     text = str(error)
-    answer = _Answer(what, error, text, _first(_CODE, text), int(_first(_STATUS, text) or 0))
+    answer = _Answer(what, has_keys, error, text, _first(_CODE, text), int(_first(_STATUS, text) or 0))
     return next(found for rule in _RULES if (found := rule(answer)) is not None)
 
 
@@ -89,7 +94,7 @@ def _no_bucket(answer: _Answer) -> FetchError | None:
 def _denied(answer: _Answer) -> FetchError | None:
     known = answer.status in {401, 403} or answer.code in _DENIED_HINTS
     if known or isinstance(answer.error, PermissionDeniedError | UnauthenticatedError):
-        hint = _DENIED_HINTS.get(answer.code, "check the Secret in model.credentials")
+        hint = _DENIED_HINTS.get(answer.code, "check the Secret in spec.model.credentials") if answer.has_keys else _NO_KEYS_HINT
         return FetchError(Reason.SOURCE_DENIED, f"{answer.what} is refused by the store ({answer.said}): {hint}")
     return None
 

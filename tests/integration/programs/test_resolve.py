@@ -72,7 +72,7 @@ def test_a_whole_bucket_can_be_a_model(fetcher: Fetcher, client: S3Client, bucke
             "SourceDenied",
             "AccessDenied",
         ),
-        ("s3://{bucket}/tiny", {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, "SourceDenied", "the keys, if any were given"),
+        ("s3://{bucket}/tiny", {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, "SourceDenied", "no keys were given"),
         ("s3://{bucket}/tiny", {"AWS_ACCESS_KEY_ID": ""}, "SourceMisconfigured", "has no AWS_ACCESS_KEY_ID"),
         ("s3://{bucket}/tiny", {"AWS_ALLOW_HTTP": "false"}, "SourceMisconfigured", "AWS_ALLOW_HTTP=true"),
         ("s3://{bucket}/tiny", {"AWS_ENDPOINT_URL": "store:8333"}, "SourceMisconfigured", "is not a URL"),

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from llm_fetcher import fetch, patience
+from llm_fetcher.download import Stream
 from llm_fetcher.errors import FetchError, Reason
 from llm_fetcher.listing import Entry, Listing
 from llm_fetcher.workspace import Workspace
@@ -21,7 +22,7 @@ class Clock:
         monkeypatch.setattr(patience, "time", SimpleNamespace(monotonic=lambda: self.now_s))
 
 
-def _fetched(target: Path, stream: fetch.Stream, *entries: Entry) -> dict[str, str]:
+def _fetched(target: Path, stream: Stream, *entries: Entry) -> dict[str, str]:
     listing = Listing(entries)
     workspace = Workspace(target)
     workspace.claim(listing)

@@ -1,7 +1,10 @@
+import obstore
 import pytest
+from obstore.exceptions import PermissionDeniedError
 
 from llm_fetcher import s3
 from llm_fetcher.errors import FetchError, Reason
+from llm_fetcher.listing import Entry
 from llm_fetcher.source import S3Source
 
 SOURCE = S3Source("models", "tiny")
@@ -18,7 +21,7 @@ ENV = {
 def _listed(monkeypatch: pytest.MonkeyPatch, prefix: str, **sizes: int) -> list[str]:
     """The paths of a bucket whose keys the client gives as it does: without a slash at their end."""
     page = [{"path": key.replace("__", "/"), "size": size, "e_tag": '"x"'} for key, size in sizes.items()]
-    monkeypatch.setattr(s3.obstore, "list", lambda _store, _prefix: [page])
+    monkeypatch.setattr(obstore, "list", lambda _store, _prefix: [page])
     return [entry.path for entry in s3.open_bucket(S3Source("models", prefix), ENV, give_up_after_s=1).entries()]
 
 
@@ -29,6 +32,21 @@ def test_folder_markers_of_the_prefix_and_below_are_no_files(monkeypatch: pytest
 
 def test_an_ordinary_empty_file_stays_even_if_it_has_the_prefixs_name(monkeypatch: pytest.MonkeyPatch) -> None:
     assert _listed(monkeypatch, "tiny", tiny__config=2, tiny__tiny=0, tiny__py=0) == ["config", "tiny", "py"]
+
+
+@pytest.mark.parametrize(
+    ("env", "words"), [(ENV, "the keys may not"), ({"AWS_ACCESS_KEY_ID": "\n", "AWS_SECRET_ACCESS_KEY": ""}, "no keys were given")]
+)
+def test_a_refusal_says_whether_keys_were_given(monkeypatch: pytest.MonkeyPatch, env: dict[str, str], words: str) -> None:
+    def refused(*_given: object, **_named: object) -> None:
+        raise PermissionDeniedError("status code: 403 <Code>AccessDenied</Code>")
+
+    monkeypatch.setattr(obstore, "list", refused)
+    monkeypatch.setattr(obstore, "get", refused)
+    opened = s3.open_bucket(SOURCE, env, give_up_after_s=1)
+    for asked in (opened.entries(), opened.stream(Entry("config.json", 2, 'etag:"x"'), 0)):
+        with pytest.raises(FetchError, match=words):
+            next(asked)
 
 
 def test_white_space_around_the_values_of_a_secret_does_not_count() -> None:

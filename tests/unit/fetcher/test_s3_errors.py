@@ -18,7 +18,7 @@ def _answered(status: int, code: str) -> GenericError:
         (_answered(404, "NoSuchBucket"), Reason.SOURCE_NOT_FOUND, "no such bucket"),
         (_answered(403, "InvalidAccessKeyId"), Reason.SOURCE_DENIED, "AWS_ACCESS_KEY_ID is not known"),
         (_answered(403, "SignatureDoesNotMatch"), Reason.SOURCE_DENIED, "AWS_SECRET_ACCESS_KEY does not belong"),
-        (_answered(403, "AccessDenied"), Reason.SOURCE_DENIED, "may not list and read"),
+        (_answered(403, "AccessDenied"), Reason.SOURCE_DENIED, "the keys may not list and read it"),
         (_answered(400, "ExpiredToken"), Reason.SOURCE_DENIED, "AWS_SESSION_TOKEN has expired"),
         (_answered(403, "SomethingNew"), Reason.SOURCE_DENIED, "403 SomethingNew"),
         (_answered(401, ""), Reason.SOURCE_DENIED, "model.credentials"),
@@ -36,10 +36,20 @@ def _answered(status: int, code: str) -> GenericError:
     ],
 )
 def test_an_error_that_will_not_pass_is_named_with_the_way_out(error: Exception, reason: Reason, words: str) -> None:
-    found = classify(error, what="s3://models/x")
+    found = classify(error, what="s3://models/x", has_keys=True)
     assert (found.reason, found.transient) == (reason, False)
     assert words in found.message
     assert "s3://models/x" in found.message
+
+
+@pytest.mark.parametrize("error", [_answered(403, "AccessDenied"), _answered(401, ""), PermissionDeniedError("no")])
+def test_who_has_no_keys_is_asked_for_the_secret_and_not_for_the_rights_of_the_keys(error: Exception) -> None:
+    found = classify(error, what="s3://models/x", has_keys=False)
+    assert (found.reason, found.transient) == (Reason.SOURCE_DENIED, False)
+    assert found.message.endswith(
+        "no keys were given, is there a Secret of the name in spec.model.credentials.secretName "
+        "with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY?"
+    )
 
 
 @pytest.mark.parametrize(
@@ -58,12 +68,12 @@ def test_an_error_that_will_not_pass_is_named_with_the_way_out(error: Exception,
     ],
 )
 def test_an_error_that_may_pass_is_transient_and_says_what_happened(error: Exception, words: str) -> None:
-    found = classify(error, what="s3://models/x")
+    found = classify(error, what="s3://models/x", has_keys=True)
     assert (found.reason, found.transient) == (Reason.SOURCE_UNREACHABLE, True)
     assert words in found.message
 
 
 def test_nothing_of_the_request_or_of_the_answers_body_is_repeated() -> None:
-    message = classify(_answered(403, "SignatureDoesNotMatch"), what="s3://models/x").message
+    message = classify(_answered(403, "SignatureDoesNotMatch"), what="s3://models/x", has_keys=True).message
     assert "secret-looking-thing" not in message
     assert "10.0.0.1" not in message
