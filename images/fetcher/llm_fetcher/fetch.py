@@ -64,11 +64,11 @@ def fetch_bucket(source: S3Source, env: Mapping[str, str], target: Path, digest:
 
 def _download_all(listing: Listing, stream: Stream, workspace: Workspace, *, parallel: int, give_up_after_s: float) -> dict[str, str]:
     progress = Progress(listing.size, len(listing.entries))
-    stop = threading.Event()
+    stop, parts_known = threading.Event(), threading.Event()
 
     def begin(entry: Entry) -> str:
         # Made here and not when the file is queued: its time without progress is not the time it waits for others.
-        return download(entry, stream, workspace, progress, Patience(give_up_after_s, stop))
+        return download(entry, stream, workspace, progress, Patience(give_up_after_s, stop), parts_known)
 
     pool = ThreadPoolExecutor(parallel, thread_name_prefix="download")
     # The largest first: a long one that starts last would run alone at the end.

@@ -2,15 +2,14 @@
 
 import hashlib
 import os
-import re
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from llm_fetcher.etag import EtagCheck
 from llm_fetcher.listing import Entry
 
 _READ_BYTES = 4 * 1024 * 1024
-_MD5_ETAG = re.compile(r'etag:"([0-9a-f]{32})"')
 
 
 class Part:
@@ -20,7 +19,7 @@ class Part:
         self.size = 0
         self._entry = entry
         self._sha256 = hashlib.sha256()
-        self._md5 = hashlib.md5(usedforsecurity=False)
+        self._etag = EtagCheck(entry.checksum, entry.size)
         self._file = path.open("a+b", buffering=0)
         if os.fstat(self._file.fileno()).st_size > entry.size:
             self.restart()
@@ -39,7 +38,7 @@ class Part:
         self._file.truncate(0)
         self.size = 0
         self._sha256 = hashlib.sha256()
-        self._md5 = hashlib.md5(usedforsecurity=False)
+        self._etag = EtagCheck(self._entry.checksum, self._entry.size)
 
     def sync(self) -> None:
         """Return once the bytes are on disk, so that a finished file is whole even after the node lost power."""
@@ -56,10 +55,9 @@ class Part:
         return self._sha256.hexdigest()
 
     @property
-    def contradicts_etag(self) -> bool:
-        """Say whether the store's ETag has the form of an MD5 and is not the MD5 of these bytes."""
-        found = _MD5_ETAG.fullmatch(self._entry.checksum)
-        return found is not None and found.group(1) != self._md5.hexdigest()
+    def etag(self) -> EtagCheck:
+        """Return what the store's ETag says of the bytes so far."""
+        return self._etag
 
     def _catch_up(self) -> None:
         self._file.seek(0)
@@ -68,7 +66,7 @@ class Part:
 
     def _take(self, chunk: memoryview) -> None:
         self._sha256.update(chunk)
-        self._md5.update(chunk)
+        self._etag.update(chunk)
         self.size += len(chunk)
 
     def __enter__(self) -> Self:

@@ -26,6 +26,11 @@ def _entry(body: bytes = BODY, *, etag: str = "") -> Entry:
     return Entry("model.safetensors", len(body), f'etag:"{etag or hashlib.md5(body, usedforsecurity=False).hexdigest()}"')
 
 
+def _in_one_part(body: bytes) -> str:
+    part = hashlib.md5(body, usedforsecurity=False).digest()
+    return f"{hashlib.md5(part, usedforsecurity=False).hexdigest()}-1"
+
+
 class Store:
     """A store that sends what each call of it is told to send."""
 
@@ -50,10 +55,19 @@ def sends(
     return reply
 
 
-def _download(target: Path, entry: Entry, store: Store, *, give_up_after_s: float = 60.0, stop: threading.Event | None = None) -> str:
+def _download(
+    target: Path,
+    entry: Entry,
+    store: Store,
+    *,
+    give_up_after_s: float = 60.0,
+    stop: threading.Event | None = None,
+    parts_known: threading.Event | None = None,
+) -> str:
     workspace = Workspace(target)
     workspace.claim(Listing((entry,)))
-    return download(entry, store, workspace, Progress(entry.size, 1), Patience(give_up_after_s, stop or threading.Event()))
+    patience = Patience(give_up_after_s, stop or threading.Event())
+    return download(entry, store, workspace, Progress(entry.size, 1), patience, parts_known or threading.Event())
 
 
 def test_a_file_appears_only_when_it_is_whole(tmp_path: Path) -> None:
@@ -149,9 +163,36 @@ def test_bytes_that_differ_each_time_are_given_up(tmp_path: Path) -> None:
     assert caught.value.reason == Reason.SOURCE_CORRUPT
 
 
-def test_an_etag_of_several_parts_is_no_md5_and_not_compared(tmp_path: Path) -> None:
+def test_an_etag_of_parts_that_is_made_in_no_known_way_is_not_compared(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "llm_fetcher")
     store = Store(sends(BODY))
-    _download(tmp_path, _entry(etag=f"{'0' * 32}-4"), store)
+    _download(tmp_path, _entry(etag=f"{'0' * 32}-1"), store)
+    assert store.offsets == [0]
+    assert "only length and version are checked" in caplog.text
+
+
+def test_an_etag_of_parts_that_matches_is_known_to_the_other_files(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "llm_fetcher")
+    known = threading.Event()
+    _download(tmp_path, _entry(etag=_in_one_part(BODY)), Store(sends(BODY)), parts_known=known)
+    assert known.is_set()
+    assert "only length" not in caplog.text
+
+
+def test_bytes_that_do_not_match_an_etag_of_parts_are_fetched_again_when_another_files_did(tmp_path: Path) -> None:
+    known = threading.Event()
+    known.set()
+    store = Store(sends(b"\0" * len(BODY)), sends(BODY))
+    _download(tmp_path, _entry(etag=_in_one_part(BODY)), store, parts_known=known)
+    assert store.offsets == [0, 0]
+    assert (tmp_path / "model.safetensors").read_bytes() == BODY
+
+
+def test_an_etag_of_more_parts_than_any_known_size_gives_raises_no_suspicion(tmp_path: Path) -> None:
+    known = threading.Event()
+    known.set()
+    store = Store(sends(BODY))
+    _download(tmp_path, _entry(etag=f"{'0' * 32}-4"), store, parts_known=known)
     assert store.offsets == [0]
 
 

@@ -1,3 +1,4 @@
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -45,3 +46,19 @@ def test_the_time_a_file_waits_for_others_is_no_time_without_progress(tmp_path: 
     assert set(_fetched(tmp_path, stream, WEIGHTS, CONFIG)) == {"model.safetensors", "config.json"}
     assert (tmp_path / "config.json").read_bytes() == b"{}"
     assert failures == []
+
+
+def test_one_file_whose_etag_of_parts_is_proven_makes_another_that_does_not_match_suspect(tmp_path: Path) -> None:
+    larger, smaller = b"weights", b"{}"
+    bodies = {"model.safetensors": [larger], "config.json": [b"!!", smaller]}
+
+    def stream(entry: Entry, _offset: int) -> Iterator[memoryview]:
+        yield memoryview(bodies[entry.path].pop(0))
+
+    _fetched(tmp_path, stream, _in_one_part("model.safetensors", larger), _in_one_part("config.json", smaller))
+    assert (tmp_path / "config.json").read_bytes() == smaller
+
+
+def _in_one_part(path: str, body: bytes) -> Entry:
+    part = hashlib.md5(body, usedforsecurity=False).digest()
+    return Entry(path, len(body), f'etag:"{hashlib.md5(part, usedforsecurity=False).hexdigest()}-1"')
