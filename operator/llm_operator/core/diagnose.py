@@ -101,7 +101,7 @@ def _state(world: World, pod: Obj) -> State:
         return _capacity(pod, state) if state.phase == Phase.WAITING_FOR_ACCELERATORS else state
     statuses = {each["name"]: each.get("state", {}) for each in containers(pod)}
     if "running" in statuses.get("fetch", {}):
-        return State(Phase.FETCHING, Reason.FETCHING, "the weights are being fetched")
+        return State(Phase.FETCHING, Reason.FETCHING, _again(pod, "the weights are being fetched"))
     if "running" in statuses.get("engine", {}):
         return _not_ready(world, pod)
     waiting: dict[str, Any] = next((each["waiting"] for each in statuses.values() if "waiting" in each), {})
@@ -123,8 +123,13 @@ def _not_ready(world: World, pod: Obj) -> State:
     turned = next((each.get("lastTransitionTime", "") for each in pod["status"].get("conditions", []) if each["type"] == "Ready"), "")
     if started and turned > started:
         return State(Phase.NOT_READY, Reason.NOT_READY, f"the engine was ready and is not any more: {words}")
+    return State(Phase.LOADING, Reason.LOADING, _again(pod, f"the engine is not ready: {words}"))
+
+
+def _again(pod: Obj, words: str) -> str:
+    """Return what a container is at, with how it had ended before where it runs again: why it will end once more, most likely."""
     crash = last_crash(pod)
-    return State(Phase.LOADING, Reason.LOADING, f"the engine is not ready: {words}{f'; before that, {crash}' if crash else ''}")
+    return f"{words}; before that, {crash}" if crash else words
 
 
 def _capacity(pod: Obj, state: State) -> State:

@@ -105,6 +105,12 @@ def test_a_pod_that_is_not_ready_says_what_it_is_at(status: Obj, phase: str, rea
     assert words in found.message
 
 
+def test_weights_that_are_fetched_again_are_told_with_why_they_were_not_before() -> None:
+    found = look(make_pod(initContainerStatuses=[container("fetch", running={}, last=CRASH)]))
+    assert found.phase == "Fetching"
+    assert "the weights are being fetched; before that, container fetch ended with exit code" in found.message
+
+
 def test_an_init_container_that_failed_before_it_succeeded_is_no_crash() -> None:
     fetched = container("fetch", terminated={"exitCode": 0}, last=CRASH)
     assert look(make_pod(initContainerStatuses=[fetched])).phase == "Starting"
