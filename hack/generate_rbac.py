@@ -20,9 +20,9 @@ def grants(kinds: tuple[Kind, ...] = ALL) -> Grants:
     """Return the verbs of each (group, resource) that are always needed."""
     found: Grants = {}
     for kind in kinds:
-        found[kind.group, kind.plural] = tuple(verb for verb in kind.verbs if (kind, verb) != (POD, NUDGE))
-        found[kind.group, f"{kind.plural}/status"] = kind.status_verbs
-    return {resource: verbs for resource, verbs in found.items() if verbs}
+        for resource, verbs in kind.rights.items():
+            found[kind.group, resource] = tuple(verb for verb in verbs if (kind, verb) != (POD, NUDGE))
+    return found
 
 
 def rules(granted: Grants) -> str:

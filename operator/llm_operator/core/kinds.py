@@ -5,7 +5,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Kind:
-    """One API resource. ``verbs`` is what the operator needs on it, ``status_verbs`` on its status subresource."""
+    """One API resource, and what the operator needs on it: ``verbs`` on objects, ``status_verbs`` on their status.
+
+    ``finalizers_verbs`` is asked for only where the admission plugin OwnerReferencesPermissionEnforcement is on (OpenShift has it on by
+    default): without ``update`` there nobody may make an object whose ownerReference says ``blockOwnerDeletion``, as every child's does.
+    """
 
     group: str
     version: str
@@ -13,7 +17,18 @@ class Kind:
     kind: str
     verbs: tuple[str, ...] = ()
     status_verbs: tuple[str, ...] = ()
+    finalizers_verbs: tuple[str, ...] = ()
     namespaced: bool = True
+
+    @property
+    def rights(self) -> dict[str, tuple[str, ...]]:
+        """Return the verbs by resource, subresources included, that the operator needs on this kind."""
+        found = {
+            self.plural: self.verbs,
+            f"{self.plural}/status": self.status_verbs,
+            f"{self.plural}/finalizers": self.finalizers_verbs,
+        }
+        return {resource: verbs for resource, verbs in found.items() if verbs}
 
     @property
     def api_version(self) -> str:
@@ -34,7 +49,7 @@ _WATCHED_CHILD = ("get", "list", "watch", "create", "patch", "delete")
 _KEPT_CHILD = ("get", "list", "watch", "create", "patch")
 """Of what each LLMDeployment has exactly one, for as long as it is there; the garbage collector removes it."""
 
-LLM_DEPLOYMENT = Kind("llmops.dev", "v1alpha1", "llmdeployments", "LLMDeployment", ("get", "list", "watch"), ("patch",))
+LLM_DEPLOYMENT = Kind("llmops.dev", "v1alpha1", "llmdeployments", "LLMDeployment", ("get", "list", "watch"), ("patch",), ("update",))
 LLM_PROMPT = Kind("llmops.dev", "v1alpha1", "llmprompts", "LLMPrompt", ("get", "list", "watch"), ("patch",))
 DEPLOYMENT = Kind("apps", "v1", "deployments", "Deployment", _WATCHED_CHILD)
 CONTROLLER_REVISION = Kind("apps", "v1", "controllerrevisions", "ControllerRevision", _WATCHED_CHILD)

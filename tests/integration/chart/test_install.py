@@ -39,8 +39,7 @@ def question(namespace: str, group: str, resource: str, verb: str, **more: str) 
 
 
 def every_right(namespace: str) -> list[Object]:
-    rights = [(kind.group, kind.plural, verb) for kind in kinds.ALL for verb in kind.verbs]
-    rights += [(kind.group, f"{kind.plural}/status", verb) for kind in kinds.ALL for verb in kind.status_verbs]
+    rights = [(kind.group, resource, verb) for kind in kinds.ALL for resource, verbs in kind.rights.items() for verb in verbs]
     return [question(namespace, *right) for right in rights]
 
 

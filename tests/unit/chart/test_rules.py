@@ -8,6 +8,7 @@ import yaml
 from hack import generate_rbac
 from llm_operator.core import kinds
 from llm_operator.core.kinds import Kind
+from llm_operator.core.render.meta import Owner
 
 EVERYDAY = {"get", "list", "watch", "create", "patch", "delete"}
 
@@ -27,9 +28,7 @@ def spread(rules: list[dict[str, Any]]) -> set[tuple[str, str, str]]:
 
 
 def table() -> set[tuple[str, str, str]]:
-    on_objects = {(kind.group, kind.plural, verb) for kind in kinds.ALL for verb in kind.verbs}
-    on_status = {(kind.group, f"{kind.plural}/status", verb) for kind in kinds.ALL for verb in kind.status_verbs}
-    return on_objects | on_status
+    return {(kind.group, resource, verb) for kind in kinds.ALL for resource, verbs in kind.rights.items() for verb in verbs}
 
 
 def test_the_committed_rules_are_what_the_table_of_kinds_generates() -> None:
@@ -66,13 +65,22 @@ def test_of_leases_one_may_be_read_and_written_and_none_listed_or_deleted() -> N
 def test_no_rule_reaches_secrets_commands_in_pods_accounts_roles_or_nodes() -> None:
     resources = {resource.split("/")[0] for _, resource, _ in table()}
     assert resources.isdisjoint({"secrets", "serviceaccounts", "roles", "rolebindings", "clusterroles", "clusterrolebindings", "nodes"})
-    assert {resource for _, resource, _ in table() if "/" in resource} == {"llmdeployments/status", "llmprompts/status"}
+    subresources = {"llmdeployments/status", "llmdeployments/finalizers", "llmprompts/status"}
+    assert {resource for _, resource, _ in table() if "/" in resource} == subresources
+
+
+def test_children_may_hold_up_the_deletion_of_their_owner_where_a_cluster_asks_whether_they_may() -> None:
+    reference = Owner("chat", "team-a", "uid").reference
+    assert reference["blockOwnerDeletion"]
+    assert reference["kind"] == kinds.LLM_DEPLOYMENT.kind
+    assert (kinds.LLM_DEPLOYMENT.group, f"{kinds.LLM_DEPLOYMENT.plural}/finalizers", "update") in spread(block("llm-operator.rules"))
+    assert [right for right in table() if right[1].endswith("/finalizers")] == [("llmops.dev", "llmdeployments/finalizers", "update")]
 
 
 def test_no_rule_has_a_wildcard_or_a_verb_beyond_reading_and_writing() -> None:
     granted = table()
     assert "*" not in {part for grant in granted for part in grant}
-    assert {verb for _, _, verb in granted} <= EVERYDAY
+    assert {verb for _, resource, verb in granted if not resource.endswith("/finalizers")} <= EVERYDAY
 
 
 def test_pods_are_never_created_or_deleted() -> None:
@@ -88,9 +96,10 @@ def test_an_event_is_written_and_never_read() -> None:
     [
         (Kind("", "v1", "things", "Thing", ("get", "list")), {("", "things"): ("get", "list")}),
         (Kind("a.dev", "v1", "things", "Thing", (), ("patch",)), {("a.dev", "things/status"): ("patch",)}),
+        (Kind("a.dev", "v1", "things", "Thing", (), (), ("update",)), {("a.dev", "things/finalizers"): ("update",)}),
         (Kind("a.dev", "v1", "things", "Thing"), {}),
     ],
-    ids=["verbs are granted on objects", "status verbs only on status", "a kind without verbs grants nothing"],
+    ids=["verbs are granted on objects", "status verbs only on status", "others only on finalizers", "a kind without verbs grants nothing"],
 )
 def test_grants_follow_a_kind(kind: Kind, expected: generate_rbac.Grants) -> None:
     assert generate_rbac.grants((kind,)) == expected

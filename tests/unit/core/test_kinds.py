@@ -22,3 +22,12 @@ def test_every_kind_is_found_by_its_name() -> None:
 def test_the_lease_is_no_right_in_the_namespaces_that_are_served() -> None:
     assert kinds.LEASE not in kinds.ALL
     assert kinds.LEASE.path("ns", "x") == "/apis/coordination.k8s.io/v1/namespaces/ns/leases/x"
+
+
+def test_the_rights_on_a_kind_are_told_by_resource_and_subresource_and_only_where_there_are_any() -> None:
+    assert kinds.LLM_DEPLOYMENT.rights == {
+        "llmdeployments": ("get", "list", "watch"),
+        "llmdeployments/status": ("patch",),
+        "llmdeployments/finalizers": ("update",),
+    }
+    assert kinds.EVENT.rights == {"events": ("create", "patch")}
