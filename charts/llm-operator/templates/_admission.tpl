@@ -26,7 +26,7 @@ matchConditions:
      image it was made with, also when the operator and its profiles have moved on. */}}
 {{- define "llm-operator.policy.repositories" -}}
 {{- $images := list (include "llm-operator.image" (list . "sidecar")) (include "llm-operator.image" (list . "fetcher")) -}}
-{{- range .Values.engineProfiles }}{{ $images = append $images .image }}{{ end -}}
+{{- range .Values.engineProfiles }}{{ with . }}{{ $images = append $images .image }}{{ end }}{{ end -}}
 {{- $repositories := list -}}
 {{- range concat $images .Values.admissionPolicy.extraImages -}}
 {{- $repositories = append $repositories (regexReplaceAll ":[^/]*$" (regexReplaceAll "@.*$" . "") "") -}}

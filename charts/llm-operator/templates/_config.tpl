@@ -24,7 +24,22 @@
 {{- end }}
 
 {{- define "llm-operator.profiles" -}}
-{{- toYaml (dict "engineProfiles" .Values.engineProfiles "acceleratorProfiles" .Values.acceleratorProfiles) -}}
+{{- $profiles := dict -}}
+{{- range $key := list "engineProfiles" "acceleratorProfiles" -}}
+{{- $kept := include "llm-operator.kept" (index $.Values $key) | fromYaml -}}
+{{- if not $kept }}{{ fail (printf "%s has no profile left: every one of them is null" $key) }}{{ end -}}
+{{- $_ := set $profiles $key $kept -}}
+{{- end -}}
+{{- toYaml $profiles -}}
+{{- end }}
+
+{{/* A map without its nulls: Helm drops a null only where the chart itself has that key. */}}
+{{- define "llm-operator.kept" -}}
+{{- $kept := dict -}}
+{{- range $name, $each := . -}}
+{{- if not (kindIs "invalid" $each) }}{{ $_ := set $kept $name $each }}{{ end -}}
+{{- end -}}
+{{- toYaml $kept -}}
 {{- end }}
 
 {{/* Who answers gates, as the operator reads it: a Secret is a file there. */}}

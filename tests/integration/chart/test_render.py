@@ -316,6 +316,27 @@ def test_a_profile_of_the_chart_is_removed_by_null() -> None:
     assert set(config(render(INSTALLATIONS["everything set"]), "models")["engineProfiles"]) == {"own"}
 
 
+def test_a_null_for_a_profile_the_chart_does_not_bring_is_as_if_it_were_not_there() -> None:
+    objects = render({"engineProfiles": {"theirs": None}, "acceleratorProfiles": {"theirs": None, "cpu": {}}})
+    loaded = load_config(yaml.safe_dump(config(objects)))
+    assert set(loaded.engine_profiles) == {"vllm"}
+    assert set(loaded.accelerator_profiles) == {"nvidia", "nvidia-l4", "nvidia-h100", "cpu"}
+    assert "theirs" not in one(objects, "ConfigMap", "llm-operator-profiles")["data"]["profiles.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"engineProfiles": None}, "missing property 'engineProfiles'"),
+        ({"acceleratorProfiles": None}, "missing property 'acceleratorProfiles'"),
+        ({"engineProfiles": {"vllm": None}}, "at '/engineProfiles': minProperties: got 0, want 1"),
+        ({"engineProfiles": {"vllm": None, "theirs": None}}, "engineProfiles has no profile left: every one of them is null"),
+    ],
+)
+def test_an_installation_without_a_profile_is_refused_before_the_operator_would_refuse_it(values: Object, message: str) -> None:
+    assert message in refusal(with_registry(values))
+
+
 def test_the_policy_knows_the_repositories_of_every_image_that_may_run() -> None:
     objects = render(INSTALLATIONS["everything set"])
     variables = one(objects, "ValidatingAdmissionPolicy", "workloads.models.llm-system")["spec"]["variables"]

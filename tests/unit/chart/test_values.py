@@ -73,6 +73,10 @@ def test_every_value_stands_under_a_comment() -> None:
         (engine(env={"A": 1}), "engineProfiles/own/env/A"),
         (engine(securityContext={}), "engineProfiles/own"),
         ({"engineProfiles": {"own": {"kind": "vllm"}}}, "engineProfiles/own"),
+        ({"engineProfiles": None}, "engineProfiles"),
+        ({"engineProfiles": {}}, "engineProfiles"),
+        ({"acceleratorProfiles": None}, "acceleratorProfiles"),
+        ({"acceleratorProfiles": {}}, "acceleratorProfiles"),
         (accelerator(resource="gpu"), "acceleratorProfiles/own/resource"),
         (accelerator(memory="24 GB"), "acceleratorProfiles/own/memory"),
         (accelerator(tolerations=[{"key": "a", "op": "Exists"}]), "acceleratorProfiles/own/tolerations/0"),
@@ -116,6 +120,13 @@ def test_a_bad_value_is_refused_at_its_place(change: dict[str, Any], place: str)
 )
 def test_a_good_value_is_taken(change: dict[str, Any]) -> None:
     assert places(values(**change)) == set()
+
+
+@pytest.mark.parametrize("missing", ["engineProfiles", "acceleratorProfiles"])
+def test_helm_leaves_out_what_is_null_and_profiles_must_not_be_left_out(missing: str) -> None:
+    left = values()
+    del left[missing]
+    assert places(left) == {""}
 
 
 @pytest.mark.parametrize(("definition", "model"), [("engineProfile", EngineProfile), ("acceleratorProfile", AcceleratorProfile)])
