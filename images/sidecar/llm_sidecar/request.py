@@ -8,7 +8,7 @@ import msgspec
 
 from llm_sidecar.bundle import Limits
 from llm_sidecar.errors import Refusal
-from llm_sidecar.shape import Number, check_counts
+from llm_sidecar.shape import Number, check_counts, count_prompts, count_raw_prompts
 from llm_sidecar.stream.relay import Wish
 
 DANGEROUS = (
@@ -93,7 +93,7 @@ def view(body: bytes, limits: Limits) -> View:
         raise bad_json(error) from error
     if _dangerous(seen) != _NOTHING_SET:
         raise _not_allowed(next(name for name in DANGEROUS if getattr(seen, name) is not msgspec.UNSET))
-    _check_counts(seen, limits)
+    _check_counts(seen, limits, count_raw_prompts(seen.prompt) if isinstance(seen.prompt, msgspec.Raw) else 1)
     return seen
 
 
@@ -105,7 +105,7 @@ def look(body: Mapping[str, Any], limits: Limits) -> Seen:
         raise bad_json(error) from error
     if not _DANGEROUS.isdisjoint(body):
         raise _not_allowed(next(name for name in DANGEROUS if name in body))
-    _check_counts(seen, limits)
+    _check_counts(seen, limits, count_prompts(body.get("prompt")))
     return seen
 
 
@@ -113,10 +113,10 @@ def _not_allowed(name: str) -> Refusal:
     return Refusal(400, "field_not_allowed", f"{name} cannot be set by a request; remove it", param=name)
 
 
-def _check_counts(seen: Seen, limits: Limits) -> None:
-    if seen.n is not None or seen.stop is not None or limits.max_tokens is not None:
+def _check_counts(seen: Seen, limits: Limits, prompts: int) -> None:
+    if seen.n is not None or seen.stop is not None or limits.max_tokens is not None or prompts > 1:
         tokens = {"max_tokens": seen.max_tokens, "max_completion_tokens": seen.max_completion_tokens}
-        check_counts(limits, n=seen.n, max_tokens=tokens, stop=seen.stop)
+        check_counts(limits, n=seen.n, max_tokens=tokens, stop=seen.stop, prompts=prompts)
 
 
 def whole(body: bytes) -> dict[str, Any]:

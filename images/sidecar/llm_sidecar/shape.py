@@ -13,6 +13,9 @@ Number = int | float | None
 
 
 _NO_MARKS = bytes(set(range(256)) - set(b"{[,"))
+_BLANK = b" \t\r\n"
+_WRITABLE = 1e300
+"""A whole number of a client may have any number of digits, and beyond this it becomes no float to be written as one."""
 
 
 def too_large(limit: int) -> Refusal:
@@ -25,6 +28,7 @@ class _Asked(msgspec.Struct):
 
 
 _asked = msgspec.json.Decoder(_Asked)
+_list = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 def wants_stream(body: bytes) -> bool:
@@ -61,10 +65,28 @@ def check_nesting(body: bytes, limits: Limits) -> None:
     raise _too_deep(limits)
 
 
-def check_counts(limits: Limits, *, n: Number, max_tokens: Mapping[str, Number], stop: str | list[str] | None) -> None:
-    """Raise Refusal for more choices, tokens or stop texts than the limits allow; ``max_tokens`` by the names the field has."""
+def count_prompts(prompt: Any) -> int:
+    """Return how many prompts a decoded field holds: a list of texts, or of lists of token ids, is many; token ids alone are one."""
+    return len(prompt) if isinstance(prompt, list) and prompt and isinstance(prompt[0], str | list) else 1
+
+
+def count_raw_prompts(prompt: msgspec.Raw) -> int:
+    """Return the same of a field that is not decoded; a long text or list of token ids costs nothing."""
+    text = memoryview(prompt)
+    if text[:1] != b"[":
+        return 1
+    return len(_list.decode(text)) if bytes(text[1:]).lstrip(_BLANK)[:1] in {b'"', b"["} else 1
+
+
+def check_counts(limits: Limits, *, n: Number, max_tokens: Mapping[str, Number], stop: str | list[str] | None, prompts: int = 1) -> None:
+    """Raise Refusal for more choices, tokens or stop texts than the limits allow; ``max_tokens`` by the names the field has.
+
+    Each of several ``prompts`` in one request has choices of its own.
+    """
     if n is not None and n > limits.max_choices:
         raise _too_many("n", n, "choices", limits.max_choices, "limits.maxChoices")
+    if prompts * (n or 1) > limits.max_choices:
+        raise _too_many("prompt", prompts * (n or 1), "choices", limits.max_choices, "limits.maxChoices")
     if isinstance(stop, list) and len(stop) > limits.max_stops:
         raise _too_many("stop", len(stop), "stop texts", limits.max_stops, "limits.maxStops")
     if limits.max_tokens is not None:
@@ -78,4 +100,5 @@ def _too_deep(limits: Limits) -> Refusal:
 
 
 def _too_many(param: str, value: Any, what: str, limit: int, field: str) -> Refusal:
-    return Refusal(400, "limit_exceeded", f"{value:g} {what}; at most {limit} may be asked for, this deployment's {field}", param=param)
+    number = f"{value:.15g}" if value < _WRITABLE else "too many"
+    return Refusal(400, "limit_exceeded", f"{number} {what}; at most {limit} may be asked for, this deployment's {field}", param=param)

@@ -190,7 +190,8 @@ class Limits(ApiModel):
     max_items: int = Field(default=262_144, ge=1, le=100_000_000)
     """Longest list or object in a body; a prompt of token ids is one, too."""
     max_choices: int = Field(default=64, ge=1, le=1024)
-    """Most choices, the field `n`, of one request. The engine has a limit of 64 of its own."""
+    """Most choices of one request: the field `n`, times the number of prompts where `prompt` is a list of them. The engine has a limit of
+    64 for `n` of its own."""
     max_tokens: int | None = Field(default=None, ge=1, le=10_000_000)
     """Most tokens a request may ask for, and what one that does not say gets at most; absent is as many as the context has room for."""
     max_stops: int = Field(default=16, ge=0, le=1024)

@@ -7,7 +7,7 @@ import pytest
 
 from llm_sidecar.bundle import Limits
 from llm_sidecar.errors import Refusal
-from llm_sidecar.request import DANGEROUS, View, view, whole
+from llm_sidecar.request import DANGEROUS, View, look, view, whole
 from llm_sidecar.stream.relay import Wish
 
 
@@ -82,11 +82,43 @@ def test_a_body_that_has_to_change_must_be_an_object(body: bytes) -> None:
         (b'{"stop": ["a", "b"]}', "stop"),
         (b'{"max_tokens": 9}', "max_tokens"),
         (b'{"max_completion_tokens": 9}', "max_completion_tokens"),
+        (b'{"n": ' + b"9" * 400 + b"}", "n"),
+        (b'{"prompt": ["a", "b", "c"]}', "prompt"),
+        (b'{"prompt": [ "a", "b"], "n": 2}', "prompt"),
+        (b'{"prompt": [[1], [2], [3]]}', "prompt"),
+        (b'{"prompt": ["a"], "n": 3}', "n"),
     ],
 )
 def test_more_than_the_limits_is_refused_with_the_field(body: bytes, param: str) -> None:
     limits = Limits(max_choices=2, max_stops=1, max_tokens=8)
-    with pytest.raises(Refusal) as caught:
-        view(body, limits)
-    assert (caught.value.code, caught.value.param) == ("limit_exceeded", param)
+    for looked_at in (lambda: view(body, limits), lambda: look(json.loads(body), limits)):
+        with pytest.raises(Refusal) as caught:
+            looked_at()
+        assert (caught.value.code, caught.value.param) == ("limit_exceeded", param)
     assert view(b'{"n": 2, "stop": "ab", "max_tokens": 8}', limits).n == 2
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"prompt": [1, 2, 3, 4]}',
+        b'{"prompt": [\n 1, 2, 3], "n": 2}',
+        b'{"prompt": "a, b, c", "n": 2}',
+        b'{"prompt": ["[1, 2, 3]", "a"]}',
+        b'{"prompt": [[1, 2, 3], [4, 5]]}',
+        b'{"prompt": [["a", "b", "c"]], "n": 2}',
+        b'{"prompt": {"text": "a", "variables": {}}, "n": 2}',
+        b'{"prompt": [], "n": 2}',
+        b'{"prompt": null}',
+        b'{"n": 2}',
+    ],
+)
+def test_what_is_one_prompt_or_two_counts_as_that_many(body: bytes) -> None:
+    limits = Limits(max_choices=2)
+    assert view(body, limits)
+    assert look(json.loads(body), limits)
+
+
+def test_a_choice_of_each_of_many_prompts_counts_and_the_refusal_says_how_many_they_are() -> None:
+    with pytest.raises(Refusal, match="1280000 choices; at most 64 may be asked for"):
+        view(json.dumps({"prompt": ["hi"] * 20_000, "n": 64}).encode(), Limits())

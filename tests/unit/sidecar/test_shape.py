@@ -59,6 +59,8 @@ def test_what_is_no_json_is_left_to_its_reader() -> None:
         ({"n": 2.5}, "n"),
         ({"stop": ["a", "b", "c"]}, "stop"),
         ({"max_tokens": {"max_completion_tokens": 11}}, "max_completion_tokens"),
+        ({"prompts": 3}, "prompt"),
+        ({"prompts": 2, "n": 2}, "prompt"),
     ],
 )
 def test_more_than_the_limit_is_refused_with_the_field(asked: dict[str, Any], param: str) -> None:
