@@ -5,8 +5,8 @@
   "imagePullPolicy" .Values.image.pullPolicy
   "imagePullSecrets" .Values.image.pullSecrets
   "sources" .Values.sources
-  "sidecarResources" .Values.sidecarResources
-  "fetcherResources" .Values.fetcherResources
+  "sidecarResources" (include "llm-operator.resources" .Values.sidecarResources | fromYaml)
+  "fetcherResources" (include "llm-operator.resources" .Values.fetcherResources | fromYaml)
   "namespaces" (include "llm-operator.namespaces" . | fromJsonArray)
   "clusterWide" .Values.clusterWide
   "operatorNamespace" .Release.Namespace
@@ -27,10 +27,33 @@
 {{- $profiles := dict -}}
 {{- range $key := list "engineProfiles" "acceleratorProfiles" -}}
 {{- $kept := include "llm-operator.kept" (index $.Values $key) | fromYaml -}}
+{{- range $kept -}}
+{{- if hasKey . "memory" }}{{ $_ := set . "memory" (include "llm-operator.quantity" .memory) }}{{ end -}}
+{{- end -}}
 {{- if not $kept }}{{ fail (printf "%s has no profile left: every one of them is null" $key) }}{{ end -}}
 {{- $_ := set $profiles $key $kept -}}
 {{- end -}}
 {{- toYaml $profiles -}}
+{{- end }}
+
+{{/* A quantity as text: a number of a values file is a float, which YAML would write with an exponent when it is large. */}}
+{{- define "llm-operator.quantity" -}}
+{{- if kindIs "float64" . -}}
+{{- regexReplaceAll "\\.?0+$" (printf "%.9f" .) "" -}}
+{{- else -}}
+{{- . -}}
+{{- end -}}
+{{- end }}
+
+{{/* Requests and limits with every quantity as text. */}}
+{{- define "llm-operator.resources" -}}
+{{- $resources := dict -}}
+{{- range $part, $quantities := . -}}
+{{- $texts := dict -}}
+{{- range $name, $quantity := $quantities }}{{ $_ := set $texts $name (include "llm-operator.quantity" $quantity) }}{{ end -}}
+{{- $_ := set $resources $part $texts -}}
+{{- end -}}
+{{- toYaml $resources -}}
 {{- end }}
 
 {{/* A map without its nulls: Helm drops a null only where the chart itself has that key. */}}

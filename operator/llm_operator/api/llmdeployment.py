@@ -82,6 +82,15 @@ class Model(ApiModel):
 class EngineResources(ApiModel):
     """CPU and memory of the engine container, as request and limit; accelerators come from `spec.accelerator`."""
 
+    # The default passes beside less memory: rules see fields with their defaults, so it looks the same whether it was written or not.
+    rules: ClassVar = (
+        rule(
+            "!has(self.shm) || !has(self.memory) || quantity(string(self.shm)).compareTo(quantity('1Gi')) == 0 "
+            "|| quantity(string(self.shm)).compareTo(quantity(string(self.memory))) <= 0",
+            "shm must not be more than memory, of which it is a part; raise memory or lower shm",
+        ),
+    )
+
     cpu: Annotated[str, Quantity("10m", "1k")] = "4"
     """CPU cores."""
     memory: Annotated[str, Quantity("64Mi", "64Ti")] = "16Gi"

@@ -337,6 +337,19 @@ def test_an_installation_without_a_profile_is_refused_before_the_operator_would_
     assert message in refusal(with_registry(values))
 
 
+def test_a_quantity_may_be_a_number_and_the_operator_reads_it_as_it_was_written() -> None:
+    numbers = {"requests": {"cpu": 0.5, "memory": 268435456}, "limits": {"cpu": 2, "memory": 16_000_000_000}}
+    texts = {"requests": {"cpu": "0.5", "memory": "268435456"}, "limits": {"cpu": "2", "memory": "16000000000"}}
+    cards = {"small": {"memory": 24_000_000_000}, "none": {}}
+    values = {"sidecarResources": numbers, "fetcherResources": numbers, "resources": numbers, "acceleratorProfiles": cards}
+    objects = render(values)
+    loaded = load_config(yaml.safe_dump(config(objects)))
+    assert loaded.sidecar_resources.model_dump() == loaded.fetcher_resources.model_dump() == texts
+    assert loaded.accelerator_profiles["small"].memory == "24000000000"
+    (container,) = pod(objects)["spec"]["containers"]
+    assert container["resources"] == texts
+
+
 def test_the_policy_knows_the_repositories_of_every_image_that_may_run() -> None:
     objects = render(INSTALLATIONS["everything set"])
     variables = one(objects, "ValidatingAdmissionPolicy", "workloads.models.llm-system")["spec"]["variables"]

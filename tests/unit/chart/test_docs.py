@@ -46,3 +46,17 @@ def test_every_link_and_folder_of_the_pages_exists() -> None:
             assert (page.parent / link).resolve().exists(), f"{page.name}: {link}"
         for folder in re.findall(r"charts/llm-operator(?:/crds)?", page.read_text()):
             assert (REPO / folder).is_dir(), f"{page.name}: {folder}"
+
+
+def test_the_notes_and_the_page_keep_values_by_the_same_flag() -> None:
+    flags = [re.findall(r"helm upgrade .*?(--[a-z-]*reuse-values)", page.read_text()) for page in PAGES[1:]]
+    assert flags == [["--reset-then-reuse-values"]] * 2
+
+
+def test_the_model_of_the_demo_is_replaced_before_the_example_is_applied_elsewhere() -> None:
+    own = (REPO / "README.md").read_text().split("## On your own GPU cluster")[1].split("\n## ")[0]
+    before, applied, _ = own.partition("apply -f examples/quickstart.yaml")
+    assert applied
+    (pattern, replacement) = re.findall(r"sed -i 's\|(.*?)\|(.*?)\|' examples/quickstart.yaml", before)[0]
+    edited = yaml.safe_load(re.sub(pattern, replacement, (REPO / "examples/quickstart.yaml").read_text()))
+    assert edited["spec"]["model"]["source"] == "s3://YOUR-BUCKET/YOUR-MODEL"
