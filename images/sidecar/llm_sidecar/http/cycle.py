@@ -122,9 +122,14 @@ class Cycle:
         """Keep a piece of the body until somebody takes it."""
         self._pieces.append(piece)
         self._held += len(piece)
-        if self._held > HIGH_WATER:
+        if self.is_full:
             self.link.pause_reading()
         self._wake()
+
+    @property
+    def is_full(self) -> bool:
+        """Return whether as much of the body is held as may be."""
+        return self._held > HIGH_WATER
 
     def end_body(self) -> None:
         """Note that this was all of the body."""

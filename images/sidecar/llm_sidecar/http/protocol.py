@@ -26,6 +26,9 @@ HEADER_TIMEOUT_S = 10.0
 MAX_AGE_S = 30.0
 """How long a connection is kept at most, the last answer on it apart: a pod that has just come gets its part of them this soon."""
 
+MAX_AHEAD = 4
+"""Requests that may wait behind the one that is answered before reading pauses: who reads nothing hears of no client that leaves."""
+
 LINGER_S = 10.0
 """How long the rest of a body nobody wants is read, so that the client sees the answer instead of a reset."""
 
@@ -98,8 +101,10 @@ class BoundedProtocol(asyncio.Protocol):
             self.transport.pause_reading()
 
     def resume_reading(self) -> None:
-        """Go on; but not while requests wait behind the one that is answered."""
-        if self._reading_paused and not self._pipeline:
+        """Go on; but not while many requests wait behind the one that is answered, or the last of them has sent much."""
+        reading = self._reading
+        full = reading is not None and reading.is_full and not reading.complete
+        if self._reading_paused and not full and len(self._pipeline) <= MAX_AHEAD:
             self._reading_paused = False
             self.transport.resume_reading()
 
@@ -166,7 +171,7 @@ class BoundedProtocol(asyncio.Protocol):
                 self._refuse(431, "headers_too_large", f"the request's trailers are larger than {MAX_HEADER_BYTES} bytes")
         elif counted and self._head_bytes > MAX_HEADER_BYTES:
             self._refuse(431, "headers_too_large", f"the request's head is larger than {MAX_HEADER_BYTES} bytes")
-        elif self._timer is None and not self._reading_paused and (self._begun or self._head_bytes):
+        elif self._timer is None and not (self._reading_paused or self._pipeline) and (self._begun or self._head_bytes):
             self._arm(HEADER_TIMEOUT_S)
 
     def pause_writing(self) -> None:
@@ -233,7 +238,8 @@ class BoundedProtocol(asyncio.Protocol):
             self._start(cycle)
         else:
             self._pipeline.appendleft(cycle)
-            self.pause_reading()
+            if len(self._pipeline) > MAX_AHEAD:
+                self.pause_reading()
 
     def on_body(self, body: bytes) -> None:
         """Hand on a piece of a body, unless it has been answered without."""

@@ -45,6 +45,57 @@ async def test_requests_sent_ahead_are_answered_in_their_order() -> None:
     assert read.index(b"/1") < read.index(b"/2") < read.index(b"/3")
 
 
+def reads(link: Link) -> bool:
+    return link.transport.is_reading()
+
+
+async def test_reading_goes_on_behind_a_few_requests_and_pauses_behind_more_of_them() -> None:
+    links: list[Link] = []
+    go = asyncio.Event()
+
+    async def app(cycle: Cycle) -> None:
+        links.append(cycle.link)
+        await go.wait()
+        cycle.answer(200, lines([]), cycle.path)
+
+    async with serving(app) as port, connect(port) as client:
+        for number in range(1 + protocol.MAX_AHEAD):
+            client.send(get(f"/{number}"))
+            await asyncio.sleep(0.05)
+        assert reads(links[0])
+        client.send(get("/more"))
+        await eventually(lambda: not reads(links[0]), "reading to pause")
+        go.set()
+        assert [(await client.answer()).status for _ in range(2 + protocol.MAX_AHEAD)] == [200] * (2 + protocol.MAX_AHEAD)
+        assert reads(links[0])
+
+
+async def test_a_large_body_sent_ahead_is_not_read_before_its_turn() -> None:
+    links: list[Link] = []
+    turns = asyncio.Semaphore(0)
+
+    async def app(cycle: Cycle) -> None:
+        links.append(cycle.link)
+        await turns.acquire()
+        size = 0
+        while not cycle.body_complete or cycle.is_full:
+            await cycle.more()
+            size += len(cycle.take())
+        cycle.answer(200, lines([]), b"%d" % (size + len(cycle.take())))
+
+    async with serving(app) as port, connect(port) as client:
+        client.send(get("/1") + get("/2") + b"POST /3 HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % LARGE + b"x" * LARGE)
+        await eventually(lambda: links and not reads(links[0]), "reading to pause")
+        for _ in range(2):
+            turns.release()
+            assert (await client.answer()).body == b"0"
+        await eventually(lambda: len(links) == 3, "the turn of the third")
+        assert not reads(links[0])
+        turns.release()
+        assert (await client.answer()).body == b"%d" % LARGE
+        assert reads(links[0])
+
+
 async def echo(cycle: Cycle) -> None:
     """Answer with the path and the body, a while after all of it has come."""
     body = b""
