@@ -14,6 +14,7 @@ Number = int | float | None
 
 _NO_MARKS = bytes(set(range(256)) - set(b"{[,"))
 _BLANK = b" \t\r\n"
+_LIST = ord("[")
 _WRITABLE = 1e300
 """A whole number of a client may have any number of digits, and beyond this it becomes no float to be written as one."""
 
@@ -73,7 +74,7 @@ def count_prompts(prompt: Any) -> int:
 def count_raw_prompts(prompt: msgspec.Raw) -> int:
     """Return the same of a field that is not decoded; a long text or list of token ids costs nothing."""
     text = memoryview(prompt)
-    if text[:1] != b"[":
+    if text[0] != _LIST:
         return 1
     return len(_list.decode(text)) if bytes(text[1:]).lstrip(_BLANK)[:1] in {b'"', b"["} else 1
 

@@ -1,6 +1,7 @@
 """The look at a request, and what must not be in one."""
 
 import json
+from functools import partial
 from typing import Any
 
 import pytest
@@ -91,9 +92,9 @@ def test_a_body_that_has_to_change_must_be_an_object(body: bytes) -> None:
 )
 def test_more_than_the_limits_is_refused_with_the_field(body: bytes, param: str) -> None:
     limits = Limits(max_choices=2, max_stops=1, max_tokens=8)
-    for looked_at in (lambda: view(body, limits), lambda: look(json.loads(body), limits)):
+    for way in (partial(view, body, limits), partial(look, json.loads(body), limits)):
         with pytest.raises(Refusal) as caught:
-            looked_at()
+            way()
         assert (caught.value.code, caught.value.param) == ("limit_exceeded", param)
     assert view(b'{"n": 2, "stop": "ab", "max_tokens": 8}', limits).n == 2
 
