@@ -200,7 +200,7 @@ def test_a_deadline_of_the_client_is_told_as_an_error(client: openai.OpenAI) -> 
     until_then = {"x-request-deadline": f"{time.time() + 1.5:.3f}"}
     with pytest.raises(openai.APIStatusError) as refused:
         client.chat.completions.create(model=NAME, messages=HELLO, max_tokens=LONG, extra_body=WHOLE, extra_headers=until_then)
-    assert (refused.value.status_code, refused.value.body["code"]) == (504, "deadline_exceeded")  # type: ignore[index]
+    assert (refused.value.status_code, refused.value.body["code"]) == (504, "deadline_exceeded")  # type: ignore[index]  # an object
     until_then = {"x-request-deadline": f"{time.time() + 1.5:.3f}"}
     ask: Any = {"model": NAME, "messages": HELLO, "max_tokens": LONG, "stream": True, "extra_body": WHOLE}
     with pytest.raises(openai.APIError, match="deadline"):

@@ -19,7 +19,8 @@ class Part:
         self.size = 0
         self._entry = entry
         self._sha256 = hashlib.sha256()
-        self._etag = EtagCheck(entry.checksum, entry.size)
+        self.etag = EtagCheck(entry.checksum, entry.size)
+        """What the store's ETag says of the bytes so far."""
         self._file = path.open("a+b", buffering=0)
         if os.fstat(self._file.fileno()).st_size > entry.size:
             self.restart()
@@ -38,7 +39,7 @@ class Part:
         self._file.truncate(0)
         self.size = 0
         self._sha256 = hashlib.sha256()
-        self._etag = EtagCheck(self._entry.checksum, self._entry.size)
+        self.etag = EtagCheck(self._entry.checksum, self._entry.size)
 
     def sync(self) -> None:
         """Return once the bytes are on disk, so that a finished file is whole even after the node lost power."""
@@ -54,11 +55,6 @@ class Part:
         """Return the SHA-256 of the bytes so far."""
         return self._sha256.hexdigest()
 
-    @property
-    def etag(self) -> EtagCheck:
-        """Return what the store's ETag says of the bytes so far."""
-        return self._etag
-
     def _catch_up(self) -> None:
         self._file.seek(0)
         while chunk := self._file.read(_READ_BYTES):
@@ -66,7 +62,7 @@ class Part:
 
     def _take(self, chunk: memoryview) -> None:
         self._sha256.update(chunk)
-        self._etag.update(chunk)
+        self.etag.update(chunk)
         self.size += len(chunk)
 
     def __enter__(self) -> Self:

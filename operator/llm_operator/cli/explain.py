@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from llm_operator.cli.follow import OVER, condition, is_current
+from llm_operator.core.reasons import QUOTA
 
 Status = Mapping[str, Any]
-
-_QUOTA = "exceeded quota"
-"""The words of the API server, which every message of a pod that a quota refuses carries."""
 
 UNSEEN = "No operator has looked at it yet. It serves only the namespaces its chart was given: `helm get notes` of its release names them."
 
@@ -68,7 +66,7 @@ def _waits(status: Status) -> Iterator[str]:
 
 def _room(told: Mapping[str, Any], status: Status) -> str:
     """Return what makes room where accelerators that are free would not, by why there is none; else nothing."""
-    if _QUOTA in told["message"]:
+    if QUOTA in told["message"]:
         return "raise the quota, or free what it counts"
     if told["reason"] != "BorrowUnsafe":
         return ""

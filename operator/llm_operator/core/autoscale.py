@@ -223,9 +223,9 @@ def _unready_since(pod: Obj) -> str | None:
     return _since(pod, "False") or pod["metadata"].get("creationTimestamp")
 
 
-def _since(pod: Obj, ready: str) -> str | None:
+def _since(pod: Obj, status: str) -> str | None:
     conditions = pod.get("status", {}).get("conditions", [])
-    return next((each.get("lastTransitionTime") for each in conditions if each["type"] == "Ready" and each["status"] == ready), None)
+    return next((each.get("lastTransitionTime") for each in conditions if each["type"] == "Ready" and each["status"] == status), None)
 
 
 def _last(before: list[dict[str, Any]], decision: Decision, now: datetime) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from llm_operator.core import names
 from llm_operator.core.kinds import DEPLOYMENT
 from llm_operator.core.observed import Obj
 from llm_operator.core.podstate import State, blocked, containers, last_crash
-from llm_operator.core.reasons import Phase, Reason
+from llm_operator.core.reasons import QUOTA, Phase, Reason
 from llm_operator.core.world import World, ready
 
 _WORST_FIRST = (
@@ -21,7 +21,6 @@ _WORST_FIRST = (
     Phase.LOADING,
 )
 _UNPLACED = frozenset({Phase.UNSCHEDULABLE, Phase.WAITING_FOR_ACCELERATORS})
-_QUOTA = "exceeded quota"
 _NO_MATCH = "node affinity/selector"
 """The scheduler's words for a pod whose node labels no node has; only accelerator profiles set any."""
 
@@ -47,7 +46,7 @@ class Diagnosis:
         """Return the reason and the sentence of a pod without room; None where there is room, whatever else a pod lacks."""
         if self.unschedulable:
             return Reason.UNSCHEDULABLE, self.unschedulable
-        return (Reason.FAILED_CREATE, self.refused) if _QUOTA in self.refused else None
+        return (Reason.FAILED_CREATE, self.refused) if QUOTA in self.refused else None
 
 
 NOTHING = Diagnosis(Phase.PENDING, Reason.STARTING, "nothing is there yet", pods=0, ready=0, unschedulable="", overdue=False)
@@ -175,7 +174,7 @@ def starved(world: World, engine: str) -> Lack | None:
         return Lack(accelerators(stuck[0][0])[0], _unschedulable(stuck), quota=False)
     live, words = world.live(DEPLOYMENT, names.child(world.owner.name, engine)), _failure(world, engine)
     resource = accelerators(live["spec"]["template"])[0] if live else ""
-    refused = resource and _QUOTA in words and resource in words
+    refused = resource and QUOTA in words and resource in words
     return Lack(resource, f"a pod cannot be created: {words}", quota=True) if refused else None
 
 

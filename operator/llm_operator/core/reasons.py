@@ -134,3 +134,7 @@ class Reason(StrEnum):
     CREATED = "Created"
     DELETED = "Deleted"
     UPDATED = "Updated"
+
+
+QUOTA = "exceeded quota"
+"""The words of the API server in every message about a pod that a quota refuses."""
