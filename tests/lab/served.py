@@ -1,11 +1,10 @@
-"""Waiting for kinds: `kubectl wait` fails at once for a definition that has only just come and has no conditions yet."""
+"""Waiting for kinds: a definition that has only just come has null for conditions, at which `kubectl wait` and JSONPath filters fail."""
 
+import json
 from collections.abc import Callable
 from functools import partial
 
 from tests.lab.wait import until
-
-_SAID = 'jsonpath={.status.conditions[?(@.type=="Established")].status}'
 
 
 def served(kubectl: Callable[..., str], *crds: str) -> None:
@@ -15,4 +14,5 @@ def served(kubectl: Callable[..., str], *crds: str) -> None:
 
 
 def _is_served(kubectl: Callable[..., str], name: str) -> bool:
-    return kubectl("get", f"crd/{name}", "--output", _SAID) == "True"
+    status = json.loads(kubectl("get", f"crd/{name}", "--output=json")).get("status") or {}
+    return any(each["type"] == "Established" and each["status"] == "True" for each in status.get("conditions") or ())
