@@ -43,7 +43,7 @@ e2e: set-up ## Tests on a real node with real pods (root)
 	@$(PYTEST) tests/e2e/test_lab.py
 	@hack/with-lab full hack/e2e
 
-soak: soak-faults soak-rights soak-rest soak-steps soak-redactor soak-properties soak-subjects soak-ha soak-sidecar soak-e2e ## Long tests; each writes its result to bench/results
+soak: soak-faults soak-rights soak-rest soak-steps soak-redactor soak-properties soak-subjects soak-ha soak-sidecar soak-e2e ## Long tests; most write their result to bench/results
 
 soak-faults: .venv/synced ## Every fault plan, the outages of ten minutes as well
 	@$(LAB) build cp kwok helm

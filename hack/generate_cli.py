@@ -17,7 +17,7 @@ _EXITS = {
     Exit.ABORTED: "failed: it could not be done, or what came of it does not work, such as a test or an answer",
     Exit.TIMED_OUT: "`--timeout` is over",
     Exit.SUPERSEDED: "overtaken by a newer revision or verb",
-    Exit.NEEDS_APPROVAL: "waits for an approval",
+    Exit.NEEDS_APPROVAL: "waits for an approval, or `--timeout` is over while it is paused",
     Exit.NEEDS_CAPACITY: "`--timeout` is over, and what is missing is room on a node",
     Exit.REJECTED: "rejected: the verb, such as for a revision that is not the latest; the manifest; or the request that was tried",
 }
@@ -60,8 +60,22 @@ def _shared() -> set[str | None]:
 
 
 def _table(options: list[click.Parameter] | list[click.Option]) -> str:
-    rows = [f"| {', '.join(f'`{flag}`' for flag in each.opts)} | {each.help or ''} |" for each in options if isinstance(each, click.Option)]
-    return "| flag | meaning |\n|---|---|\n" + "\n".join(rows) + "\n"
+    rows = [
+        f"| {', '.join(f'`{flag}`' for flag in each.opts)} | {_values(each)} | {each.help or ''} |"
+        for each in options
+        if isinstance(each, click.Option)
+    ]
+    return "| flag | value | meaning |\n|---|---|---|\n" + "\n".join(rows) + "\n"
+
+
+def _values(option: click.Option) -> str:
+    """Return what may be given, and what counts when nothing is."""
+    choices = ", ".join(f"`{each}`" for each in option.type.choices) if isinstance(option.type, click.Choice) else ""
+    if option.required:
+        return f"{choices} required".strip()
+    told = isinstance(option.default, str | int) and not option.is_flag and option.default != ""
+    default = f"default `{option.default}`" if told else ""
+    return "; ".join(each for each in (choices, default) if each)
 
 
 if __name__ == "__main__":

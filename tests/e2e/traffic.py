@@ -34,6 +34,8 @@ class Seen:
     revisions: Counter[str] = field(default_factory=Counter)
     first_event_s: list[float] = field(default_factory=list)
     """How long each stream waited for its first event."""
+    refused_connections: int = 0
+    """How often nobody took a connection, of traffic that then asks again."""
     bodies: dict[tuple[str, str], set[str]] = field(default_factory=dict)
     """For each kind of request and revision, the hashes of what engines were sent: one, or a revision was answered by another's bundle."""
 
@@ -71,6 +73,8 @@ class Traffic:
     tokens_per_s: float = 10
     stream_s: tuple[int, ...] = STREAM_S
     stub: bool = True
+    connects_again_after_s: tuple[float, ...] = ()
+    """Pauses before a request that nobody took is sent again: it has reached no pod, so that it is not the pod that lost it."""
     seen: Seen = field(default_factory=Seen)
     _ending: bool = False
 
@@ -125,7 +129,7 @@ class Traffic:
     async def _ask(self, session: aiohttp.ClientSession) -> None:
         self.seen.sent += 1
         try:
-            async with session.post(self._url, json=self._body(_UNARY_TOKENS)) as answer:
+            async with await self._post(session, self._body(_UNARY_TOKENS)) as answer:
                 data = await answer.read()
                 if answer.status != 200:
                     self._refused(answer, data)
@@ -135,6 +139,15 @@ class Traffic:
                 self._judge("unary", answer, _UNARY_TOKENS, choice["message"]["content"], choice["finish_reason"], said["usage"])
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError, LookupError) as error:
             self.seen.failures.append(f"request: {type(error).__name__}: {error}")
+
+    async def _post(self, session: aiohttp.ClientSession, body: Mapping[str, Any]) -> aiohttp.ClientResponse:
+        for pause_s in self.connects_again_after_s:
+            try:
+                return await session.post(self._url, json=body)
+            except aiohttp.ClientConnectorError:
+                self.seen.refused_connections += 1
+                await asyncio.sleep(pause_s)
+        return await session.post(self._url, json=body)
 
     async def _stream_on(self, number: int) -> None:
         drawn = random.Random(number)  # noqa: S311  # the same lengths in every run
@@ -147,7 +160,7 @@ class Traffic:
         events: list[str] = []
         began = asyncio.get_running_loop().time()
         try:
-            async with self._fresh.post(self._url, json=self._body(tokens) | _STREAM) as answer:
+            async with await self._post(self._fresh, self._body(tokens) | _STREAM) as answer:
                 if answer.status != 200:
                     self._refused(answer, await answer.read())
                     await asyncio.sleep(0.2)

@@ -58,9 +58,13 @@ def test_the_health_is_that_of_what_is_asked_for_now(found: Object, health: str)
     [
         (live(), {"refresh"}),
         (live(rollout="Preparing"), {"pause", "abort", "refresh"}),
+        (live(rollout="WaitingCapacity"), {"pause", "abort", "refresh"}),
+        (live(rollout="Warming"), {"pause", "abort", "refresh"}),
         (live(rollout="Stepping"), {"promote", "pause", "abort", "refresh"}),
         (live("Paused", rollout="Stepping", ApprovalRequired="True"), {"approve", "promote", "pause", "abort", "refresh"}),
         (live("Paused", rollout="Paused"), {"promote", "resume", "abort", "refresh"}),
+        (live(rollout="Ratcheting"), {"abort", "refresh"}),
+        (live(rollout="Finalising"), {"abort", "refresh"}),
         (live(rollout="Promoted"), {"rollback", "refresh"}),
         ({"metadata": {"name": "chat"}}, set()),
     ],
