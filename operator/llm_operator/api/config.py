@@ -2,10 +2,10 @@
 
 import difflib
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 
 from llm_operator.api.base import problems
@@ -90,6 +90,23 @@ class Toleration(ConfigModel):
     """Effect of the taint; absent matches all."""
     toleration_seconds: int | None = None
     """How long a NoExecute taint is tolerated."""
+
+    @field_validator("key", "value")
+    @classmethod
+    def _absent_if_empty(cls, text: str | None) -> str | None:
+        """Say it as the API server stores it: what it drops would be set right for ever."""
+        return text or None
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> Self:
+        """Refuse what the API server refuses, before it does so for every pod of the profile."""
+        if self.operator == "Exists" and self.value is not None:
+            raise ValueError(f"with operator Exists a toleration has no value; remove {self.value!r}, or use operator Equal")
+        if self.operator == "Equal" and self.key is None:
+            raise ValueError("without key a toleration matches every taint, and needs operator Exists")
+        if self.toleration_seconds is not None and self.effect != "NoExecute":
+            raise ValueError("tolerationSeconds is for effect NoExecute only")
+        return self
 
 
 class AcceleratorProfile(ConfigModel):

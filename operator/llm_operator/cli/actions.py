@@ -22,7 +22,9 @@ def _verb(verb: str, words: str, goal: follow.Goal | None = None, goal_in_words:
 
     def run(kube: Kube, name: str, timeout: str, revision: str, identity: str, *, is_json: bool, wait: bool = False) -> Exit:
         wanted = Verb(verb, identity or new_id(), revision, goal if wait else None)
-        asked = ask(kube, plain(name), wanted, Deadline(seconds(timeout)), sayer())
+        say = sayer()
+        deadline = Deadline(seconds(timeout), say)
+        asked = ask(kube.within(lambda: deadline.left_s), plain(name), wanted, deadline, say)
         if is_json:
             click.echo(json.dumps({**asked.answer, "exitCode": asked.code, "state": asked.message}))
         else:
@@ -99,7 +101,9 @@ def wait(kube: Kube, name: str, goal: str, revision: str, timeout: str, *, is_js
     With `--for=resolved` it is known which revision the spec has become, and that revision is what is printed. With `--for=promoted` that
     revision, or the one named, is stable and serves. It ends at once where nobody but a person can go on: with 5 at an approval.
     """
-    deadline, say, name = Deadline(seconds(timeout)), sayer(), plain(name)
+    say, name = sayer(), plain(name)
+    deadline = Deadline(seconds(timeout), say)
+    kube = kube.within(lambda: deadline.left_s)
     code, message = (Exit.REACHED, revision) if revision else reach(kube, name, "", follow.resolved, deadline, say)
     if code == Exit.REACHED:
         revision = message

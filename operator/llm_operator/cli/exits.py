@@ -22,3 +22,7 @@ class CliError(Exception):
     def __init__(self, message: str, code: Exit = Exit.USAGE) -> None:
         super().__init__(message)
         self.code = code
+
+
+class NoAnswerError(CliError):
+    """The API server has not answered as it should; it may when it is asked again."""

@@ -4,20 +4,28 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
-from llm_operator.cli.exits import CliError
+from llm_operator.cli.exits import CliError, NoAnswerError
 
 RESOURCE = "llmdeployments.llmops.dev"
 PROMPTS = "llmprompts.llmops.dev"
 FIELD_MANAGER = "kubectl-llm"
 _TIMEOUT_S = 60.0
+_LEAST_S = 1.0
+"""What one call has at least, when the time for all of them is over: the last one asks why."""
+_FINAL = ("(Unauthorized)", "(BadRequest)", "(Invalid)", "is invalid", "unknown flag")
+"""Words of failures that come again however often one asks."""
 
 
 class NotFoundError(CliError):
     """The object is not there, or may not be read."""
+
+
+class ForbiddenError(NotFoundError):
+    """It may not be read, so that nobody knows whether it is there."""
 
 
 class ConflictError(CliError):
@@ -29,6 +37,12 @@ class Kube:
     """Runs kubectl with the flags that say which cluster, user and namespace are meant."""
 
     flags: Sequence[str] = ()
+    left_s: Callable[[], float] = lambda: _TIMEOUT_S
+    """How long a call may take, where that is less than usual."""
+
+    def within(self, left_s: Callable[[], float]) -> Self:
+        """Return the same, with no call that takes longer than there is time."""
+        return replace(self, left_s=left_s)
 
     def deployment(self, name: str) -> dict[str, Any]:
         """Return an LLMDeployment."""
@@ -52,6 +66,7 @@ class Kube:
         program = shutil.which(os.environ.get("KUBECTL", "kubectl"))
         if program is None:
             raise CliError("kubectl is not on the PATH; install it, or name it in the environment variable KUBECTL")
+        timeout_s = min(max(self.left_s(), _LEAST_S), _TIMEOUT_S)
         try:
             # A namespace given last wins over one in the flags.
             done = subprocess.run(  # noqa: S603  # a program, no shell
@@ -59,11 +74,11 @@ class Kube:
                 capture_output=True,
                 text=True,
                 check=False,
-                timeout=_TIMEOUT_S,
+                timeout=timeout_s,
                 stdin=subprocess.DEVNULL,
             )
         except subprocess.TimeoutExpired as error:
-            raise CliError(f"kubectl did not answer within {_TIMEOUT_S:g} s") from error
+            raise NoAnswerError(f"kubectl did not answer within {timeout_s:.3g} s") from error
         if done.returncode:
             raise _failure(done.stderr.strip() or f"kubectl ended with exit code {done.returncode}")
         try:
@@ -73,6 +88,10 @@ class Kube:
 
 
 def _failure(words: str) -> CliError:
-    if "(NotFound)" in words or "(Forbidden)" in words:
+    if "(NotFound)" in words:
         return NotFoundError(words)
-    return ConflictError(words) if "(Conflict)" in words else CliError(words)
+    if "(Forbidden)" in words:
+        return ForbiddenError(words)
+    if "(Conflict)" in words:
+        return ConflictError(words)
+    return CliError(words) if any(each in words for each in _FINAL) else NoAnswerError(words)

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -28,25 +28,37 @@ def status(live: Mapping[str, Any]) -> None:
 
 
 def watch(look: Callable[[], Mapping[str, Any]]) -> None:
-    """Show where it stands until Ctrl-C."""
+    """Show where it stands until Ctrl-C: in its place on a screen, one below the other in a file or a pipe."""
     from rich.live import Live  # noqa: PLC0415  # rich takes longer to import than the rest of the command
 
-    with contextlib.suppress(KeyboardInterrupt), Live(_status(look()), console=_console(), auto_refresh=False) as screen:
-        while True:
-            waiting.pause(_WATCH_S)
-            screen.update(_status(look()), refresh=True)
+    console = _console()
+    with contextlib.suppress(KeyboardInterrupt):
+        if not console.is_terminal or console.is_dumb_terminal:
+            for live in _changes(look):
+                console.print(_status(live), "")
+        with Live(console=console, auto_refresh=False) as screen:
+            for live in _changes(look):
+                screen.update(_status(live), refresh=True)
 
 
 def as_json(look: Callable[[], Mapping[str, Any]], *, watch: bool) -> None:
     """Print where it stands as an object on a line; with ``watch`` one for each change, until Ctrl-C."""
-    said = _object(look())
-    click.echo(said)
     with contextlib.suppress(KeyboardInterrupt):
-        while watch:
-            waiting.pause(_WATCH_S)
-            if (now := _object(look())) != said:
-                said = now
-                click.echo(said)
+        for live in _changes(look):
+            click.echo(_object(live))
+            if not watch:
+                break
+
+
+def _changes(look: Callable[[], Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Yield it as it is, and whenever it is not what it was."""
+    said = ""
+    while True:
+        live = look()
+        if (now := _object(live)) != said:
+            said = now
+            yield live
+        waiting.pause(_WATCH_S)
 
 
 def _object(live: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from llm_operator.core.clock import micro
 from llm_operator.shell.ports import Manifest
 
 CONTROLLER = "llmops.dev/llm-operator"
-_NOTE_CAP = 1024
+_NOTE_CAP_BYTES = 1024
 
 
 def event(about: Manifest, draft: EventDraft, instance: str, now: datetime) -> Manifest:
@@ -23,7 +23,7 @@ def event(about: Manifest, draft: EventDraft, instance: str, now: datetime) -> M
         "eventTime": micro(now),
         "type": draft.type,
         "reason": draft.reason,
-        "note": draft.message[:_NOTE_CAP],
+        "note": draft.message.encode()[:_NOTE_CAP_BYTES].decode(errors="ignore"),
         "action": "Reconcile",
         "reportingController": CONTROLLER,
         "reportingInstance": instance,

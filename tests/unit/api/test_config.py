@@ -66,3 +66,30 @@ def test_the_charts_default_profiles_can_be_read() -> None:
     values = yaml.safe_load(Path("charts/llm-operator/values.yaml").read_text())
     config = {**MINIMAL, **{key: values[key] for key in ("engineProfiles", "acceleratorProfiles")}}
     assert load_config(yaml.safe_dump(config)).engine_profiles["vllm"].kind == "vllm"
+
+
+def toleration(**of: object) -> str:
+    return yaml.safe_dump({**MINIMAL, "acceleratorProfiles": {"gpu": {"tolerations": [of]}}})
+
+
+@pytest.mark.parametrize(
+    ("given", "stored"),
+    [({"key": "", "operator": "Exists"}, None), ({"key": "a", "operator": "Exists", "value": ""}, "a")],
+)
+def test_what_an_api_server_drops_of_a_toleration_is_not_asked_for(given: dict[str, object], stored: str | None) -> None:
+    (found,) = load_config(toleration(**given)).accelerator_profiles["gpu"].tolerations
+    assert (found.key, found.value) == (stored, None)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"key": "a", "operator": "Exists", "value": "b"}, "with operator Exists a toleration has no value; remove 'b'"),
+        ({"value": "b"}, "without key a toleration matches every taint, and needs operator Exists"),
+        ({"key": "a", "effect": "NoSchedule", "tolerationSeconds": 5}, "tolerationSeconds is for effect NoExecute only"),
+    ],
+)
+def test_a_toleration_that_no_api_server_takes_is_refused(given: dict[str, object], words: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load_config(toleration(**given))
+    assert str(raised.value).splitlines()[0].startswith(f"acceleratorProfiles.gpu.tolerations[0]: {words}")

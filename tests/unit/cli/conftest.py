@@ -11,7 +11,8 @@ import pytest
 
 from llm_operator.cli import command as command_module
 from llm_operator.cli import main, waiting
-from llm_operator.cli.kube import ConflictError, NotFoundError
+from llm_operator.cli.exits import NoAnswerError
+from llm_operator.cli.kube import ConflictError, ForbiddenError, NotFoundError
 from llm_operator.core import names
 
 Object = dict[str, Any]
@@ -35,8 +36,15 @@ class FakeKube:
     conflicts: int = 0
     maps: dict[str, Object] = field(default_factory=dict)
     prompts: dict[str, Object] = field(default_factory=dict)
+    forbidden: bool = False
+    """Whether prompts may not be read."""
+    left_s: Callable[[], float] = lambda: 60.0
     flags: tuple[str, ...] = ()
     written: list[Object] = field(default_factory=list)
+
+    def within(self, left_s: Callable[[], float]) -> "FakeKube":
+        self.left_s = left_s
+        return self
 
     def deployment(self, name: str) -> Object:
         if name != self.live["metadata"]["name"]:
@@ -55,6 +63,8 @@ class FakeKube:
         return copy.deepcopy(self.live)
 
     def prompt(self, name: str) -> Object:
+        if self.forbidden:
+            raise ForbiddenError(f'Error from server (Forbidden): llmprompts.llmops.dev "{name}" is forbidden')
         if name not in self.prompts:
             raise NotFoundError(f'Error from server (NotFound): llmprompts.llmops.dev "{name}" not found')
         return self.prompts[name]
@@ -127,3 +137,8 @@ def becomes(**status: Any) -> Callable[[Object], None]:
 
 def nothing(_live: Object) -> None:
     """Let a read see nothing new."""
+
+
+def away(_live: Object) -> None:
+    """An API server that nobody reaches."""
+    raise NoAnswerError("Unable to connect to the server: connection refused")

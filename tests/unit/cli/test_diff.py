@@ -111,6 +111,12 @@ def test_a_prompt_is_taken_from_the_files_or_from_the_cluster(kube: FakeKube, di
     )
 
 
+def test_a_prompt_that_may_not_be_read_is_not_called_missing(kube: FakeKube, diff: Diff) -> None:
+    kube.forbidden = True
+    done = diff(prompt={"ref": {"name": "support"}})
+    assert (done.code, "is forbidden" in done.err, "create it" in done.err) == (1, True, False)
+
+
 def test_what_cannot_be_compared_is_said(kube: FakeKube, diff: Diff, run: Run, tmp_path: Path) -> None:
     missing = diff(prompt={"ref": {"name": "nobody"}})
     assert (missing.code, "nobody" in missing.err) == (7, True)

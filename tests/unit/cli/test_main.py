@@ -13,9 +13,9 @@ import yaml
 
 from llm_operator.cli import __main__ as entry
 from llm_operator.cli import main
-from llm_operator.cli.exits import CliError
-from llm_operator.cli.kube import ConflictError, Kube, NotFoundError
-from tests.unit.cli.conftest import OLD, FakeKube, Result, ready
+from llm_operator.cli.exits import CliError, NoAnswerError
+from llm_operator.cli.kube import ConflictError, ForbiddenError, Kube, NotFoundError
+from tests.unit.cli.conftest import OLD, FakeKube, Object, Result, becomes, nothing, ready
 
 Run = Callable[..., Result]
 
@@ -62,6 +62,18 @@ def test_a_deployment_nobody_looked_at_is_said_to_be_one(kube: FakeKube, run: Ru
 def test_a_status_with_nothing_in_it_yet_is_shown_too(kube: FakeKube, run: Run) -> None:
     kube.live["status"] = {"phase": "Pending", "reason": "Resolving", "message": "asking"}
     assert "Pending (Resolving): asking" in run("status", "chat").out
+
+
+def left(_live: Object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_where_it_stands_is_written_to_a_pipe_whenever_it_changes(kube: FakeKube, run: Run, form: str) -> None:
+    kube.then = [nothing, nothing, becomes(**ready(OLD, message="a change")), nothing, left]
+    done = run("status", "chat", "--watch", "-o", form)
+    assert (done.code, done.out.count("all is well"), done.out.count("a change")) == (0, 1, 1)
+    assert done.out.index("all is well") < done.out.index("a change")
 
 
 def test_the_status_as_json_is_one_object(run: Run) -> None:
@@ -167,9 +179,10 @@ def test_kubectl_is_asked_for_json_and_told_what_it_was_read_as(kubectl: Callabl
     ("line", "kind", "words"),
     [
         ("echo 'Error from server (NotFound): x' >&2; exit 1", NotFoundError, "NotFound"),
-        ("echo 'Error from server (Forbidden): x' >&2; exit 1", NotFoundError, "Forbidden"),
+        ("echo 'Error from server (Forbidden): x' >&2; exit 1", ForbiddenError, "Forbidden"),
         ("echo 'Error from server (Conflict): x' >&2; exit 1", ConflictError, "Conflict"),
-        ("echo 'cannot connect' >&2; exit 1", CliError, "cannot connect"),
+        ("echo 'Unable to connect to the server: EOF' >&2; exit 1", NoAnswerError, "Unable to connect"),
+        ("echo 'Error from server: etcdserver: leader changed' >&2; exit 1", NoAnswerError, "leader changed"),
         ("exit 3", CliError, "exit code 3"),
         ("echo hello", CliError, "not JSON"),
     ],
@@ -178,6 +191,24 @@ def test_what_kubectl_says_is_passed_on(kubectl: Callable[[str], Path], line: st
     kubectl(line)
     with pytest.raises(kind, match=words):
         Kube().deployment("chat")
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["error: You must be logged in to the server (Unauthorized)", 'The LLMDeployment "chat" is invalid: x', "error: unknown flag: --as-if"],
+)
+def test_what_asking_again_does_not_change_is_no_missing_answer(kubectl: Callable[[str], Path], words: str) -> None:
+    kubectl(f"echo '{words}' >&2; exit 1")
+    with pytest.raises(CliError) as raised:
+        Kube().deployment("chat")
+    assert not isinstance(raised.value, NoAnswerError)
+
+
+def test_a_kubectl_has_no_more_time_than_is_left(kubectl: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    kubectl("exec sleep 30")
+    monkeypatch.setattr("llm_operator.cli.kube._LEAST_S", 0.1)
+    with pytest.raises(NoAnswerError, match=r"did not answer within 0\.3 s"):
+        Kube().within(lambda: 0.3).deployment("chat")
 
 
 def test_without_kubectl_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,3 +36,8 @@ def test_the_same_words_about_the_same_state_are_the_same_event() -> None:
 
 def test_a_note_is_cut_to_what_the_api_takes() -> None:
     assert len(event(ABOUT, EventDraft("Normal", "R", "x" * 5000), "a", NOW)["note"]) == 1024
+
+
+def test_a_note_in_any_script_is_cut_to_as_many_bytes_and_no_half_character() -> None:
+    note = event(ABOUT, EventDraft("Normal", "R", "日本" * 600), "a", NOW)["note"]
+    assert note == "日本" * 170 + "日"

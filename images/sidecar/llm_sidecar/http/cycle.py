@@ -150,7 +150,7 @@ class Cycle:
         """Wait until more of the body has come, or its end, or the end of the connection."""
         if not self._continued and not self.started:
             self._continued = True
-            if any(name == b"expect" and value.lower() == b"100-continue" for name, value in self.headers):
+            if self._chunks and any(name == b"expect" and value.lower() == b"100-continue" for name, value in self.headers):
                 self.link.write(_CONTINUE)
         while not (self._pieces or self.body_complete or self.disconnected):
             await self._wait()

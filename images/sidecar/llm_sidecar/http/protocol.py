@@ -18,6 +18,7 @@ from uvicorn.server import ServerState
 from llm_sidecar.errors import Refusal
 from llm_sidecar.http.alarm import Alarm
 from llm_sidecar.http.cycle import HIGH_WATER, Cycle, Header, lines
+from llm_sidecar.http.upgrade import offers_http2, without_offer
 from llm_sidecar.outbox import Outbox
 
 MAX_HEADER_BYTES = 32 * 1024
@@ -51,9 +52,7 @@ class BoundedProtocol(asyncio.Protocol):
         self._loop = _loop or asyncio.get_running_loop()
         self._state = server_state
         self._keep_alive_s = config.timeout_keep_alive
-        self._parser: Any = httptools.HttpRequestParser(self)
-        # Bytes behind a request that ends the connection are dropped instead of making it an error.
-        self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._parser: Any = self._new_parser()
         self.transport: asyncio.Transport
         self.address: tuple[str, int] | None = None
         self.blocked = False
@@ -73,6 +72,7 @@ class BoundedProtocol(asyncio.Protocol):
         self._writable.set()
         self._in_head = True
         self._begun = False
+        self._offered = False
         self._head_bytes = 0
         self._framing_bytes = 0
         self._url = b""
@@ -160,8 +160,8 @@ class BoundedProtocol(asyncio.Protocol):
             self._framing_bytes += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            pass  # it was refused with its head
+        except httptools.HttpParserUpgrade as stopped:
+            self._go_on_without_offer(data[stopped.args[0] :])
         except httptools.HttpParserError:
             self._refuse(400, "invalid_http", "Invalid HTTP request received")
         if self.transport.is_closing():
@@ -171,7 +171,7 @@ class BoundedProtocol(asyncio.Protocol):
                 self._refuse(431, "headers_too_large", f"the request's trailers are larger than {MAX_HEADER_BYTES} bytes")
         elif counted and self._head_bytes > MAX_HEADER_BYTES:
             self._refuse(431, "headers_too_large", f"the request's head is larger than {MAX_HEADER_BYTES} bytes")
-        elif self._timer is None and not (self._reading_paused or self._pipeline) and (self._begun or self._head_bytes):
+        elif self._timer is None and not (self._reading_paused or self._answers) and (self._begun or self._head_bytes):
             self._arm(HEADER_TIMEOUT_S)
 
     def pause_writing(self) -> None:
@@ -218,8 +218,12 @@ class BoundedProtocol(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         """End a head; one that cannot be accepted is answered in the app's place and ends the connection."""
+        changes = self._parser.should_upgrade()
+        if changes and offers_http2(self._headers):
+            self._offered = True  # the parser stops here
+            return
         self._in_head = self._begun = False
-        refusal = self._judge()
+        refusal = self._judge(changes=changes)
         self._head_bytes = self._framing_bytes = 0
         self._disarm()
         parser = self._parser
@@ -250,6 +254,8 @@ class BoundedProtocol(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """Stop the clock of a body that was read only to be thrown away; the next head may begin."""
+        if self._offered:
+            return
         self._disarm()
         self._in_head = True
         cycle = cast("Cycle", self._reading)
@@ -265,6 +271,30 @@ class BoundedProtocol(asyncio.Protocol):
             self._dated = dated
             self._date = b"".join([b"%b: %b\r\n" % header for header in dated])
         return self._date
+
+    @property
+    def _answers(self) -> bool:
+        """Whether a request is being answered: what has come of the next one has its time afterwards, in `completed`."""
+        return self._running is not None and not self._running.complete
+
+    def _new_parser(self) -> Any:
+        parser = httptools.HttpRequestParser(self)
+        # Bytes behind a request that ends the connection are dropped instead of making it an error.
+        parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        return parser
+
+    def _go_on_without_offer(self, rest: bytes) -> None:
+        """Read a head again without its offer of HTTP/2, and what is behind it; one that wanted something else was refused."""
+        while self._offered:
+            self._offered = False
+            old, self._parser = self._parser, self._new_parser()
+            data = without_offer(old.get_method(), self._url, old.get_http_version(), self._headers) + rest
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as stopped:
+                rest = data[stopped.args[0] :]
+            except httptools.HttpParserError:
+                self._refuse(400, "invalid_http", "Invalid HTTP request received")
 
     def _send(self) -> None:
         unsent = self._unsent
@@ -307,13 +337,13 @@ class BoundedProtocol(asyncio.Protocol):
         cycle.keep_alive = False
         cycle.answer(refusal.status, lines([_JSON, *self._stamp()]), refusal.body())
 
-    def _judge(self) -> Refusal | None:
+    def _judge(self, *, changes: bool) -> Refusal | None:
         # The raw target decides: what a URL parser would make of another form must not matter.
         if self._url[:1] != b"/" or self._url[:2] == b"//":
             return Refusal(400, "invalid_target", "the request target is not a plain path")
         if self._head_size() > MAX_HEADER_BYTES or len(self._headers) > MAX_HEADER_COUNT:
             return Refusal(431, "headers_too_large", f"the head is larger than {MAX_HEADER_BYTES} bytes or {MAX_HEADER_COUNT} headers")
-        if self._parser.should_upgrade():
+        if changes:
             return Refusal(400, "upgrade_not_supported", "this server speaks HTTP/1.1 only; send the request without Upgrade")
         return None
 

@@ -118,11 +118,51 @@ async def test_bytes_that_are_not_http_are_answered_and_the_connection_closed(po
         assert not await client.closed()
 
 
-@pytest.mark.parametrize("header", ["upgrade: h2c\r\nconnection: upgrade, http2-settings", "upgrade: websocket\r\nconnection: upgrade"])
-async def test_an_upgrade_is_refused(pod: Pod, header: str) -> None:
-    answer = await pod.post("/v1/completions", {"prompt": "x"}, *header.split("\r\n"))
+@pytest.mark.parametrize("offer", ["websocket", "h2c, websocket", "h2", "TLS/1.2"])
+async def test_an_upgrade_to_something_else_is_refused(pod: Pod, offer: str) -> None:
+    answer = await pod.post("/v1/completions", {"prompt": "x"}, f"upgrade: {offer}", "connection: upgrade")
     assert (answer.status, answer.error["code"]) == (400, "upgrade_not_supported")
     assert not pod.engine.requests
+
+
+OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAEAAEAAAAIAAAAB\r\nUpgrade: h2c\r\n"
+"""As Java's client sends it with every request to an address without TLS."""
+
+
+async def test_who_offers_http2_is_answered_in_http1_and_stays_connected(pod: Pod) -> None:
+    async with connect(pod.port) as client:
+        for _ in range(2):
+            client.send(HEAD + OFFER + b"content-length: %d\r\n\r\n" % len(BODY) + BODY)
+            answer = await client.answer()
+            assert (answer.status, "upgrade" in answer.headers) == (200, False)
+    assert [each.body for each in pod.engine.requests] == [BODY, BODY]
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+async def test_an_offer_of_http2_may_come_in_pieces_and_behind_another_request(pod: Pod, size: int) -> None:
+    one = HEAD + OFFER + b"transfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)
+    data = one + get("/v1/models") + one
+    async with connect(pod.port) as client:
+        for at in range(0, len(data), size):
+            client.send(data[at : at + size])
+            await asyncio.sleep(0)
+        assert [(await client.answer()).status for _ in range(3)] == [200, 200, 200]
+    assert [each.body for each in pod.engine.requests if each.method == "POST"] == [BODY, BODY]
+
+
+async def test_an_offer_of_http2_hides_nothing(pod: Pod) -> None:
+    for ambiguous in AMBIGUOUS:
+        answer = await ask(pod.port, HEAD + OFFER + ambiguous.encode() + b"\r\n" + BODY)
+        assert answer.status == 400, ambiguous
+    assert (await ask(pod.port, HEAD.replace(b"/v1/completions", b"/metrics") + OFFER + b"content-length: 0\r\n\r\n")).status == 404
+    assert not pod.engine.requests
+
+
+async def test_the_end_of_a_connection_that_offers_http2_is_kept(pod: Pod) -> None:
+    async with connect(pod.port) as client:
+        client.send(HEAD + OFFER.replace(b"Upgrade,", b"Upgrade, close,") + b"content-length: %d\r\n\r\n" % len(BODY) + BODY)
+        assert (await client.answer()).status == 200
+        assert not await client.closed()
 
 
 async def test_a_tunnel_is_refused(pod: Pod) -> None:
@@ -195,6 +235,19 @@ async def test_a_connection_that_says_nothing_is_closed(pod: Pod) -> None:
 
 
 @pytest.mark.usefixtures("short_times")
+@pytest.mark.parametrize("ahead", [b"\r\n", b"POST /v1/compl"])
+async def test_what_comes_of_the_next_request_does_not_end_the_answer_to_this_one(pod: Pod, ahead: bytes) -> None:
+    pod.engine.script = streams(*text_events("a", "b"), pause_s=0.2)
+    async with connect(pod.port) as client:
+        client.send(post("/v1/completions", {"prompt": "x", "stream": True}))
+        await asyncio.sleep(0.05)
+        client.send(ahead)
+        assert b"[DONE]" in (await client.answer()).body
+        if ahead.strip():
+            assert (await client.answer()).status == 408, "its own time began when it was its turn"
+
+
+@pytest.mark.usefixtures("short_times")
 async def test_a_long_answer_outlives_the_time_for_heads(pod: Pod) -> None:
     async with connect(pod.port) as client:
         client.send(get("/v1/models"))
@@ -224,6 +277,14 @@ async def test_expect_continue_is_answered_before_the_body(pod: Pod) -> None:
     async with connect(pod.port) as client:
         client.send(HEAD + b"expect: 100-continue\r\ncontent-length: %d\r\n\r\n" % len(BODY))
         assert await client.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        client.send(BODY)
+        assert (await client.answer()).status == 200
+
+
+async def test_an_old_client_is_not_told_to_go_on(pod: Pod) -> None:
+    async with connect(pod.port) as client:
+        client.send(HEAD.replace(b"HTTP/1.1", b"HTTP/1.0") + b"expect: 100-continue\r\ncontent-length: %d\r\n\r\n" % len(BODY))
+        await asyncio.sleep(0.05)
         client.send(BODY)
         assert (await client.answer()).status == 200
 
