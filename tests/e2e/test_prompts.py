@@ -52,7 +52,7 @@ def test_a_prompt_edit_restarts_nothing_and_moves_the_prompt_tokens(chat: str) -
 
 
 def test_a_stream_keeps_the_prompt_it_began_with(chat: str) -> None:
-    stream = kit.Stream(chat, tokens=150, model="words").start()
+    stream = kit.Stream(chat, tokens=300, model="words").start()
     kit.apply(deployment("words", replicas=2, prompt={"inline": {"system": SHORT + " Be kind."}}), namespace=NS)
     now = kit.wait_settled("words", NS, replicas=2)
     assert stream.running, "the stream ended before the change was live: it proves nothing"
