@@ -32,7 +32,7 @@ set-up: .venv/synced
 	@$(PY) -m tests.lab.prepare
 
 unit: .venv/synced ## Tests without a cluster; core covered by branch
-	@$(PYTEST) tests/unit -q -n 4 --dist worksteal --cov --cov-report=term
+	@$(PYTEST) tests/unit -q -n 3 --dist worksteal --cov --cov-report=term
 
 integration: .venv/synced ## Tests against a real API server and a real S3, and programs by themselves (no root, no kubelet)
 	@$(LAB) build cp kwok helm gateway keda
