@@ -22,7 +22,7 @@ NAME = "ramp"
 REPLICAS = 5
 RPS, STREAMS = (20, 100) if figures.SOAK else (10, 20)
 FOR_S = 600 if figures.SOAK else 0
-STEPS = [{"weightPercent": 20, "minDuration": "10s"}, {"weightPercent": 50, "minDuration": "10s"}]
+STEPS = [{"weightPercent": 20, "minDuration": "5s"}, {"weightPercent": 50, "minDuration": "5s"}]
 RUDE = "Be rude."
 JUDGED = {"config": {"steps": [{"weightPercent": 30, "minDuration": "10m", "maxDuration": "20m"}]}, "gates": [{"errors": {}}]}
 
