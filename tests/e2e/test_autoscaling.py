@@ -13,7 +13,7 @@ from tests.lab.wait import until
 
 pytestmark = [pytest.mark.usefixtures("platform"), pytest.mark.timeout(900)]
 
-NAME, STEADY = "elastic", "steady"
+NAME, STEADY = "elastic", "even"
 STEP_S = 10 if figures.SOAK else 30
 
 
