@@ -24,7 +24,7 @@ NAME = "many"
 REPLICAS = 20
 GOAL_S = 1.0
 EDITS = 10 if figures.SOAK else 3
-FROZEN_S = 300 if figures.SOAK else 30
+FROZEN_S = 300 if figures.SOAK else 60
 KUBELET_AWAY_S = 15
 PATH = f"/apis/llmops.dev/v1alpha1/namespaces/{NS}/llmdeployments/{NAME}"
 

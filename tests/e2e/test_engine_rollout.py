@@ -30,6 +30,8 @@ REPLICAS = 3 if figures.SOAK else 2
 RPS, STREAMS, STREAM_S = (20, 100, (5, 10, 20, 60)) if figures.SOAK else (10, 15, (3, 6))
 FOR_S = 600 if figures.SOAK else 0
 WAIT_S = 900 if figures.SOAK else 300
+FORGOTTEN_S = 10
+"""How long a Service may go on to name a pod whose processes are gone."""
 CONNECT_AGAIN_S = (0.5, 1.0, 2.0, 4.0)
 """As OpenAI's client pauses before it tries again, which gives up after two; a busy node may take longer to forget a pod."""
 STEPS = [{"weightPercent": 10, "minDuration": "2s"}, {"weightPercent": 30, "minDuration": "2s"}]
@@ -250,4 +252,5 @@ def test_a_pod_that_is_killed_takes_along_what_it_was_at_and_nothing_else(trial:
         "pod_killed", in_flight=in_flight, cut=len(cut), refused_connections=traffic.seen.refused_connections, known_after_s=took_s
     )
     assert 0 < len(cut) <= in_flight + 1, "one may have come between the look and the kill"
+    assert traffic.seen.refused_connections <= (RPS + STREAMS) * FORGOTTEN_S
     assert (traffic.seen.declared, traffic.seen.torn()) == ([], [])

@@ -24,7 +24,7 @@ def _verb(verb: str, words: str, goal: follow.Goal | None = None, goal_in_words:
         wanted = Verb(verb, identity or new_id(), revision, goal if wait else None)
         say = sayer()
         deadline = Deadline(seconds(timeout), say)
-        asked = ask(kube.within(lambda: deadline.left_s), plain(name), wanted, deadline, say)
+        asked = ask(kube.within(deadline.left_s), plain(name), wanted, deadline, say)
         if is_json:
             click.echo(json.dumps({**asked.answer, "exitCode": asked.code, "state": asked.message}))
         else:
@@ -103,7 +103,7 @@ def wait(kube: Kube, name: str, goal: str, revision: str, timeout: str, *, is_js
     """
     say, name = sayer(), plain(name)
     deadline = Deadline(seconds(timeout), say)
-    kube = kube.within(lambda: deadline.left_s)
+    kube = kube.within(deadline.left_s)
     code, message = (Exit.REACHED, revision) if revision else reach(kube, name, "", follow.resolved, deadline, say)
     if code == Exit.REACHED:
         revision = message

@@ -6,7 +6,7 @@ from typing import Any
 from llm_operator.cli import manifests
 from llm_operator.cli.diff import Diff, compare
 from llm_operator.cli.exits import CliError, Exit
-from llm_operator.cli.kube import ForbiddenError, Kube, NotFoundError
+from llm_operator.cli.kube import Kube, NotFoundError
 from llm_operator.core.errors import UserError
 
 
@@ -35,7 +35,5 @@ def _prompt_name(body: dict[str, Any]) -> str:
 def _live(kube: Kube, name: str) -> dict[str, Any] | None:
     try:
         return kube.prompt(name) if name else None
-    except ForbiddenError:
-        raise
     except NotFoundError:
         return None

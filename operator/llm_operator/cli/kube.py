@@ -21,10 +21,10 @@ _FINAL = ("(Unauthorized)", "(BadRequest)", "(Invalid)", "is invalid", "unknown 
 
 
 class NotFoundError(CliError):
-    """The object is not there, or may not be read."""
+    """The object is not there."""
 
 
-class ForbiddenError(NotFoundError):
+class ForbiddenError(CliError):
     """It may not be read, so that nobody knows whether it is there."""
 
 

@@ -11,7 +11,7 @@ from llm_operator import __version__
 from llm_operator.cli.actions import VERBS, wait
 from llm_operator.cli.command import on_cluster
 from llm_operator.cli.exits import CliError, Exit
-from llm_operator.cli.kube import Kube, NotFoundError
+from llm_operator.cli.kube import ForbiddenError, Kube, NotFoundError
 from llm_operator.cli.offline import pipeline, prompt
 from llm_operator.cli.speaking import plain
 
@@ -129,7 +129,7 @@ def _profiles(kube: Kube, namespace: str) -> dict[str, Any]:
     for place in [namespace] if namespace else ["", "llm-system"]:
         try:
             return kube.config_map(PROFILES, place)
-        except NotFoundError:
+        except (ForbiddenError, NotFoundError):
             continue
     raise CliError(f"there is no ConfigMap {PROFILES} to read; name the operator's namespace with --operator-namespace")
 

@@ -34,7 +34,6 @@ class Deadline:
         self._say = say
         self._answered = False
 
-    @property
     def left_s(self) -> float:
         """Return how much of it is left."""
         return max(self._end - _clock(), 0.0)
@@ -46,7 +45,7 @@ class Deadline:
             found = self._asked(look)
             if found is not None:
                 return found
-            if interval_s > self.left_s:
+            if interval_s > self.left_s():
                 raise _in_words(what)
             pause(interval_s)
             interval_s = min(interval_s * 1.3, _LAST_S)
@@ -58,7 +57,7 @@ class Deadline:
             if self._answered:
                 self._say(f"{error}; asking again")
                 return None
-            raise CliError(str(error), error.code if self.left_s else Exit.TIMED_OUT) from error
+            raise CliError(str(error), error.code if self.left_s() else Exit.TIMED_OUT) from error
         self._answered = True
         return found
 
