@@ -6,13 +6,14 @@ from tests.e2e import kit, platform
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests that take something away behind all others, and those that end the product behind these, else as written."""
-    items.sort(key=_turn)
+    """Put tests behind all that need what they take away, and within a turn those first that take long, else as written."""
+    items.sort(key=lambda item: (_turn(item), item.get_closest_marker("takes_minutes") is None))
 
 
 def _turn(item: pytest.Item) -> int:
-    marker = item.get_closest_marker("order_last")
-    return 0 if marker is None else int(marker.kwargs.get("ends_the_product", False)) + 1
+    if marker := item.get_closest_marker("alone"):
+        return 2 + int(marker.kwargs.get("ends_the_product", False))
+    return int(item.get_closest_marker("operator_goes") is not None)
 
 
 @pytest.fixture(scope="session", name="platform")

@@ -17,7 +17,7 @@ _STEPS = [{"weightPercent": 20, "minDuration": "2s"}]
 def apply(name: str, least: int, context: int = 2048) -> None:
     """Apply a deployment whose pods have few places, and whose engine depends on a context."""
     args = {"max-num-seqs": str(PLACES)}
-    engine = {"profile": "stub-slow", "maxModelLen": context, "args": args, "resources": {"cpu": "50m", "memory": "128Mi"}}
+    engine = {"profile": "stub-slow", "maxModelLen": context, "args": args, "resources": {"cpu": "30m", "memory": "128Mi"}}
     autoscaling = {"mode": "BuiltIn", "minReplicas": least, "maxReplicas": 4, "scaleDownDelay": "1m"}
     rollout = {"engine": {"steps": _STEPS}, "abort": {"keepCanaryFor": "1s"}}
     kit.apply(deployment(name, engine=engine, replicas=least, autoscaling=autoscaling, rollout=rollout), namespace=NS)

@@ -33,7 +33,7 @@ def deployment(name: str = "chat", *, profile: str = "stub", **change: Any) -> O
     """Return a small LLMDeployment on the stub engine (or the real one), with spec fields laid over it."""
     spec: Object = {
         "model": {"source": "s3://models/tiny", "credentials": {"secretName": "models"}},
-        "engine": {"profile": profile, "maxModelLen": 2048, "resources": {"cpu": "100m", "memory": "256Mi", "shm": "64Mi"}},
+        "engine": {"profile": profile, "maxModelLen": 2048, "resources": {"cpu": "50m", "memory": "256Mi", "shm": "64Mi"}},
         "accelerator": {"profile": "nvidia", "count": 1},
         "replicas": 1,
         "prompt": {"inline": {"system": SYSTEM}},
@@ -41,7 +41,7 @@ def deployment(name: str = "chat", *, profile: str = "stub", **change: Any) -> O
         "drain": {"minimum": "3s", "maxStream": "2m"},
     }
     if profile == "vllm":
-        spec["engine"]["resources"] = {"cpu": "500m", "memory": "3Gi", "shm": "256Mi"}
+        spec["engine"]["resources"] = {"cpu": "250m", "memory": "3Gi", "shm": "256Mi"}
     return {"apiVersion": "llmops.dev/v1alpha1", "kind": "LLMDeployment", "metadata": {"name": name}, "spec": merged(spec, change)}
 
 

@@ -7,7 +7,7 @@ from tests.e2e.manifests import deployment
 from tests.lab import product
 from tests.lab.wait import until
 
-pytestmark = [pytest.mark.usefixtures("platform"), pytest.mark.order_last(ends_the_product=True)]
+pytestmark = [pytest.mark.usefixtures("platform"), pytest.mark.alone(ends_the_product=True)]
 
 
 def test_a_namespace_is_deleted_within_a_minute() -> None:

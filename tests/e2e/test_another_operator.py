@@ -10,7 +10,7 @@ from tests.e2e.elastic import MORE, NEEDED, NS, STREAM_S, WAIT_S, apply, asked
 from tests.e2e.traffic import Traffic
 from tests.lab.wait import until
 
-pytestmark = [pytest.mark.usefixtures("platform"), pytest.mark.order_last, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.usefixtures("platform"), pytest.mark.operator_goes, pytest.mark.timeout(600)]
 
 NAME = "loaded"
 RESTARTED_S = 120 if figures.SOAK else 20

@@ -11,7 +11,7 @@ from tests.e2e.held import Held
 from tests.e2e.traffic import Traffic
 from tests.lab.wait import until
 
-pytestmark = [pytest.mark.usefixtures("platform"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.usefixtures("platform"), pytest.mark.takes_minutes, pytest.mark.timeout(900)]
 
 NAME, STEADY = "elastic", "even"
 STEP_S = 10 if figures.SOAK else 30

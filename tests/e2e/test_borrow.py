@@ -25,11 +25,11 @@ EACH_S = 3
 """One more stream each so often: the room that was left fills up in about the time in which a pod comes back."""
 FIRST_EVENT_S = 1.0 if figures.SOAK else 3.0
 
-pytestmark = [pytest.mark.usefixtures("platform"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.usefixtures("platform"), pytest.mark.takes_minutes, pytest.mark.timeout(900)]
 
 
 def _apply(context: int) -> None:
-    engine = {"profile": "stub-slow", "maxModelLen": context, "resources": {"cpu": "50m", "memory": "128Mi"}}
+    engine = {"profile": "stub-slow", "maxModelLen": context, "resources": {"cpu": "30m", "memory": "128Mi"}}
     rollout = {
         "capacity": {"mode": "Borrow", "headroomPercent": 50},
         "engine": {"steps": [{"weightPercent": 20, "minDuration": "1h", "maxDuration": "2h"}]},

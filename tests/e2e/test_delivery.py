@@ -17,7 +17,7 @@ from tests.lab.api import Api
 from tests.lab.cluster import Lab
 from tests.lab.wait import until
 
-pytestmark = [pytest.mark.usefixtures("platform"), pytest.mark.order_last, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.usefixtures("platform"), pytest.mark.alone, pytest.mark.timeout(900)]
 
 NS = "llm-e2e"
 NAME = "many"

@@ -11,7 +11,7 @@ from tests.lab.demo.place import S3_IMAGE
 from tests.lab.demo.show import NAMESPACE
 from tests.lab.images import build
 
-pytestmark = [pytest.mark.usefixtures("platform"), pytest.mark.order_last(ends_the_product=True), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.usefixtures("platform"), pytest.mark.alone(ends_the_product=True), pytest.mark.timeout(900)]
 
 
 def test_the_demo_runs_on_the_cluster_that_kubectl_points_at() -> None:

@@ -1,6 +1,6 @@
 """Another engine under load beside the old one: nothing is lost, and one accelerator more is held than asked for. Stub engines.
 
-Behind the tests that share the node: this load needs all of it.
+Behind the tests that share the operator: this load needs much of the node.
 """
 
 import pytest
@@ -8,7 +8,7 @@ import pytest
 from tests.e2e import figures
 from tests.e2e.changing import Subject, change_under_load
 
-pytestmark = [pytest.mark.usefixtures("platform"), pytest.mark.order_last, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.usefixtures("platform"), pytest.mark.operator_goes, pytest.mark.timeout(600)]
 
 
 @pytest.mark.parametrize("replicas", [3, 1] if figures.SOAK else [3])

@@ -23,7 +23,7 @@ from tests.e2e.traffic import Traffic
 from tests.lab import product
 from tests.lab.wait import until
 
-pytestmark = [pytest.mark.usefixtures("platform"), pytest.mark.order_last, pytest.mark.timeout(2400)]
+pytestmark = [pytest.mark.usefixtures("platform"), pytest.mark.operator_goes, pytest.mark.takes_minutes, pytest.mark.timeout(2400)]
 
 NAME = "trial"
 REPLICAS = 3 if figures.SOAK else 2
@@ -225,6 +225,7 @@ def test_a_pipeline_that_waits_for_an_accelerator_in_vain_is_told_so_by_its_exit
     with kit.Load(trial, model=NAME) as load:
         _ask_for(1024, "Be hungry.", accelerators=64)
         revision = _latest()
+        _follow(revision, "WaitingCapacity")
         waited = _wait(f"--revision={revision}", "--timeout=8s")
         now = _status()
     assert waited.returncode == 6, waited

@@ -1,6 +1,6 @@
 """A deployment without a pod: a thousand requests wait for one through a start of a minute, none is lost, and it goes again. Stub engine.
 
-Behind the tests that share the node: the operator is killed meanwhile, and a thousand clients need all of it.
+Behind the tests that share the operator: it is killed meanwhile.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from tests.e2e.traffic import Traffic
 from tests.lab import product
 from tests.lab.wait import until
 
-pytestmark = [pytest.mark.usefixtures("platform"), pytest.mark.order_last, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.usefixtures("platform"), pytest.mark.operator_goes, pytest.mark.takes_minutes, pytest.mark.timeout(600)]
 
 NS = "llm-e2e"
 NAME = "sleeper"

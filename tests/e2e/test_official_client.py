@@ -15,6 +15,8 @@ from tests.e2e import platform as platform_of
 from tests.e2e.manifests import SYSTEM, api_keys, deployment
 from tests.lab.wait import until
 
+pytestmark = pytest.mark.takes_minutes
+
 NS = "llm-e2e"
 NAME = "official"
 KEY = "sk-official"

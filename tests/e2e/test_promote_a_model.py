@@ -13,7 +13,7 @@ from tests.lab.desk import ROOT, Desk
 from tests.lab.images import model
 from tests.lab.s3 import S3Client
 
-pytestmark = [pytest.mark.usefixtures("platform"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.usefixtures("platform"), pytest.mark.takes_minutes, pytest.mark.timeout(900)]
 
 NS = "llm-e2e"
 NAME = "support"

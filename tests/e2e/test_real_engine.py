@@ -13,6 +13,8 @@ from tests.e2e import platform as platform_of
 from tests.e2e.changing import Subject, change_under_load
 from tests.e2e.manifests import deployment
 
+pytestmark = pytest.mark.takes_minutes
+
 NS = "llm-e2e"
 ROADS: dict[str, dict[str, Any]] = {
     "steps": {"steps": ({"weightPercent": 10, "minDuration": "5s"}, {"weightPercent": 50, "minDuration": "5s"})},

@@ -1,6 +1,6 @@
 """Another engine under load within the accelerators there are: nothing is lost, whoever cannot be served waits. Stub engines.
 
-Behind the tests that share the node: this load needs all of it.
+Behind the tests that share the operator: this load needs much of the node.
 """
 
 import pytest
@@ -8,7 +8,7 @@ import pytest
 from tests.e2e import figures, kit
 from tests.e2e.changing import NS, Subject, change_under_load
 
-pytestmark = [pytest.mark.usefixtures("platform"), pytest.mark.order_last, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.usefixtures("platform"), pytest.mark.operator_goes, pytest.mark.timeout(600)]
 
 QUICK = {} if figures.SOAK else {"stream_s": (3, 5, 8)}
 """Shorter streams, so that the old pod has soon ended them."""

@@ -15,7 +15,7 @@ from tests.e2e.traffic import Traffic
 from tests.lab import product
 from tests.lab.wait import until
 
-pytestmark = [pytest.mark.usefixtures("platform"), pytest.mark.order_last, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.usefixtures("platform"), pytest.mark.operator_goes, pytest.mark.timeout(1500)]
 
 NS = "llm-e2e"
 NAME = "ramp"

@@ -16,7 +16,7 @@ from tests.e2e.background import Background
 from tests.e2e.manifests import SMALL, deployment
 from tests.lab.wait import until
 
-pytestmark = [pytest.mark.usefixtures("platform"), pytest.mark.order_last, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.usefixtures("platform"), pytest.mark.alone, pytest.mark.timeout(600)]
 
 NS = "llm-e2e"
 NAME = "growing"

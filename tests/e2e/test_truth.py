@@ -25,7 +25,7 @@ def _says(name: str, *, phase: str, words: str, timeout_s: float = 90) -> kit.Ob
 
 
 def test_too_few_accelerators_are_named_and_nothing_else_is_claimed() -> None:
-    kit.apply(deployment("hungry", accelerator={"count": 16}), namespace=NS)
+    kit.apply(deployment("hungry", accelerator={"count": 64}), namespace=NS)
     status = _says("hungry", phase="WaitingForAccelerators", words="nvidia.com/gpu")
     assert kit.condition({"status": status}, "CapacityAvailable")["status"] == "False"
     assert kit.condition({"status": status}, "Ready")["status"] == "False"

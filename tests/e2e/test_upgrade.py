@@ -15,7 +15,7 @@ from tests.e2e.manifests import SMALL, deployment
 from tests.e2e.traffic import Traffic
 from tests.lab.wait import until
 
-pytestmark = [pytest.mark.usefixtures("platform"), pytest.mark.order_last, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.usefixtures("platform"), pytest.mark.alone, pytest.mark.timeout(900)]
 
 NS = "llm-e2e"
 NAMES = [f"live-{number}" for number in range(20 if figures.SOAK else 5)]
