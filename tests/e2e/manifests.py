@@ -41,7 +41,7 @@ def deployment(name: str = "chat", *, profile: str = "stub", **change: Any) -> O
         "drain": {"minimum": "3s", "maxStream": "2m"},
     }
     if profile == "vllm":
-        spec["engine"]["resources"] = {"cpu": "250m", "memory": "3Gi", "shm": "256Mi"}
+        spec["engine"]["resources"] = {"cpu": "400m", "memory": "3Gi", "shm": "256Mi"}
     return {"apiVersion": "llmops.dev/v1alpha1", "kind": "LLMDeployment", "metadata": {"name": name}, "spec": merged(spec, change)}
 
 

@@ -15,7 +15,7 @@ from tests.e2e import platform as platform_of
 from tests.e2e.manifests import SYSTEM, api_keys, deployment
 from tests.lab.wait import until
 
-pytestmark = pytest.mark.takes_minutes
+pytestmark = pytest.mark.timeout(900)
 
 NS = "llm-e2e"
 NAME = "official"

@@ -13,7 +13,7 @@ from tests.e2e import platform as platform_of
 from tests.e2e.changing import Subject, change_under_load
 from tests.e2e.manifests import deployment
 
-pytestmark = pytest.mark.takes_minutes
+pytestmark = [pytest.mark.takes_minutes, pytest.mark.timeout(900)]
 
 NS = "llm-e2e"
 ROADS: dict[str, dict[str, Any]] = {
@@ -113,7 +113,6 @@ def test_the_real_engine_writes_to_the_schema_of_the_pipeline(client: openai.Ope
         client.chat.completions.create(**body, response_format={"type": "text"})
 
 
-@pytest.mark.timeout(900)
 @pytest.mark.usefixtures("vllm")
 @pytest.mark.parametrize("road", list(ROADS) if figures.SOAK else ["steps"])
 def test_an_engine_edit_of_the_real_engine_loses_nothing(road: str) -> None:
@@ -128,7 +127,6 @@ def test_an_engine_edit_of_the_real_engine_loses_nothing(road: str) -> None:
     assert "Stepping" in states or not subject.steps
 
 
-@pytest.mark.timeout(900)
 def test_the_real_engine_is_woken_by_a_request_that_waits_for_it(platform: None) -> None:  # noqa: ARG001  # the platform must be up first
     platform_of.load_real_engine()
     autoscaling = {"mode": "BuiltIn", "minReplicas": 0, "maxReplicas": 1}
