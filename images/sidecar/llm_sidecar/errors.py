@@ -109,3 +109,8 @@ def error_event(refusal: Refusal) -> bytes:
 def event(error: bytes) -> bytes:
     """Return an error in JSON as the last event of a stream; line ends in it say nothing there, and would end the event."""
     return b"data: " + error.translate(None, b"\r\n") + b"\n\ndata: [DONE]\n\n"
+
+
+def given_up() -> Refusal:
+    """Return the refusal for an answer that the engine has cut short; it says so only in the body, with status 200."""
+    return Refusal(503, "engine_aborted", "the engine gave this request up before its answer was complete", retry_after_s=1)

@@ -13,7 +13,7 @@ from llm_operator.core.canonical import identity
 from llm_operator.core.observed import Obj
 from llm_operator.core.reasons import Reason
 from llm_operator.core.references import MODEL_FIELD, Resolution
-from llm_operator.core.render.fetcher import resolver_job
+from llm_operator.core.render.fetcher import RESOLVER, resolver_job
 from llm_operator.core.world import World, controller
 
 ANSWERED_S = 3.0
@@ -90,7 +90,8 @@ def _count(value: Any) -> int | None:
 
 
 def _terminated(pod: Obj) -> dict[str, Any] | None:
-    statuses = pod.get("status", {}).get("containerStatuses", [])
+    """Return how the resolver ended; what others have put into its pod may end before it."""
+    statuses = [each for each in pod.get("status", {}).get("containerStatuses", []) if each["name"] == RESOLVER]
     return next((each["state"]["terminated"] for each in statuses if "terminated" in each.get("state", {})), None)
 
 

@@ -9,6 +9,7 @@ from llm_operator.core.reasons import Phase, Reason
 
 _CONFIG = frozenset({"CreateContainerConfigError", "CreateContainerError", "InvalidImageName", "RunContainerError"})
 _PULL = frozenset({"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "ImageInspectError", "RegistryUnavailable"})
+_NEVER_END = frozenset({"engine", "sidecar"})
 _LAST_LINE_MAX = 300
 
 
@@ -73,9 +74,9 @@ def containers(pod: Obj) -> Iterator[dict[str, Any]]:
 
 
 def _failed(status: dict[str, Any], state: dict[str, Any]) -> dict[str, Any] | None:
-    """Return how a container ended that should not have: only the fetcher may end at all. An engine that loses its core exits with 0."""
+    """Return how a container ended that should not have: an engine that loses its core exits with 0, and so may an init container."""
     ended: dict[str, Any] | None = state.get("terminated")
-    return ended if ended and (ended.get("exitCode") != 0 or status["name"] != "fetch") else None
+    return ended if ended and (ended.get("exitCode") != 0 or status["name"] in _NEVER_END) else None
 
 
 def _end_of(name: str, ended: dict[str, Any], restarts: int) -> str:

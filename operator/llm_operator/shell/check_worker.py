@@ -13,7 +13,8 @@ from llm_sidecar.bundle import BundleError, decode
 from llm_sidecar.prompt_tests import PromptTest, check
 
 CPU_S = 5
-MEMORY_BYTES = 1 << 30
+MEMORY_BYTES = 256 << 20
+"""Together with the operator's own less than the chart lets its container use: beyond that, the kernel would end the operator."""
 
 
 class Question(msgspec.Struct):

@@ -5,19 +5,23 @@ Each kind is listed once for a batch of deployments, so that neither the number 
 
 import asyncio
 import contextlib
+import logging
 from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from llm_operator.core import kinds, names
 from llm_operator.core.actions import Plan
 from llm_operator.core.kinds import LLM_DEPLOYMENT, SCALERS, Kind
 from llm_operator.core.observed import Observed
 from llm_operator.core.scaling.targets import target_of
+from llm_operator.shell.logging import log
 from llm_operator.shell.observe import Eye, Listed, Unreadable, prompt_name, split, tolerant
 from llm_operator.shell.ports import Cluster, Manifest
 from llm_operator.shell.queue import Key
+
+T = TypeVar("T")
 
 _BATCH = 25
 _LISTED = (*kinds.CHILDREN, kinds.POD)
@@ -67,7 +71,8 @@ class Surveyor:
                 await self._compare(batch, children, unreadable, prompts, found)
         for key, prompt in prompts.items():
             found.versions[key] = prompt["metadata"]["resourceVersion"]
-            if await self.decide_prompt(prompt, users[key]) != prompt.get("status"):
+            status = await _unless_it_fails(key, self.decide_prompt(prompt, users[key]))
+            if status is None or status != prompt.get("status"):
                 found.differ.append(key)
             else:
                 self.eye.seen.note(kinds.LLM_PROMPT, prompt)
@@ -100,9 +105,9 @@ class Surveyor:
     ) -> None:
         seen = await asyncio.gather(*(self._assemble(each, children[_key(each)], unreadable, prompts) for each in batch))
         for observed in seen:
-            plan = await self.decide(observed)
             key = _key(observed.deployment)
-            if plan.applies or plan.deletes or plan.nudges or plan.status != observed.deployment.get("status", {}):
+            plan = await _unless_it_fails(key, self.decide(observed))
+            if plan is None or plan.applies or plan.deletes or plan.nudges or plan.status != observed.deployment.get("status", {}):
                 found.differ.append(key)
                 continue
             if plan.next_look_s is not None:
@@ -140,6 +145,15 @@ class Surveyor:
         prompt = prompts.get(ref) if ref else None
         objects = {**children, **({kinds.LLM_PROMPT: (prompt,)} if prompt else {})}
         return await self.eye.assemble(deployment, objects, unreadable)
+
+
+async def _unless_it_fails(key: Key, deciding: Awaitable[T]) -> T | None:
+    """Return what is decided, or None when that fails: its own look tells what is wrong with it, and the others are surveyed on."""
+    try:
+        return await deciding
+    except Exception as error:  # noqa: BLE001  # one of them must not take the survey of all down with it
+        log(logging.WARNING, f"not surveyed, it gets a look of its own: {error!r}", deployment=str(key))
+        return None
 
 
 def _key(live: Manifest) -> Key:

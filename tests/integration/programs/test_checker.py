@@ -1,12 +1,16 @@
+import json
 import sys
 import threading
 import time
 
 import pytest
+import yaml
 
+from llm_operator.shell.check_worker import MEMORY_BYTES
 from llm_operator.shell.checker import Checker, UntriedError
 from llm_operator.shell.errors import TransientError
 from llm_sidecar.bundle import Bundle, BundleError, Prompt
+from tests.lab.state import REPOSITORY
 
 
 def bundle(template: str) -> Bundle:
@@ -67,7 +71,7 @@ def test_only_so_many_verdicts_are_remembered(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize(
     ("signal", "sentence"),
-    [("SIGXCPU", "takes more than 5 s to compile"), ("SIGABRT", "needs more than 1024 MiB of memory")],
+    [("SIGXCPU", "takes more than 5 s to compile"), ("SIGABRT", "needs more than 256 MiB of memory")],
 )
 def test_a_bundle_that_kills_its_process_is_refused_and_the_next_one_gets_a_new_process(signal: str, sentence: str) -> None:
     script = (
@@ -96,10 +100,25 @@ def test_the_limit_on_cpu_holds_in_the_real_process() -> None:
 
 def test_the_limit_on_memory_holds_in_the_real_process() -> None:
     script = (
-        "from llm_operator.shell import check_worker\ncheck_worker.check = lambda bundle, tests: bytearray(2 << 30)\ncheck_worker.main()"
+        "from llm_operator.shell import check_worker\ncheck_worker.check = lambda bundle, tests: bytearray(1 << 28)\ncheck_worker.main()"
     )
-    with Checker(worker(script)) as check, pytest.raises(BundleError, match="needs more than 1024 MiB of memory"):
+    with Checker(worker(script)) as check, pytest.raises(BundleError, match="needs more than 256 MiB of memory"):
         check(bundle("{{ prompt }}"))
+
+
+def test_a_template_that_doubles_a_text_again_and_again_is_refused_before_it_takes_the_operator_s_memory() -> None:
+    doubled = "{% set a = prompt ~ prompt %}" + "{% set a = a ~ a %}" * 27 + "{{ a | length }}"
+    with Checker() as check:
+        with pytest.raises(BundleError, match="needs more than 256 MiB of memory"):
+            check(bundle(doubled))
+        check(bundle("good {{ prompt }}"))
+
+
+def test_the_worker_and_an_operator_of_a_thousand_deployments_fit_into_the_chart_s_limit() -> None:
+    values = yaml.safe_load((REPOSITORY / "charts/llm-operator/values.yaml").read_text())
+    operator_mb = json.loads((REPOSITORY / "bench/results/fleet.json").read_text())["figures"]["rss_mb"]
+    limit_mib = int(values["resources"]["limits"]["memory"].removesuffix("Mi"))
+    assert MEMORY_BYTES + operator_mb * 1e6 < limit_mib << 20
 
 
 def test_a_process_that_hangs_says_nothing_about_the_bundle_and_is_asked_again_later() -> None:

@@ -94,6 +94,8 @@ CRASHED = "container engine ended with exit code 1 (Error)"
         ({"containerStatuses": [container(terminated={"exitCode": 0, "reason": "Completed"})]}, "Crashing", "Completed", "exit code 0"),
         ({"initContainerStatuses": [container("fetch", terminated=CRASH)]}, "Crashing", "Error", "container fetch"),
         ({"initContainerStatuses": [container("fetch", terminated={"exitCode": 0})]}, "Starting", "Scheduled", "started"),
+        ({"initContainerStatuses": [container("mesh-init", terminated={"exitCode": 0})]}, "Starting", "Scheduled", "started"),
+        ({"initContainerStatuses": [container("mesh-init", terminated=CRASH)]}, "Crashing", "Error", "container mesh-init"),
         ({"phase": "Running", "containerStatuses": [container(running={})]}, "Loading", "Loading", "its sidecar does not answer"),
         ({"phase": "Running", "containerStatuses": [container(running={}, last=CRASH)]}, "Loading", "Loading", f"before that, {CRASHED}"),
     ],

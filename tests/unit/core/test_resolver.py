@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from llm_operator.core import names
+from llm_operator.core.asking import answer_of
 from llm_operator.core.canonical import identity
 from llm_operator.core.observed import Children, Obj, Observed
 from llm_operator.core.references import References
@@ -31,6 +32,15 @@ def make_job_pod(ended: Obj | None = None, *, job: str = "job", **status: Any) -
         "metadata": {"name": "p", "uid": "p", "ownerReferences": [owner_reference("Job", JOB_NAME, job)]},
         "status": {"containerStatuses": [{"name": "resolve", "state": state}], **status},
     }
+
+
+def test_only_the_resolver_s_own_end_is_an_answer() -> None:
+    pod = make_job_pod()
+    mesh = {"name": "mesh", "state": {"terminated": {"exitCode": 0}}}
+    pod["status"]["containerStatuses"] = [mesh, {"name": "resolve", "state": {"terminated": GOOD}}]
+    assert answer_of(make_job(), pod, SOURCE) == answer_of(make_job(), make_job_pod(GOOD), SOURCE)
+    pod["status"]["containerStatuses"] = [mesh, {"name": "resolve", "state": {"running": {}}}]
+    assert answer_of(make_job(), pod, SOURCE) is None
 
 
 def resolve(job: Obj | None = None, *pods: Obj, references: References | None = None, status: Obj | None = None) -> Model:

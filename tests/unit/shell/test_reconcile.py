@@ -2,14 +2,15 @@
 
 import dataclasses
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from llm_operator.core import kinds, names
-from llm_operator.core.observed import SidecarReport
+from llm_operator.core.actions import Plan
+from llm_operator.core.observed import Observed, SidecarReport
 from llm_operator.core.telemetry.replies import Heard, read
 from llm_operator.shell import errors
 from llm_operator.shell.checker import Checker
@@ -609,6 +610,24 @@ async def test_a_survey_finds_a_prompt_that_is_wrong_about_who_uses_it(world: Wo
     assert (await surveyor(world).survey(None)).differ == []
     world.cluster.put(llm_deployment(prompt={"ref": {"name": "support"}}))
     assert SUPPORT in (await surveyor(world).survey(None)).differ
+
+
+async def test_one_that_cannot_be_decided_gets_a_look_of_its_own_and_keeps_no_other_from_being_surveyed(world: World) -> None:
+    await settled_fleet(world, "chat", "other")
+    world.cluster.put(llm_prompt())
+    await world.look(SUPPORT)
+
+    async def decide(observed: Observed) -> Plan:
+        if observed.deployment["metadata"]["name"] == "chat":
+            raise errors.TransientError(0, "CheckFailed", "its process died")
+        return await world.reconciler.decide(observed)
+
+    async def decide_prompt(_prompt: Manifest, _users: Sequence[str]) -> dict[str, Any]:
+        raise ZeroDivisionError
+
+    sound = surveyor(world)
+    found = await dataclasses.replace(sound, decide=decide, decide_prompt=decide_prompt).survey(None)
+    assert (found.differ, found.versions.keys()) == ([CHAT, SUPPORT], (await sound.survey(None)).versions.keys())
 
 
 async def test_what_comes_up_is_looked_at_after_a_while(world: World) -> None:

@@ -10,7 +10,7 @@ import orjson
 from llm_sidecar import generate, prompt, request, texts
 from llm_sidecar.compile import Compiled
 from llm_sidecar.engine import answers
-from llm_sidecar.errors import Refusal
+from llm_sidecar.errors import given_up
 from llm_sidecar.http.routes import Route
 from llm_sidecar.judging import Judging
 from llm_sidecar.stream import classic
@@ -119,10 +119,9 @@ async def answered(route: Route, compiled: Compiled, judging: Judging | None, ec
 
 
 def _check_end(choices: Sequence[Ended]) -> None:
-    """Raise Refusal for an answer that the engine has cut short; it says so only in the body, with status 200."""
-    for choice in choices:
-        if choice.finish_reason == "abort":
-            raise Refusal(503, "engine_aborted", "the engine gave this request up before its answer was complete", retry_after_s=1)
+    """Raise Refusal for an answer that the engine has cut short."""
+    if any(choice.finish_reason == "abort" for choice in choices):
+        raise given_up()
 
 
 def _written(answer: bytes, found: Sequence[Text]) -> bytes:

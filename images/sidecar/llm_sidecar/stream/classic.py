@@ -4,7 +4,7 @@ import json
 
 import msgspec
 
-from llm_sidecar.errors import Refusal
+from llm_sidecar.errors import Refusal, given_up
 from llm_sidecar.stream.answers import Completion, Usage, completion
 from llm_sidecar.stream.scanner import Scanner, payload, split
 
@@ -17,7 +17,10 @@ def unary(echo: str, answer: bytes) -> tuple[bytes, Usage | None]:
 
 
 class Lines:
-    """Turns completion events into classic lines. Every line repeats everything, as the classic server did."""
+    """Turns completion events into classic lines. Every line repeats everything, as the classic server did.
+
+    What the engine gave up on ends with an error: a text that stops short looks like a whole one, and this format has no end mark.
+    """
 
     __slots__ = ("_scanner", "_texts", "done", "error", "usage")
 
@@ -61,4 +64,8 @@ class Lines:
         for choice in chunk.choices:
             if 0 <= choice.index < len(self._texts):
                 self._texts[choice.index] += choice.text
-        return json.dumps({"text": self._texts}).encode() + b"\n"
+        line = json.dumps({"text": self._texts}).encode() + b"\n"
+        if any(choice.finish_reason == "abort" for choice in chunk.choices):
+            self.error = True
+            line += self.fail(given_up())
+        return line

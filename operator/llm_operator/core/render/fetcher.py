@@ -21,6 +21,8 @@ CREDENTIAL_KEYS = (
 )
 """Keys a credentials Secret may have. Each is asked for by name: a Secret must not be able to set any other variable."""
 
+RESOLVER = "resolve"
+"""The container whose last words say what a source stands for."""
 RESOLVE_DEADLINE_S = 600
 _USER = 10001
 
@@ -44,7 +46,7 @@ def resolver_job(owner: Owner, config: OperatorConfig, source: Source, credentia
         "enableServiceLinks": False,
         "restartPolicy": "Never",
         "securityContext": pod_security(_USER, _USER),
-        "containers": [_container(config, "resolve", args, credentials, mounts)],
+        "containers": [_container(config, RESOLVER, args, credentials, mounts)],
     }
     if volumes:
         pod["volumes"] = volumes

@@ -49,6 +49,12 @@ def test_comments_and_broken_events_give_no_line() -> None:
     assert lines.feed(b": keep-alive\n\ndata: {broken\n\n") == b""
 
 
+def test_what_the_engine_gave_up_on_ends_with_an_error() -> None:
+    lines = Lines("p", 1)
+    text, error = lines.feed(event({"choices": [{"index": 0, "text": "x", "finish_reason": "abort"}]})).splitlines()
+    assert (json.loads(text)["text"], json.loads(error)["error"]["code"], lines.error) == (["px"], "engine_aborted", True)
+
+
 def test_an_error_is_a_line() -> None:
     lines = Lines("p", 1)
     assert json.loads(lines.feed(event({"error": {"message": "dead"}}))) == {"error": {"message": "dead"}}
