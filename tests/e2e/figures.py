@@ -8,6 +8,11 @@ SOAK = os.environ.get("LLM_SOAK") == "1"
 """Whether the seconds of the plan are asserted. Otherwise tests wait much longer and only print: a busy machine is not a fault."""
 
 
+def within(promised_s: float) -> float:
+    """Return how long to wait for what is promised within so many seconds: as long in a soak, else three times that."""
+    return promised_s if SOAK else 3 * promised_s
+
+
 def record(name: str, **values: float | str) -> None:
     """Print a figure and add it to the file."""
     rounded = {key: round(value, 3) if isinstance(value, float) else value for key, value in values.items()}

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import pytest
 
+from tests.e2e.volumes import shared_folder
 from tests.lab import cgroups, isolate, kwok, procs
 from tests.lab.cluster import Lab
 from tests.lab.state import REPOSITORY, State
@@ -135,29 +136,7 @@ class Subject:
 
 def looking_pod(folder: Path, script: str) -> dict[str, Any]:
     """Return a volume on a folder of the machine, a claim to it, and a pod under `restricted` that reads it and asks around."""
-    volume = {
-        "apiVersion": "v1",
-        "kind": "PersistentVolume",
-        "metadata": {"name": "folder"},
-        "spec": {
-            "capacity": {"storage": "1Mi"},
-            "accessModes": ["ReadOnlyMany"],
-            "storageClassName": "",
-            "hostPath": {"path": str(folder)},
-            "claimRef": {"namespace": "strict", "name": "folder"},
-        },
-    }
-    claim = {
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "metadata": {"name": "folder", "namespace": "strict"},
-        "spec": {
-            "accessModes": ["ReadOnlyMany"],
-            "storageClassName": "",
-            "volumeName": "folder",
-            "resources": {"requests": {"storage": "1Mi"}},
-        },
-    }
+    volume, claim = shared_folder(folder, "strict", "folder")
     container = {
         "name": "main",
         "image": "lab.local/python:3.11",

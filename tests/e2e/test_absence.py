@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.e2e import kit, platform
+from tests.e2e import figures, kit, platform
 from tests.e2e.manifests import deployment
 from tests.lab import product
 from tests.lab.wait import until
@@ -15,7 +15,9 @@ def test_a_namespace_is_deleted_within_a_minute() -> None:
     kit.wait_settled("there", platform.GONE)
     kit.kubectl("delete", "namespace", platform.GONE, "--wait=false")
     kit.seconds_until(
-        lambda: not kit.kubectl("get", "namespace", platform.GONE, "--ignore-not-found"), timeout_s=180, what="namespace gone"
+        lambda: not kit.kubectl("get", "namespace", platform.GONE, "--ignore-not-found"),
+        timeout_s=figures.within(60),
+        what="namespace gone",
     )
 
 
@@ -54,5 +56,7 @@ def test_requests_go_on_when_the_operator_is_uninstalled_and_the_namespace_can_s
     assert load.failures == []
     kit.kubectl("delete", "namespace", platform.MAIN, "--wait=false")
     kit.seconds_until(
-        lambda: not kit.kubectl("get", "namespace", platform.MAIN, "--ignore-not-found"), timeout_s=180, what="namespace gone"
+        lambda: not kit.kubectl("get", "namespace", platform.MAIN, "--ignore-not-found"),
+        timeout_s=figures.within(60),
+        what="namespace gone",
     )

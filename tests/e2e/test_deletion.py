@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tests.e2e import kit
+from tests.e2e import figures, kit
 from tests.e2e.manifests import deployment
 from tests.lab.wait import until
 
@@ -18,7 +18,9 @@ def test_deleting_an_idle_deployment_takes_its_children_along() -> None:
     kit.kubectl("-n", NS, "delete", "llm", "idle", "--wait=false")
     kinds = "deployments,services,configmaps,controllerrevisions,networkpolicies,poddisruptionbudgets,jobs,pods"
     kit.seconds_until(
-        lambda: not kit.items(kinds, NS, "llmops.dev/deployment=idle"), timeout_s=90, what="children of an idle deployment gone"
+        lambda: not kit.items(kinds, NS, "llmops.dev/deployment=idle"),
+        timeout_s=figures.within(30),
+        what="children of an idle deployment gone",
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e import kit
+from tests.e2e import figures, kit
 from tests.e2e.manifests import deployment
 from tests.lab.wait import until
 
@@ -99,8 +99,7 @@ def test_an_edited_child_is_restored(chat: str, kind: str) -> None:  # noqa: ARG
             now = kit.get(kind, name, NS)
             return now is not None and _content({key: now[key] for key in before}) == _content(before)
 
-        # Ten seconds is the promise; the suite gives three times as long and prints the figure.
-        kit.seconds_until(restored, timeout_s=30, what=f"edited {kind} {name} restored")
+        kit.seconds_until(restored, timeout_s=figures.within(10), what=f"edited {kind} {name} restored")
     kit.wait_settled("chat", NS)
 
 
@@ -118,7 +117,7 @@ def test_a_deleted_child_is_made_again(chat: str, kind: str) -> None:  # noqa: A
             now = kit.get(kind, name, NS)
             return now is not None and now["metadata"]["uid"] != uid
 
-        kit.seconds_until(made_again, timeout_s=30, what=f"deleted {kind} {name} made again")
+        kit.seconds_until(made_again, timeout_s=figures.within(10), what=f"deleted {kind} {name} made again")
     kit.wait_settled("chat", NS)
 
 

@@ -12,6 +12,9 @@ from tests.e2e import figures, kit
 from tests.e2e import platform as platform_of
 from tests.e2e.changing import Subject, change_under_load
 from tests.e2e.manifests import deployment
+from tests.e2e.volumes import shared_folder
+from tests.lab.images import model
+from tests.lab.wait import until
 
 pytestmark = [pytest.mark.takes_minutes, pytest.mark.timeout(900)]
 
@@ -127,10 +130,35 @@ def test_an_engine_edit_of_the_real_engine_loses_nothing(road: str) -> None:
     assert "Stepping" in states or not subject.steps
 
 
-def test_the_real_engine_is_woken_by_a_request_that_waits_for_it(platform: None) -> None:  # noqa: ARG001  # the platform must be up first
+@pytest.fixture(scope="module")
+def weights(platform: None) -> Iterator[kit.Object]:  # noqa: ARG001  # the platform must be up first
+    """The model as it is on a volume of the namespace, next to others."""
+    volume, claim = shared_folder(model.ensure().parent, NS, "weights")
+    kit.apply(volume, claim, namespace=NS)
+    yield {"source": f"pvc://weights/{model.ensure().name}", "credentials": None}
+    kit.kubectl("-n", NS, "delete", "pvc/weights", "pv/weights", "--wait=false")
+
+
+def test_a_path_that_a_volume_does_not_have_is_told_of(weights: kit.Object) -> None:
+    nowhere = {**weights, "source": "pvc://weights/no-such-folder"}
+    kit.apply(deployment("nowhere", model=nowhere), namespace=NS)
+    said = until(lambda: _unresolved("nowhere", "cannot be created"), timeout_s=120, what="what keeps the resolver from starting")
+    assert "no-such-folder" in said
+    assert not kit.items("deployments", NS, "llmops.dev/deployment=nowhere")
+    kit.kubectl("-n", NS, "delete", "llm", "nowhere", "--wait=false")
+
+
+def _unresolved(name: str, words: str) -> str:
+    """Return what is said of a model that is not resolved, once it has some words."""
+    resolved = kit.condition(kit.llm(name, NS), "Resolved")
+    said = str(resolved.get("message", "")) if resolved.get("status") != "True" else ""
+    return said if words in said else ""
+
+
+def test_the_real_engine_is_woken_by_a_request_that_waits_for_it_and_reads_its_weights_from_a_volume(weights: kit.Object) -> None:
     platform_of.load_real_engine()
     autoscaling = {"mode": "BuiltIn", "minReplicas": 0, "maxReplicas": 1}
-    kit.apply(deployment("cold", profile="vllm", replicas=0, autoscaling=autoscaling), namespace=NS)
+    kit.apply(deployment("cold", profile="vllm", model=weights, replicas=0, autoscaling=autoscaling), namespace=NS)
     kit.kubectl("-n", NS, "wait", "llm/cold", "--for=condition=Ready", "--timeout=180s")
     assert kit.llm("cold", NS)["status"]["phase"] == "ScaledToZero"
     began = time.monotonic()
@@ -139,4 +167,6 @@ def test_the_real_engine_is_woken_by_a_request_that_waits_for_it(platform: None)
         chunks = [chunk.choices[0] for chunk in asked if chunk.choices]
     figures.record("real_engine_from_zero", answered_s=time.monotonic() - began)
     assert chunks[-1].finish_reason in {"length", "stop"}
+    (pod,) = kit.pods_of("cold", NS)
+    assert {"name": "model", "persistentVolumeClaim": {"claimName": "weights", "readOnly": True}} in pod["spec"]["volumes"]
     kit.kubectl("-n", NS, "delete", "llm", "cold", "--wait=false")

@@ -134,13 +134,15 @@ def test_an_edited_child_is_set_right_within_ten_seconds(server: Server, namespa
 
 
 @pytest.mark.usefixtures("chat")
+@pytest.mark.parametrize("kind", [kinds.POD_DISRUPTION_BUDGET, kinds.CONTROLLER_REVISION], ids=lambda kind: kind.kind)
 @pytest.mark.parametrize("change", [{"labels": {"llmops.dev/deployment": None}}, {"ownerReferences": None}], ids=["label", "owner"])
-def test_a_child_that_was_stripped_of_what_makes_it_ours_is_taken_back(server: Server, namespace: str, change: Object) -> None:
-    (child,) = server.children(namespace, "chat", kinds.POD_DISRUPTION_BUDGET)
-    server.merge(kinds.POD_DISRUPTION_BUDGET, namespace, "chat", {"metadata": change})
+def test_a_child_that_was_stripped_of_what_makes_it_ours_is_taken_back(server: Server, namespace: str, change: Object, kind: Kind) -> None:
+    child = server.children(namespace, "chat", kind)[0]
+    name = child["metadata"]["name"]
+    server.merge(kind, namespace, name, {"metadata": change})
 
     def whole() -> bool:
-        metadata = server.must(kinds.POD_DISRUPTION_BUDGET, namespace, "chat")["metadata"]
+        metadata = server.must(kind, namespace, name)["metadata"]
         return all(metadata.get(key) == child["metadata"][key] for key in ("labels", "ownerReferences"))
 
     until(whole, timeout_s=RESTORED_S, what="labels and owner restored")

@@ -87,7 +87,8 @@ def test_every_object_is_valid_to_the_letter(values: Object) -> None:
     objects = render(values)
     assert {"Deployment", "ServiceAccount", "ConfigMap"} <= {obj["kind"] for obj in objects}
     for obj in objects:
-        kubernetes_validate.validate(obj, "1.37", strict=True)
+        for version in ("1.30", "1.37"):  # the oldest it is for, and the one that the tests run
+            kubernetes_validate.validate(obj, version, strict=True)
 
 
 @each_installation

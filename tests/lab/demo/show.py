@@ -56,7 +56,9 @@ def ask_classic(screen: Screen, base: str) -> None:
     screen.note(f"POST /generate {json.dumps(CLASSIC)}")
     request = urllib.request.Request(f"{base}/generate", json.dumps(CLASSIC).encode(), {"content-type": "application/json"})  # noqa: S310
     with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310  # our own http address
-        screen.note(answer.read().decode())
+        text = answer.read().decode()
+    screen.note(text)
+    assert isinstance(json.loads(text)["text"][0], str), "this is no classic answer"
 
 
 def ask_openai(screen: Screen, base: str) -> None:

@@ -113,7 +113,8 @@ def test_every_committed_manifest_is_valid_kubernetes(path: Path) -> None:
     assert committed
     for document in committed:
         assert document["kind"] not in {kind.kind for kind in CUSTOM}
-        kubernetes_validate.validate(document, "1.37", strict=True)
+        for version in ("1.30", "1.37"):  # the oldest it is for, and the one that the tests run
+            kubernetes_validate.validate(document, version, strict=True)
 
 
 @pytest.mark.covers  # as the test above: which of the two renders first depends on the worker they are given to
