@@ -1,6 +1,7 @@
 """The real vLLM on CPU behind the same engine profile a GPU one would use, asked by the official client."""
 
 import re
+import shutil
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -131,28 +132,23 @@ def test_an_engine_edit_of_the_real_engine_loses_nothing(road: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def weights(platform: None) -> Iterator[kit.Object]:  # noqa: ARG001  # the platform must be up first
-    """The model as it is on a volume of the namespace, next to others."""
-    volume, claim = shared_folder(model.ensure().parent, NS, "weights")
-    kit.apply(volume, claim, namespace=NS)
-    yield {"source": f"pvc://weights/{model.ensure().name}", "credentials": None}
+def weights(platform: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[kit.Object]:  # noqa: ARG001  # the platform must be up first
+    """The model in a folder of a volume of the namespace."""
+    folder = tmp_path_factory.mktemp("volume") / "weights"
+    shutil.copytree(model.ensure(), folder / "tiny")
+    kit.apply(*shared_folder(folder, NS, "weights"), namespace=NS)
+    yield {"source": "pvc://weights/tiny", "credentials": None}
     kit.kubectl("-n", NS, "delete", "pvc/weights", "pv/weights", "--wait=false")
 
 
 def test_a_path_that_a_volume_does_not_have_is_told_of(weights: kit.Object) -> None:
-    nowhere = {**weights, "source": "pvc://weights/no-such-folder"}
-    kit.apply(deployment("nowhere", model=nowhere), namespace=NS)
-    said = until(lambda: _unresolved("nowhere", "cannot be created"), timeout_s=120, what="what keeps the resolver from starting")
-    assert "no-such-folder" in said
+    """The kubelet makes the folder on a volume that may be written to, so it is one without files."""
+    source = "pvc://weights/no-such-folder"
+    kit.apply(deployment("nowhere", model={**weights, "source": source}), namespace=NS)
+    until(lambda: kit.condition(kit.llm("nowhere", NS), "Resolved").get("status") == "False", timeout_s=120, what="Resolved=False")
+    assert f"{source} holds no files" in kit.condition(kit.llm("nowhere", NS), "Resolved")["message"]
     assert not kit.items("deployments", NS, "llmops.dev/deployment=nowhere")
     kit.kubectl("-n", NS, "delete", "llm", "nowhere", "--wait=false")
-
-
-def _unresolved(name: str, words: str) -> str:
-    """Return what is said of a model that is not resolved, once it has some words."""
-    resolved = kit.condition(kit.llm(name, NS), "Resolved")
-    said = str(resolved.get("message", "")) if resolved.get("status") != "True" else ""
-    return said if words in said else ""
 
 
 def test_the_real_engine_is_woken_by_a_request_that_waits_for_it_and_reads_its_weights_from_a_volume(weights: kit.Object) -> None:
