@@ -15,7 +15,7 @@ from llm_operator.core.door import door
 from llm_operator.core.observed import Obj
 from llm_operator.core.reasons import Reason
 from llm_operator.core.roles import asked_of, engines_seen
-from llm_operator.core.rollout.progress import ENDS
+from llm_operator.core.rollout.progress import COMING, ENDS
 from llm_operator.core.scaling.capacity import Capacity, Learned, Limits, capacity
 from llm_operator.core.scaling.decide import Decision, Fleet, Memory, Rules
 from llm_operator.core.scaling.load import STALE_AFTER, Blind, Load
@@ -102,7 +102,7 @@ def autoscale(
         asked,
         timedelta(seconds=max(waits)) if waits else None,
         calibrated=all(each.calibrated for each in able.values()),
-        stepping=(world.status.get("rollout") or {}).get("state", "") not in {"", *ENDS},
+        stepping=(world.status.get("rollout") or {}).get("state", "") not in {"", *COMING, *ENDS},
     )
     counted = ((frozenset(_heard_or_due(world.pods_of(engine), watched, now)), each) for engine, each in able.items())
     outlook = Outlook(tuple(counted), asked, _startup_s(started), coming=bool(waits) or len(pods) < asked)

@@ -280,6 +280,52 @@ def test_pods_that_do_not_come_up_are_not_added_to() -> None:
     assert sim.deployment["status"]["autoscaling"]["lastDecisions"][-1]["reason"] == "ReplicasUnschedulable"
 
 
+STEP = by_steps([{"weightPercent": 20, "minDuration": "10m"}])
+
+
+def state(sim: Sim) -> tuple[str, str]:
+    rollout = sim.deployment["status"].get("rollout") or {}
+    return rollout.get("state", ""), rollout.get("reason", "")
+
+
+def test_a_new_engine_that_waits_for_an_accelerator_gets_the_one_that_stable_needs_no_more() -> None:
+    sim = scaled(replicas=4, rollout=STEP)
+    under(sim, 3.3 * POD, seconds=120)
+    engine, sim.accelerators = sim.engines()[0], 4
+    sim.edit(model=OTHER)
+    under(sim, 3.3 * POD, seconds=60)
+    assert (state(sim)[0], asked(sim, engine)) == ("WaitingCapacity", 4)
+    under(sim, 1.5 * POD, seconds=240)
+    assert asked(sim, engine) < 4
+    assert state(sim)[0] == "Stepping"
+
+
+def test_a_pod_that_a_spike_has_asked_for_in_vain_is_given_up_and_the_canary_comes_back() -> None:
+    sim = scaled(replicas=3, minReplicas=3, rollout=STEP)
+    under(sim, 1.5 * POD, seconds=120)
+    engine, sim.accelerators = sim.engines()[0], 4
+    sim.edit(model=OTHER)
+    under(sim, 1.5 * POD, seconds=60)
+    assert state(sim)[0] == "Stepping"
+    under(sim, 4.2 * POD, seconds=60)
+    assert (*state(sim), asked(sim, engine)) == ("WaitingCapacity", "CanaryPreempted", 5)
+    assert sim.ready_pods(engine) == 4
+    under(sim, 1.5 * POD, seconds=300)
+    assert asked(sim, engine) == 3
+    assert state(sim)[0] == "Stepping"
+
+
+def test_none_goes_while_a_canary_has_a_share() -> None:
+    sim = scaled(replicas=4, rollout=STEP)
+    under(sim, 2.8 * POD, seconds=120)
+    engine = sim.engines()[0]
+    sim.edit(model=OTHER)
+    under(sim, 2.8 * POD, seconds=60)
+    under(sim, 0.5 * POD, seconds=240)
+    assert (state(sim)[0], asked(sim, engine)) == ("Stepping", 4)
+    assert sim.deployment["status"]["autoscaling"]["lastDecisions"][-1]["reason"] == "RolloutStep"
+
+
 def test_quiet_needs_no_status_written() -> None:
     sim = scaled()
     under(sim, 1.2 * POD, seconds=180)

@@ -39,7 +39,7 @@ class Fleet:
     calibrated: bool = True
     """Whether it is known what a pod carries."""
     stepping: bool = False
-    """Whether a rollout is at one of its steps: it counts on the pods there are."""
+    """Whether a rollout is at one of its steps, or pods change hands: it counts on the pods there are."""
     ceiling: int | None = None
     """How many pods the budget allows; those there are stay."""
 
