@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from llm_operator.core.scaling.capacity import Capacity
-from llm_operator.core.scaling.load import HEARD_MIN, Blind, Track, observe
+from llm_operator.core.scaling.load import HEARD_MIN, READ_MAX, Blind, Track, observe
 from llm_operator.core.scaling.need import Need, Part, need
 from llm_operator.core.scaling.reasons import ScaleReason
 
@@ -30,7 +30,7 @@ class Outlook:
         parts: list[Part] = []
         silent: list[Blind] = []
         for uids, able in self.engines:
-            load = observe(tracks, uids, now)
+            load = observe(tracks, uids, now, READ_MAX * able.prefill_tokens_per_s)
             if isinstance(load, Blind):
                 silent.append(load)
             else:
