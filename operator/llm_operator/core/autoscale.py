@@ -38,6 +38,8 @@ _ASLEEP_S = 30.0
 
 _STARTUP_S = 120.0
 """How long a pod takes to start, until one was seen to."""
+_PENDING_S, _LATE = 300.0, 1.5
+"""How long a pod counts as one that is coming at least, and how many times as long as pods usually take."""
 _TIME_PER_OUTPUT_TOKEN_S = 0.2
 _SEQUENCES, _STEP_TOKENS = 256, 2048
 """What an engine has places for, and reads at a time, unless its arguments say otherwise."""
@@ -106,7 +108,7 @@ def autoscale(
     )
     counted = ((frozenset(_heard_or_due(world.pods_of(engine), watched, now)), each) for engine, each in able.items())
     outlook = Outlook(tuple(counted), asked, _startup_s(started), coming=bool(waits) or len(pods) < asked)
-    rules, found = _rules(spec.autoscaling, now), outlook.need(watched.tracks, now)
+    rules, found = _rules(spec.autoscaling, outlook.startup_s, now), outlook.need(watched.tracks, now)
     if acts and asked and (rivals := told_of_rivals(world)):
         rules, found = replace(rules, least=asked, most=asked, idle=None), Blind(ScaleReason.CONFLICT, rivals)
     who = door(world, watched, pods, asked, now, acts=acts) if rules.idle is not None else Door()
@@ -172,11 +174,11 @@ def _writer(world: World, spec: LLMDeploymentSpec, began: int, replicas: int) ->
     return condition("ScalingConflict", Reason.ONE_WRITER, f"nobody else sets the number of pods{unknown_rivals(world)}", holds=False)
 
 
-def _rules(asked: Autoscaling, now: datetime) -> Rules:
+def _rules(asked: Autoscaling, startup_s: float, now: datetime) -> Rules:
     hold, idle = timedelta(seconds=parse_s(asked.scale_down_delay)), timedelta(seconds=parse_s(asked.scale_to_zero_after))
     least, by = least_at(asked, now)
-    headroom = _HEADROOM[asked.headroom]
-    return Rules(max(least, 1), asked.max_replicas, headroom, hold, least_by=by, idle=None if least else idle)
+    headroom, patience = _HEADROOM[asked.headroom], timedelta(seconds=max(_PENDING_S, _LATE * startup_s))
+    return Rules(max(least, 1), asked.max_replicas, headroom, hold, least_by=by, pending_timeout=patience, idle=None if least else idle)
 
 
 def _capacity(engine: Engine, spec: LLMDeploymentSpec, learned: Learned) -> Capacity:

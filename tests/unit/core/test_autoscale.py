@@ -280,6 +280,20 @@ def test_pods_that_do_not_come_up_are_not_added_to() -> None:
     assert sim.deployment["status"]["autoscaling"]["lastDecisions"][-1]["reason"] == "ReplicasUnschedulable"
 
 
+@pytest.mark.parametrize(("waited_s", "pods", "reason"), [(900, 4, "LoadGrew"), (1080, 3, "ReplicasUnschedulable")])
+def test_pods_that_load_as_long_as_pods_usually_do_are_waited_for(waited_s: int, pods: int, reason: str) -> None:
+    """They take eleven minutes; one and a half times that are 990 s."""
+    sim = scaled()
+    under(sim, 1.2 * POD, seconds=60)
+    sim.deployment["status"]["startup"] = {"starts": [{"pod": "one", "readyAt": "2026-11-22T12:00:00Z", "seconds": [0, 0, 0, 660, 660]}]}
+    sim.max_ready = 2
+    under(sim, 2.2 * POD, seconds=waited_s)
+    assert stable(sim) == 3
+    under(sim, 3.2 * POD, seconds=60)
+    assert stable(sim) == pods
+    assert reason in [each["reason"] for each in sim.deployment["status"]["autoscaling"]["lastDecisions"][-2:]]
+
+
 STEP = by_steps([{"weightPercent": 20, "minDuration": "10m"}])
 
 
