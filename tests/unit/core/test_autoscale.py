@@ -37,7 +37,9 @@ def scaled(replicas: int = 2, mode: str = "BuiltIn", rollout: dict[str, Any] | N
     return sim
 
 
-def under(sim: Sim, tokens_per_s: float, seconds: int = 30, *, silent: bool = False, silent_new: bool = False) -> None:
+def under(
+    sim: Sim, tokens_per_s: float, seconds: int = 30, *, silent: bool = False, silent_new: bool = False, learned: Learned = KNOWN
+) -> None:
     """Let time pass under load: each ready pod has the same part of it, and tells so every five seconds, unless it is silent."""
     for _ in range(seconds // 5):
         sim.tick(5)
@@ -52,8 +54,7 @@ def under(sim: Sim, tokens_per_s: float, seconds: int = 30, *, silent: bool = Fa
             counters = Counters(read + 5 * tokens_per_s / len(pods), *[0.0] * 8)
             told = Sample(sim.now, 1, 0, 100_000, counters, (float(sum(uid.encode())), float(hash(uid))))
             tracks[uid] = before.hear(told) if before else Track((told,))
-        learned = dict.fromkeys({engine_of(pod) for pod in pods}, KNOWN)
-        sim.watched = Watched(tracks, learned, sim.watched.memory)
+        sim.watched = Watched(tracks, dict.fromkeys({engine_of(pod) for pod in pods}, learned), sim.watched.memory)
         sim.look()
 
 
@@ -105,6 +106,14 @@ def test_pods_go_one_by_one_when_the_load_has_gone_for_a_while() -> None:
     assert stable(sim) == 3
     under(sim, 0.5 * POD, seconds=300)
     assert stable(sim) == 1
+
+
+def test_pods_that_have_nothing_to_do_go_although_nothing_was_learned() -> None:
+    """A sidecar asks an idle engine for a token every ten seconds, which is no load; with some, nobody knows what a pod carries."""
+    for tokens_per_s, pods in ((4.0, 1), (0.5 * POD, 4)):
+        sim = scaled(replicas=4)
+        under(sim, tokens_per_s, seconds=330, learned=Learned())
+        assert stable(sim) == pods
 
 
 def test_figures_that_are_missing_move_nothing() -> None:

@@ -36,7 +36,8 @@ class Steps:
 
 ASSUMED = Steps(0.02, 0.0001, 0.0001)
 """What holds until something was learned: roughly a model of 8 to 70 billion weights on what it is usually served from."""
-_BOUND = 50.0
+BOUND = 50.0
+"""How many times more or less than is assumed a step may take."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ class Learned:
             (third[0], third[1], third[2] + _ASSUMED_WEIGHT),
         )
         right = (self.targets[0] + _ASSUMED_WEIGHT, self.targets[1] + _ASSUMED_WEIGHT, self.targets[2] + _ASSUMED_WEIGHT)
-        parts = [min(max(each, 1 / _BOUND), _BOUND) for each in _solve(matrix, right)]
+        parts = [min(max(each, 1 / BOUND), BOUND) for each in _solve(matrix, right)]
         return Steps(ASSUMED.fixed_s * parts[0], ASSUMED.sequence_s * parts[1], ASSUMED.prompt_token_s * parts[2])
 
 
