@@ -13,6 +13,7 @@ from llm_operator.core.clock import seconds_since, stamp
 from llm_operator.core.conditions import Condition, condition
 from llm_operator.core.door import door
 from llm_operator.core.observed import Obj
+from llm_operator.core.pending import is_coming, pending, since
 from llm_operator.core.reasons import Reason
 from llm_operator.core.roles import asked_of, engines_seen
 from llm_operator.core.rollout.progress import COMING, ENDS
@@ -97,18 +98,19 @@ def autoscale(
     engines = [each for each in world.stored.engines if each.id in seen]
     pods = [pod for each in engines for pod in world.pods_of(each.id)]
     asked = _asked(world, before, pods, spec)
-    waits = [seconds_since(_unready_since(pod), now) for pod in _coming(world, engines)]
     serving = [each for each in engines if any(map(ready, world.pods_of(each.id)))]
     able = {each.id: _capacity(each, spec, watched.learned.get(each.id, Learned())) for each in serving}
     fleet = Fleet(
         asked,
-        timedelta(seconds=max(waits)) if waits else None,
+        pending(world, engines, now),
         calibrated=all(each.calibrated for each in able.values()),
         stepping=(world.status.get("rollout") or {}).get("state", "") not in {"", *COMING, *ENDS},
     )
     counted = ((frozenset(_heard_or_due(world.pods_of(engine), watched, now)), each) for engine, each in able.items())
-    outlook = Outlook(tuple(counted), asked, _startup_s(started), coming=bool(waits) or len(pods) < asked)
-    rules, found = _rules(spec.autoscaling, outlook.startup_s, now), outlook.need(watched.tracks, now)
+    rules = _rules(spec.autoscaling, startup_s := _startup_s(started), now)
+    coming = len(pods) < asked or is_coming(world, engines, rules.pending_timeout, now)
+    outlook = Outlook(tuple(counted), asked, startup_s, coming)
+    found = outlook.need(watched.tracks, now)
     if acts and asked and (rivals := told_of_rivals(world)):
         rules, found = replace(rules, least=asked, most=asked, idle=None), Blind(ScaleReason.CONFLICT, rivals)
     who = door(world, watched, pods, asked, now, acts=acts) if rules.idle is not None else Door()
@@ -139,16 +141,6 @@ def _asked(world: World, before: Mapping[str, Any], pods: list[Obj], spec: LLMDe
     there = spec.replicas if world.status or not deployed else len(pods) or sum(deployed)
     asked = int(before.get("replicas", there))
     return asked if before.get("mode") == spec.autoscaling.mode else max(asked, min(len(pods), 1))
-
-
-def _coming(world: World, engines: Sequence[Engine]) -> list[Obj]:
-    """Return the pods that are to help and are not ready: those of stable, for as long as it serves.
-
-    Whether a pod of another engine comes up says nothing of whether one more of stable's would, and it comes in place of one.
-    """
-    stable = (world.status.get("stable") or {}).get("engine", "")
-    serves = bool(stable) and any(map(ready, world.pods_of(stable)))
-    return [pod for each in engines if each.id == stable or not serves for pod in world.pods_of(each.id) if not ready(pod)]
 
 
 def _waking(world: World, spec: LLMDeploymentSpec, watched: Watched, outlook: Outlook, waiting: int) -> Need | Blind:
@@ -211,23 +203,9 @@ def _startup_s(started: Sequence[Start]) -> float:
 def _heard_or_due(pods: Iterable[Obj], watched: Watched, now: datetime) -> Iterator[str]:
     """Yield the ready pods, by uid, that were heard or had the time to be: one that has just become ready is not silent yet."""
     for pod in pods:
-        uid, since = pod["metadata"]["uid"], _ready_since(pod)
-        if ready(pod) and (uid in watched.tracks or not since or seconds_since(since, now) > STALE_AFTER.total_seconds()):
+        uid, began = pod["metadata"]["uid"], since(pod, "True")
+        if ready(pod) and (uid in watched.tracks or not began or seconds_since(began, now) > STALE_AFTER.total_seconds()):
             yield uid
-
-
-def _ready_since(pod: Obj) -> str | None:
-    return _since(pod, "True")
-
-
-def _unready_since(pod: Obj) -> str | None:
-    """Return since when a pod is not ready: one that was until a moment ago is no pod that does not come up."""
-    return _since(pod, "False") or pod["metadata"].get("creationTimestamp")
-
-
-def _since(pod: Obj, status: str) -> str | None:
-    conditions = pod.get("status", {}).get("conditions", [])
-    return next((each.get("lastTransitionTime") for each in conditions if each["type"] == "Ready" and each["status"] == status), None)
 
 
 def _last(before: list[dict[str, Any]], decision: Decision, now: datetime) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from llm_operator.core.kinds import DEPLOYMENT
 from llm_operator.core.reasons import Reason
 from llm_operator.core.scaling.capacity import Learned
 from llm_operator.core.scaling.load import Track
@@ -301,6 +302,51 @@ def test_pods_that_load_as_long_as_pods_usually_do_are_waited_for(waited_s: int,
     under(sim, 3.2 * POD, seconds=60)
     assert stable(sim) == pods
     assert reason in [each["reason"] for each in sim.deployment["status"]["autoscaling"]["lastDecisions"][-2:]]
+
+
+class Quota(Sim):
+    """A namespace that may have so many pods of engines and no more."""
+
+    allowed = 3
+
+    def _deployment_controller(self) -> None:
+        super()._deployment_controller()
+        for pod in self.held()[self.allowed :]:
+            del self.pods[pod["metadata"]["name"]]
+            live = self.objects[DEPLOYMENT, f"chat-{engine_of(pod)}"]
+            failure = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "lastTransitionTime": self._time()}
+            live["status"] = live["status"] or {"conditions": [failure]}
+
+
+def test_a_pod_that_a_quota_refuses_is_one_that_does_not_come() -> None:
+    spec = make_spec(replicas=3, autoscaling={"mode": "BuiltIn", "maxReplicas": 6, "scaleDownDelay": "1m"})
+    sim = Quota(deployment=make_deployment(spec=spec))
+    run(sim, 8)
+    under(sim, 3.2 * POD, seconds=60)
+    assert (stable(sim), len(sim.held())) == (4, 3)
+    under(sim, 3.2 * POD, seconds=300)
+    assert sim.plan().status["autoscaling"]["lastDecisions"][-1]["reason"] == "Fits"
+    under(sim, 4.2 * POD, seconds=60)
+    last = sim.deployment["status"]["autoscaling"]["lastDecisions"][-1]
+    assert (stable(sim), last["reason"]) == (4, "ReplicasUnschedulable")
+    under(sim, 2.2 * POD, seconds=200)
+    assert stable(sim) == 3
+
+
+def test_a_pod_of_a_new_engine_is_one_that_is_coming_for_as_long_as_that_is_to_be_expected() -> None:
+    """A queue grows while it loads, and asks for no other; one that does not come up keeps nobody from asking."""
+    sim = scaled()
+    under(sim, 1.2 * POD, seconds=60)
+    sim.max_ready = 2
+    sim.edit(model=OTHER)
+    under(sim, 1.2 * POD, seconds=60)
+    (new,) = [each for each in sim.engines() if each != sim.deployment["status"]["stable"]["engine"]]
+    assert (asked(sim, new), sim.ready_pods(new)) == (1, 0)
+    for seconds, coming in ((0, True), (300, False)):
+        under(sim, 1.2 * POD, seconds=seconds)
+        alarm = sim.plan().alarm
+        assert alarm is not None
+        assert alarm.outlook.coming is coming
 
 
 STEP = by_steps([{"weightPercent": 20, "minDuration": "10m"}])
