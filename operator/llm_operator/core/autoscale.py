@@ -135,12 +135,12 @@ def autoscale(
 def _asked(world: World, before: Mapping[str, Any], pods: list[Obj], spec: LLMDeploymentSpec) -> int:
     """Return how many pods are asked for: as decided before, else what the spec says, or with no status at all, what is there.
 
-    What another mode has come to takes not the last pod away: that waits for an entry, and for nobody to ask.
+    What another mode has come to takes no pod away: that is left to the rules, so it goes on with those there are.
     """
     deployed = [count for engine in engines_seen(world) if (count := asked_of(world, engine)) is not None]
     there = spec.replicas if world.status or not deployed else len(pods) or sum(deployed)
     asked = int(before.get("replicas", there))
-    return asked if before.get("mode") == spec.autoscaling.mode else max(asked, min(len(pods), 1))
+    return asked if before.get("mode") == spec.autoscaling.mode else max(asked, len(pods))
 
 
 def _waking(world: World, spec: LLMDeploymentSpec, watched: Watched, outlook: Outlook, waiting: int) -> Need | Blind:
