@@ -15,7 +15,7 @@ from llm_operator.core.door import door
 from llm_operator.core.observed import Obj
 from llm_operator.core.pending import is_coming, pending, since
 from llm_operator.core.reasons import Reason
-from llm_operator.core.roles import asked_of, engines_seen
+from llm_operator.core.roles import asked_of, engines_seen, weights_of
 from llm_operator.core.rollout.progress import COMING, ENDS
 from llm_operator.core.scaling.capacity import Capacity, Learned, Limits, capacity
 from llm_operator.core.scaling.decide import Decision, Fleet, Memory, Rules
@@ -99,7 +99,7 @@ def autoscale(
     pods = [pod for each in engines for pod in world.pods_of(each.id)]
     asked = _asked(world, before, pods, spec)
     serving = [each for each in engines if any(map(ready, world.pods_of(each.id)))]
-    able = {each.id: _capacity(each, spec, watched.learned.get(each.id, Learned())) for each in serving}
+    able = {each.id: _capacity(each, spec, watched.learned.get(each.id, Learned())) for each in _loaded(world, serving)}
     fleet = Fleet(
         asked,
         pending(world, engines, now),
@@ -141,6 +141,15 @@ def _asked(world: World, before: Mapping[str, Any], pods: list[Obj], spec: LLMDe
     there = spec.replicas if world.status or not deployed else len(pods) or sum(deployed)
     asked = int(before.get("replicas", there))
     return asked if before.get("mode") == spec.autoscaling.mode else max(asked, len(pods))
+
+
+def _loaded(world: World, serving: Sequence[Engine]) -> Sequence[Engine]:
+    """Return the engines that have requests by the table: copies that one gets besides, or what one keeps warm for, are no load.
+
+    Where the table gives none of them any, or there is no table, any of them may have some.
+    """
+    weights = weights_of(world)
+    return [each for each in serving if weights.get(each.id)] or serving
 
 
 def _waking(world: World, spec: LLMDeploymentSpec, watched: Watched, outlook: Outlook, waiting: int) -> Need | Blind:

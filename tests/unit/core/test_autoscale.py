@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from llm_operator.core.kinds import DEPLOYMENT
+from llm_operator.core.kinds import CONFIG_MAP, DEPLOYMENT
 from llm_operator.core.reasons import Reason
 from llm_operator.core.scaling.capacity import Learned
 from llm_operator.core.scaling.load import Track
@@ -404,6 +404,34 @@ def test_none_goes_while_a_canary_has_a_share() -> None:
     under(sim, 0.5 * POD, seconds=240)
     assert (state(sim)[0], asked(sim, engine)) == ("Stepping", 4)
     assert sim.deployment["status"]["autoscaling"]["lastDecisions"][-1]["reason"] == "RolloutStep"
+
+
+def watched_pods(sim: Sim) -> set[str]:
+    """Return the pods whose load counts."""
+    alarm = sim.plan().alarm
+    assert alarm is not None
+    return {uid for uids, _ in alarm.outlook.engines for uid in uids}
+
+
+def test_copies_of_requests_are_no_load() -> None:
+    step = {"shadow": {"samplePercent": 100, "maxConcurrency": 4}, "minDuration": "2m"}
+    sim = scaled(replicas=2, rollout=by_steps([step, {"weightPercent": 20, "minDuration": "30m"}]))
+    under(sim, 1.5 * POD, seconds=120)
+    (old,) = sim.engines()
+    sim.edit(model=OTHER)
+    under(sim, 1.5 * POD, seconds=60)
+    assert state(sim)[0] == "Stepping"
+    assert sim.ready_pods() == 3
+    assert watched_pods(sim) == {pod["metadata"]["uid"] for pod in sim.held() if engine_of(pod) == old}
+    under(sim, 1.5 * POD, seconds=90)
+    assert watched_pods(sim) == {pod["metadata"]["uid"] for pod in sim.held()}
+
+
+def test_without_a_table_every_pod_that_serves_counts() -> None:
+    sim = scaled(replicas=2)
+    under(sim, 1.2 * POD, seconds=60)
+    sim.remove(CONFIG_MAP, "chat-snapshot")
+    assert len(watched_pods(sim)) == 2
 
 
 def test_quiet_needs_no_status_written() -> None:
