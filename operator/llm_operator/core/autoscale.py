@@ -11,7 +11,7 @@ from llm_operator.api.durations import parse_s
 from llm_operator.api.llmdeployment import LLMDeploymentSpec
 from llm_operator.core.clock import seconds_since, stamp
 from llm_operator.core.conditions import Condition, condition
-from llm_operator.core.door import door
+from llm_operator.core.door import door, held_by_entries
 from llm_operator.core.observed import Obj
 from llm_operator.core.pending import is_coming, pending, since
 from llm_operator.core.reasons import Reason
@@ -19,7 +19,7 @@ from llm_operator.core.roles import asked_of, engines_seen, weights_of
 from llm_operator.core.rollout.progress import COMING, ENDS
 from llm_operator.core.scaling.capacity import Capacity, Learned, Limits, capacity
 from llm_operator.core.scaling.decide import Decision, Fleet, Memory, Rules
-from llm_operator.core.scaling.load import STALE_AFTER, Blind, Load
+from llm_operator.core.scaling.load import STALE_AFTER, Blind, held
 from llm_operator.core.scaling.need import Need, need
 from llm_operator.core.scaling.outlook import Alarm, Outlook
 from llm_operator.core.scaling.reasons import ScaleReason
@@ -109,7 +109,9 @@ def autoscale(
     counted = ((frozenset(_heard_or_due(world.pods_of(engine), watched, now)), each) for engine, each in able.items())
     rules = _rules(spec.autoscaling, startup_s := _startup_s(started), now)
     coming = len(pods) < asked or is_coming(world, engines, rules.pending_timeout, now)
-    outlook = Outlook(tuple(counted), asked, startup_s, coming)
+    stable = (world.status.get("stable") or {}).get("engine", "")
+    waits = [(held(held_by_entries(world)), each) for engine, each in able.items() if engine == stable]
+    outlook = Outlook(tuple(counted), asked, startup_s, coming, tuple(waits))
     found = outlook.need(watched.tracks, now)
     if acts and asked and (rivals := told_of_rivals(world)):
         rules, found = replace(rules, least=asked, most=asked, idle=None), Blind(ScaleReason.CONFLICT, rivals)
@@ -157,8 +159,7 @@ def _waking(world: World, spec: LLMDeploymentSpec, watched: Watched, outlook: Ou
     engine = world.stored.engine((world.status.get("stable") or {}).get("engine", ""))
     able = _capacity(engine, spec, watched.learned.get(engine.id, Learned())) if engine else None
     if able is not None and able.calibrated:
-        held = Load(ready=0, heard=0, running=0, waiting=waiting, queued_per_s=0, prefill_tokens_per_s=0, prefill_tokens_per_s_now=0)
-        found = need([(held, able)], max(outlook.pods, 1), outlook.startup_s, coming=False)
+        found = need([(held(waiting), able)], max(outlook.pods, 1), outlook.startup_s, coming=False)
         if found.with_headroom(0) > outlook.pods:
             return found
     return Blind(ScaleReason.WAKING, "requests wait for the first pod")

@@ -126,6 +126,11 @@ class Load:
     """How many requests are refused because pods are full, and still are by the pods there are now."""
 
 
+def held(requests: int) -> Load:
+    """Return what waits where no pod is that could work on it."""
+    return Load(ready=0, heard=0, running=0, waiting=requests, queued_per_s=0, prefill_tokens_per_s=0, prefill_tokens_per_s_now=0)
+
+
 @dataclass(frozen=True)
 class Blind:
     """Why nobody knows the load."""

@@ -1,9 +1,11 @@
 """When a reading is reason enough to decide at once: it asks for more pods than are known to be needed."""
 
+from dataclasses import replace
+
 import pytest
 
-from llm_operator.core.scaling.load import READ_MAX, Blind, Track
-from llm_operator.core.scaling.need import PREFILL_SHARE, Need
+from llm_operator.core.scaling.load import READ_MAX, Blind, Track, held
+from llm_operator.core.scaling.need import DRAIN_S, PREFILL_SHARE, Need
 from llm_operator.core.scaling.outlook import Alarm, Outlook
 from llm_operator.core.scaling.reasons import ScaleReason
 from tests.unit.core.scaling.pods import CAPACITY, at, reading
@@ -48,6 +50,15 @@ def test_a_pod_that_seems_to_read_far_more_than_it_can_counts_for_little_more_th
     found = Outlook(((frozenset(told), CAPACITY),), pods=4, startup_s=60, coming=False).need(told, at(15))
     assert isinstance(found, Need)
     assert found.prefill == pytest.approx((3 * 0.5 + READ_MAX) / PREFILL_SHARE)
+
+
+def test_what_is_held_elsewhere_waits_for_these_pods() -> None:
+    """Ten requests a second are what a pod works off, of which each has ten already: 2,000 take 200 s, and another pod 60."""
+    waits = replace(BOTH, held=((held(2000), CAPACITY),))
+    found, idle = waits.need(tracks(20, 20), at(12)), BOTH.need(tracks(20, 20), at(12))
+    assert isinstance(found, Need)
+    assert isinstance(idle, Need)
+    assert (found.backlog, idle.backlog) == (pytest.approx(200 / DRAIN_S), 0)
 
 
 def test_without_an_engine_that_serves_nothing_is_known() -> None:
