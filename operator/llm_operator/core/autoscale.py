@@ -108,7 +108,8 @@ def autoscale(
     )
     counted = ((frozenset(_heard_or_due(world.pods_of(engine), watched, now)), each) for engine, each in able.items())
     rules = _rules(spec.autoscaling, startup_s := _startup_s(started), now)
-    coming = len(pods) < asked or is_coming(world, engines, rules.pending_timeout, now)
+    late = fleet.pending is not None and fleet.pending > rules.pending_timeout
+    coming = (len(pods) < asked and not late) or is_coming(world, engines, rules.pending_timeout, now)
     stable = (world.status.get("stable") or {}).get("engine", "")
     waits = [(held(held_by_entries(world)), each) for engine, each in able.items() if engine == stable]
     outlook = Outlook(tuple(counted), asked, startup_s, coming, tuple(waits))

@@ -304,6 +304,13 @@ def test_pods_that_load_as_long_as_pods_usually_do_are_waited_for(waited_s: int,
     assert reason in [each["reason"] for each in sim.deployment["status"]["autoscaling"]["lastDecisions"][-2:]]
 
 
+def counts_on_more(sim: Sim) -> bool:
+    """Return whether a queue is left to pods that are coming."""
+    alarm = sim.plan().alarm
+    assert alarm is not None
+    return alarm.outlook.coming
+
+
 class Quota(Sim):
     """A namespace that may have so many pods of engines and no more."""
 
@@ -323,8 +330,9 @@ def test_a_pod_that_a_quota_refuses_is_one_that_does_not_come() -> None:
     sim = Quota(deployment=make_deployment(spec=spec))
     run(sim, 8)
     under(sim, 3.2 * POD, seconds=60)
-    assert (stable(sim), len(sim.held())) == (4, 3)
+    assert (stable(sim), len(sim.held()), counts_on_more(sim)) == (4, 3, True)
     under(sim, 3.2 * POD, seconds=300)
+    assert not counts_on_more(sim)
     assert sim.plan().status["autoscaling"]["lastDecisions"][-1]["reason"] == "Fits"
     under(sim, 4.2 * POD, seconds=60)
     last = sim.deployment["status"]["autoscaling"]["lastDecisions"][-1]
@@ -344,9 +352,7 @@ def test_a_pod_of_a_new_engine_is_one_that_is_coming_for_as_long_as_that_is_to_b
     assert (asked(sim, new), sim.ready_pods(new)) == (1, 0)
     for seconds, coming in ((0, True), (300, False)):
         under(sim, 1.2 * POD, seconds=seconds)
-        alarm = sim.plan().alarm
-        assert alarm is not None
-        assert alarm.outlook.coming is coming
+        assert counts_on_more(sim) is coming
 
 
 def test_whoever_switches_it_on_goes_on_with_the_pods_there_are() -> None:
