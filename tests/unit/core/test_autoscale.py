@@ -325,6 +325,7 @@ class Quota(Sim):
             live["status"] = live["status"] or {"conditions": [failure]}
 
 
+@pytest.mark.covers
 def test_a_pod_that_a_quota_refuses_is_one_that_does_not_come() -> None:
     spec = make_spec(replicas=3, autoscaling={"mode": "BuiltIn", "maxReplicas": 6, "scaleDownDelay": "1m"})
     sim = Quota(deployment=make_deployment(spec=spec))
@@ -341,6 +342,7 @@ def test_a_pod_that_a_quota_refuses_is_one_that_does_not_come() -> None:
     assert stable(sim) == 3
 
 
+@pytest.mark.covers
 def test_a_pod_of_a_new_engine_is_one_that_is_coming_for_as_long_as_that_is_to_be_expected() -> None:
     """A queue grows while it loads, and asks for no other; one that does not come up keeps nobody from asking."""
     sim = scaled()
@@ -419,6 +421,7 @@ def watched_pods(sim: Sim) -> set[str]:
     return {uid for uids, _ in alarm.outlook.engines for uid in uids}
 
 
+@pytest.mark.covers
 def test_copies_of_requests_are_no_load() -> None:
     step = {"shadow": {"samplePercent": 100, "maxConcurrency": 4}, "minDuration": "2m"}
     sim = scaled(replicas=2, rollout=by_steps([step, {"weightPercent": 20, "minDuration": "30m"}]))
