@@ -2,11 +2,15 @@
 
 import time
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Any
 
 from llm_operator.core import names
 from llm_sidecar.metrics import Metrics as SidecarMetrics
 from tests.fakes.stub_engine.metrics import Metrics as EngineMetrics
+
+_STEP_TOKENS = 2048
+"""What it reads in a step: of more than that in so few steps nothing would be believed."""
 
 
 @dataclass
@@ -26,8 +30,9 @@ class Figures:
     def told(self, tokens_per_s: float) -> bytes:
         """Return the figures now, after a load that has been the same since they were last told."""
         now = time.monotonic()
-        self._engine.add("prompt_tokens", tokens_per_s * (now - self.at))
-        self._engine.observe("iteration_tokens_total", 1)
+        tokens = tokens_per_s * (now - self.at)
+        self._engine.add("prompt_tokens", tokens)
+        self._engine.observe("iteration_tokens_total", 1, ceil(tokens / _STEP_TOKENS) + 1)
         self._engine.set("num_requests_running", 1)
         self.at = now
         return self._sidecar.expose() + self._engine.render().encode()

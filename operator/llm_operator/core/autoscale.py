@@ -11,14 +11,15 @@ from llm_operator.api.durations import parse_s
 from llm_operator.api.llmdeployment import LLMDeploymentSpec
 from llm_operator.core.clock import seconds_since, stamp
 from llm_operator.core.conditions import Condition, condition
-from llm_operator.core.door import door
+from llm_operator.core.door import door, held_by_entries
 from llm_operator.core.observed import Obj
+from llm_operator.core.pending import is_coming, pending, since
 from llm_operator.core.reasons import Reason
-from llm_operator.core.roles import asked_of, engines_seen
-from llm_operator.core.rollout.progress import ENDS
+from llm_operator.core.roles import asked_of, engines_seen, weights_of
+from llm_operator.core.rollout.progress import COMING, ENDS
 from llm_operator.core.scaling.capacity import Capacity, Learned, Limits, capacity
 from llm_operator.core.scaling.decide import Decision, Fleet, Memory, Rules
-from llm_operator.core.scaling.load import STALE_AFTER, Blind, Load
+from llm_operator.core.scaling.load import STALE_AFTER, Blind, held
 from llm_operator.core.scaling.need import Need, need
 from llm_operator.core.scaling.outlook import Alarm, Outlook
 from llm_operator.core.scaling.reasons import ScaleReason
@@ -38,6 +39,8 @@ _ASLEEP_S = 30.0
 
 _STARTUP_S = 120.0
 """How long a pod takes to start, until one was seen to."""
+_PENDING_S, _LATE = 300.0, 1.5
+"""How long a pod counts as one that is coming at least, and how many times as long as pods usually take."""
 _TIME_PER_OUTPUT_TOKEN_S = 0.2
 _SEQUENCES, _STEP_TOKENS = 256, 2048
 """What an engine has places for, and reads at a time, unless its arguments say otherwise."""
@@ -95,18 +98,22 @@ def autoscale(
     engines = [each for each in world.stored.engines if each.id in seen]
     pods = [pod for each in engines for pod in world.pods_of(each.id)]
     asked = _asked(world, before, pods, spec)
-    waits = [seconds_since(_unready_since(pod), now) for pod in _coming(world, engines)]
     serving = [each for each in engines if any(map(ready, world.pods_of(each.id)))]
-    able = {each.id: _capacity(each, spec, watched.learned.get(each.id, Learned())) for each in serving}
+    able = {each.id: _capacity(each, spec, watched.learned.get(each.id, Learned())) for each in _loaded(world, serving)}
     fleet = Fleet(
         asked,
-        timedelta(seconds=max(waits)) if waits else None,
+        pending(world, engines, now),
         calibrated=all(each.calibrated for each in able.values()),
-        stepping=(world.status.get("rollout") or {}).get("state", "") not in {"", *ENDS},
+        stepping=(world.status.get("rollout") or {}).get("state", "") not in {"", *COMING, *ENDS},
     )
     counted = ((frozenset(_heard_or_due(world.pods_of(engine), watched, now)), each) for engine, each in able.items())
-    outlook = Outlook(tuple(counted), asked, _startup_s(started), coming=bool(waits) or len(pods) < asked)
-    rules, found = _rules(spec.autoscaling, now), outlook.need(watched.tracks, now)
+    rules = _rules(spec.autoscaling, startup_s := _startup_s(started), now)
+    late = fleet.pending is not None and fleet.pending > rules.pending_timeout
+    coming = (len(pods) < asked and not late) or is_coming(world, engines, rules.pending_timeout, now)
+    stable = (world.status.get("stable") or {}).get("engine", "")
+    waits = [(held(held_by_entries(world)), each) for engine, each in able.items() if engine == stable]
+    outlook = Outlook(tuple(counted), asked, startup_s, coming, tuple(waits))
+    found = outlook.need(watched.tracks, now)
     if acts and asked and (rivals := told_of_rivals(world)):
         rules, found = replace(rules, least=asked, most=asked, idle=None), Blind(ScaleReason.CONFLICT, rivals)
     who = door(world, watched, pods, asked, now, acts=acts) if rules.idle is not None else Door()
@@ -131,22 +138,21 @@ def autoscale(
 def _asked(world: World, before: Mapping[str, Any], pods: list[Obj], spec: LLMDeploymentSpec) -> int:
     """Return how many pods are asked for: as decided before, else what the spec says, or with no status at all, what is there.
 
-    What another mode has come to takes not the last pod away: that waits for an entry, and for nobody to ask.
+    What another mode has come to takes no pod away: that is left to the rules, so it goes on with those there are.
     """
     deployed = [count for engine in engines_seen(world) if (count := asked_of(world, engine)) is not None]
     there = spec.replicas if world.status or not deployed else len(pods) or sum(deployed)
     asked = int(before.get("replicas", there))
-    return asked if before.get("mode") == spec.autoscaling.mode else max(asked, min(len(pods), 1))
+    return asked if before.get("mode") == spec.autoscaling.mode else max(asked, len(pods))
 
 
-def _coming(world: World, engines: Sequence[Engine]) -> list[Obj]:
-    """Return the pods that are to help and are not ready: those of stable, for as long as it serves.
+def _loaded(world: World, serving: Sequence[Engine]) -> Sequence[Engine]:
+    """Return the engines that have requests by the table: copies that one gets besides, or what one keeps warm for, are no load.
 
-    Whether a pod of another engine comes up says nothing of whether one more of stable's would, and it comes in place of one.
+    Where the table gives none of them any, or there is no table, any of them may have some.
     """
-    stable = (world.status.get("stable") or {}).get("engine", "")
-    serves = bool(stable) and any(map(ready, world.pods_of(stable)))
-    return [pod for each in engines if each.id == stable or not serves for pod in world.pods_of(each.id) if not ready(pod)]
+    weights = weights_of(world)
+    return [each for each in serving if weights.get(each.id)] or serving
 
 
 def _waking(world: World, spec: LLMDeploymentSpec, watched: Watched, outlook: Outlook, waiting: int) -> Need | Blind:
@@ -154,8 +160,7 @@ def _waking(world: World, spec: LLMDeploymentSpec, watched: Watched, outlook: Ou
     engine = world.stored.engine((world.status.get("stable") or {}).get("engine", ""))
     able = _capacity(engine, spec, watched.learned.get(engine.id, Learned())) if engine else None
     if able is not None and able.calibrated:
-        held = Load(ready=0, heard=0, running=0, waiting=waiting, queued_per_s=0, prefill_tokens_per_s=0, prefill_tokens_per_s_now=0)
-        found = need([(held, able)], max(outlook.pods, 1), outlook.startup_s, coming=False)
+        found = need([(held(waiting), able)], max(outlook.pods, 1), outlook.startup_s, coming=False)
         if found.with_headroom(0) > outlook.pods:
             return found
     return Blind(ScaleReason.WAKING, "requests wait for the first pod")
@@ -172,11 +177,11 @@ def _writer(world: World, spec: LLMDeploymentSpec, began: int, replicas: int) ->
     return condition("ScalingConflict", Reason.ONE_WRITER, f"nobody else sets the number of pods{unknown_rivals(world)}", holds=False)
 
 
-def _rules(asked: Autoscaling, now: datetime) -> Rules:
+def _rules(asked: Autoscaling, startup_s: float, now: datetime) -> Rules:
     hold, idle = timedelta(seconds=parse_s(asked.scale_down_delay)), timedelta(seconds=parse_s(asked.scale_to_zero_after))
     least, by = least_at(asked, now)
-    headroom = _HEADROOM[asked.headroom]
-    return Rules(max(least, 1), asked.max_replicas, headroom, hold, least_by=by, idle=None if least else idle)
+    headroom, patience = _HEADROOM[asked.headroom], timedelta(seconds=max(_PENDING_S, _LATE * startup_s))
+    return Rules(max(least, 1), asked.max_replicas, headroom, hold, least_by=by, pending_timeout=patience, idle=None if least else idle)
 
 
 def _capacity(engine: Engine, spec: LLMDeploymentSpec, learned: Learned) -> Capacity:
@@ -209,23 +214,9 @@ def _startup_s(started: Sequence[Start]) -> float:
 def _heard_or_due(pods: Iterable[Obj], watched: Watched, now: datetime) -> Iterator[str]:
     """Yield the ready pods, by uid, that were heard or had the time to be: one that has just become ready is not silent yet."""
     for pod in pods:
-        uid, since = pod["metadata"]["uid"], _ready_since(pod)
-        if ready(pod) and (uid in watched.tracks or not since or seconds_since(since, now) > STALE_AFTER.total_seconds()):
+        uid, began = pod["metadata"]["uid"], since(pod, "True")
+        if ready(pod) and (uid in watched.tracks or not began or seconds_since(began, now) > STALE_AFTER.total_seconds()):
             yield uid
-
-
-def _ready_since(pod: Obj) -> str | None:
-    return _since(pod, "True")
-
-
-def _unready_since(pod: Obj) -> str | None:
-    """Return since when a pod is not ready: one that was until a moment ago is no pod that does not come up."""
-    return _since(pod, "False") or pod["metadata"].get("creationTimestamp")
-
-
-def _since(pod: Obj, status: str) -> str | None:
-    conditions = pod.get("status", {}).get("conditions", [])
-    return next((each.get("lastTransitionTime") for each in conditions if each["type"] == "Ready" and each["status"] == status), None)
 
 
 def _last(before: list[dict[str, Any]], decision: Decision, now: datetime) -> list[dict[str, Any]]:

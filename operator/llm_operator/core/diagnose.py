@@ -93,6 +93,12 @@ def _failure(world: World, engine: str) -> str:
     return str(failure.get("message") or "nobody says why") if failure is not None else ""
 
 
+def refused_since(world: World, engine: str) -> str | None:
+    """Return since when a pod of an engine cannot be created, as by a quota; None where none is refused."""
+    failure = _condition(world, engine, "ReplicaFailure", "True")
+    return failure.get("lastTransitionTime") if failure is not None else None
+
+
 def _state(world: World, pod: Obj) -> State:
     """Return what a pod that is not ready is at."""
     state = blocked(pod)

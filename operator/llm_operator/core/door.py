@@ -22,6 +22,11 @@ def door(world: World, watched: Watched, pods: Sequence[Obj], asked: int, now: d
     return Door(_held(world), silence)
 
 
+def held_by_entries(world: World) -> int:
+    """Return how many requests wait in pods without an engine, as far as they could be asked; those with one tell theirs themselves."""
+    return sum(report.held for pod in world.entries if (report := world.report(pod)) is not None)
+
+
 def _held(world: World) -> int | None:
     """Return how many requests wait in any sidecar; None while no entry has said so."""
     told = [world.report(pod) for pod in world.entries]

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from llm_operator.core.kinds import CONFIG_MAP, DEPLOYMENT
 from llm_operator.core.reasons import Reason
 from llm_operator.core.scaling.capacity import Learned
 from llm_operator.core.scaling.load import Track
@@ -37,7 +38,9 @@ def scaled(replicas: int = 2, mode: str = "BuiltIn", rollout: dict[str, Any] | N
     return sim
 
 
-def under(sim: Sim, tokens_per_s: float, seconds: int = 30, *, silent: bool = False, silent_new: bool = False) -> None:
+def under(
+    sim: Sim, tokens_per_s: float, seconds: int = 30, *, silent: bool = False, silent_new: bool = False, learned: Learned = KNOWN
+) -> None:
     """Let time pass under load: each ready pod has the same part of it, and tells so every five seconds, unless it is silent."""
     for _ in range(seconds // 5):
         sim.tick(5)
@@ -52,8 +55,7 @@ def under(sim: Sim, tokens_per_s: float, seconds: int = 30, *, silent: bool = Fa
             counters = Counters(read + 5 * tokens_per_s / len(pods), *[0.0] * 8)
             told = Sample(sim.now, 1, 0, 100_000, counters, (float(sum(uid.encode())), float(hash(uid))))
             tracks[uid] = before.hear(told) if before else Track((told,))
-        learned = dict.fromkeys({engine_of(pod) for pod in pods}, KNOWN)
-        sim.watched = Watched(tracks, learned, sim.watched.memory)
+        sim.watched = Watched(tracks, dict.fromkeys({engine_of(pod) for pod in pods}, learned), sim.watched.memory)
         sim.look()
 
 
@@ -105,6 +107,14 @@ def test_pods_go_one_by_one_when_the_load_has_gone_for_a_while() -> None:
     assert stable(sim) == 3
     under(sim, 0.5 * POD, seconds=300)
     assert stable(sim) == 1
+
+
+def test_pods_that_have_nothing_to_do_go_although_nothing_was_learned() -> None:
+    """A sidecar asks an idle engine for a token every ten seconds, which is no load; with some, nobody knows what a pod carries."""
+    for tokens_per_s, pods in ((4.0, 1), (0.5 * POD, 4)):
+        sim = scaled(replicas=4)
+        under(sim, tokens_per_s, seconds=330, learned=Learned())
+        assert stable(sim) == pods
 
 
 def test_figures_that_are_missing_move_nothing() -> None:
@@ -278,6 +288,159 @@ def test_pods_that_do_not_come_up_are_not_added_to() -> None:
     under(sim, 3.2 * POD, seconds=60)
     assert stable(sim) == 3
     assert sim.deployment["status"]["autoscaling"]["lastDecisions"][-1]["reason"] == "ReplicasUnschedulable"
+
+
+@pytest.mark.parametrize(("waited_s", "pods", "reason"), [(900, 4, "LoadGrew"), (1080, 3, "ReplicasUnschedulable")])
+def test_pods_that_load_as_long_as_pods_usually_do_are_waited_for(waited_s: int, pods: int, reason: str) -> None:
+    """They take eleven minutes; one and a half times that are 990 s."""
+    sim = scaled()
+    under(sim, 1.2 * POD, seconds=60)
+    sim.deployment["status"]["startup"] = {"starts": [{"pod": "one", "readyAt": "2026-11-22T12:00:00Z", "seconds": [0, 0, 0, 660, 660]}]}
+    sim.max_ready = 2
+    under(sim, 2.2 * POD, seconds=waited_s)
+    assert stable(sim) == 3
+    under(sim, 3.2 * POD, seconds=60)
+    assert stable(sim) == pods
+    assert reason in [each["reason"] for each in sim.deployment["status"]["autoscaling"]["lastDecisions"][-2:]]
+
+
+def counts_on_more(sim: Sim) -> bool:
+    """Return whether a queue is left to pods that are coming."""
+    alarm = sim.plan().alarm
+    assert alarm is not None
+    return alarm.outlook.coming
+
+
+class Quota(Sim):
+    """A namespace that may have so many pods of engines and no more."""
+
+    allowed = 3
+
+    def _deployment_controller(self) -> None:
+        super()._deployment_controller()
+        for pod in self.held()[self.allowed :]:
+            del self.pods[pod["metadata"]["name"]]
+            live = self.objects[DEPLOYMENT, f"chat-{engine_of(pod)}"]
+            failure = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "lastTransitionTime": self._time()}
+            live["status"] = live["status"] or {"conditions": [failure]}
+
+
+@pytest.mark.covers
+def test_a_pod_that_a_quota_refuses_is_one_that_does_not_come() -> None:
+    spec = make_spec(replicas=3, autoscaling={"mode": "BuiltIn", "maxReplicas": 6, "scaleDownDelay": "1m"})
+    sim = Quota(deployment=make_deployment(spec=spec))
+    run(sim, 8)
+    under(sim, 3.2 * POD, seconds=60)
+    assert (stable(sim), len(sim.held()), counts_on_more(sim)) == (4, 3, True)
+    under(sim, 3.2 * POD, seconds=300)
+    assert not counts_on_more(sim)
+    assert sim.plan().status["autoscaling"]["lastDecisions"][-1]["reason"] == "Fits"
+    under(sim, 4.2 * POD, seconds=60)
+    last = sim.deployment["status"]["autoscaling"]["lastDecisions"][-1]
+    assert (stable(sim), last["reason"]) == (4, "ReplicasUnschedulable")
+    under(sim, 2.2 * POD, seconds=200)
+    assert stable(sim) == 3
+
+
+@pytest.mark.covers
+def test_a_pod_of_a_new_engine_is_one_that_is_coming_for_as_long_as_that_is_to_be_expected() -> None:
+    """A queue grows while it loads, and asks for no other; one that does not come up keeps nobody from asking."""
+    sim = scaled()
+    under(sim, 1.2 * POD, seconds=60)
+    sim.max_ready = 2
+    sim.edit(model=OTHER)
+    under(sim, 1.2 * POD, seconds=60)
+    (new,) = [each for each in sim.engines() if each != sim.deployment["status"]["stable"]["engine"]]
+    assert (asked(sim, new), sim.ready_pods(new)) == (1, 0)
+    for seconds, coming in ((0, True), (300, False)):
+        under(sim, 1.2 * POD, seconds=seconds)
+        assert counts_on_more(sim) is coming
+
+
+def test_whoever_switches_it_on_goes_on_with_the_pods_there_are() -> None:
+    """Some 2 are needed, as was said while nothing was done; to have the others end at once is not what was asked for."""
+    sim = scaled(replicas=6, mode="Shadow")
+    under(sim, 1.2 * POD, seconds=400)
+    assert (stable(sim), sim.deployment["status"]["autoscaling"]["replicas"]) == (6, 2)
+    sim.edit(autoscaling={"mode": "BuiltIn", "maxReplicas": 6, "scaleDownDelay": "1m"})
+    for pods in (5, 4, 3, 2, 2):
+        under(sim, 1.2 * POD, seconds=60)
+        assert stable(sim) == pods
+
+
+STEP = by_steps([{"weightPercent": 20, "minDuration": "10m"}])
+
+
+def state(sim: Sim) -> tuple[str, str]:
+    rollout = sim.deployment["status"].get("rollout") or {}
+    return rollout.get("state", ""), rollout.get("reason", "")
+
+
+def test_a_new_engine_that_waits_for_an_accelerator_gets_the_one_that_stable_needs_no_more() -> None:
+    sim = scaled(replicas=4, rollout=STEP)
+    under(sim, 3.3 * POD, seconds=120)
+    engine, sim.accelerators = sim.engines()[0], 4
+    sim.edit(model=OTHER)
+    under(sim, 3.3 * POD, seconds=60)
+    assert (state(sim)[0], asked(sim, engine)) == ("WaitingCapacity", 4)
+    under(sim, 1.5 * POD, seconds=240)
+    assert asked(sim, engine) < 4
+    assert state(sim)[0] == "Stepping"
+
+
+def test_a_pod_that_a_spike_has_asked_for_in_vain_is_given_up_and_the_canary_comes_back() -> None:
+    sim = scaled(replicas=3, minReplicas=3, rollout=STEP)
+    under(sim, 1.5 * POD, seconds=120)
+    engine, sim.accelerators = sim.engines()[0], 4
+    sim.edit(model=OTHER)
+    under(sim, 1.5 * POD, seconds=60)
+    assert state(sim)[0] == "Stepping"
+    under(sim, 4.2 * POD, seconds=60)
+    assert (*state(sim), asked(sim, engine)) == ("WaitingCapacity", "CanaryPreempted", 5)
+    assert sim.ready_pods(engine) == 4
+    under(sim, 1.5 * POD, seconds=300)
+    assert asked(sim, engine) == 3
+    assert state(sim)[0] == "Stepping"
+
+
+def test_none_goes_while_a_canary_has_a_share() -> None:
+    sim = scaled(replicas=4, rollout=STEP)
+    under(sim, 2.8 * POD, seconds=120)
+    engine = sim.engines()[0]
+    sim.edit(model=OTHER)
+    under(sim, 2.8 * POD, seconds=60)
+    under(sim, 0.5 * POD, seconds=240)
+    assert (state(sim)[0], asked(sim, engine)) == ("Stepping", 4)
+    assert sim.deployment["status"]["autoscaling"]["lastDecisions"][-1]["reason"] == "RolloutStep"
+
+
+def watched_pods(sim: Sim) -> set[str]:
+    """Return the pods whose load counts."""
+    alarm = sim.plan().alarm
+    assert alarm is not None
+    return {uid for uids, _ in alarm.outlook.engines for uid in uids}
+
+
+@pytest.mark.covers
+def test_copies_of_requests_are_no_load() -> None:
+    step = {"shadow": {"samplePercent": 100, "maxConcurrency": 4}, "minDuration": "2m"}
+    sim = scaled(replicas=2, rollout=by_steps([step, {"weightPercent": 20, "minDuration": "30m"}]))
+    under(sim, 1.5 * POD, seconds=120)
+    (old,) = sim.engines()
+    sim.edit(model=OTHER)
+    under(sim, 1.5 * POD, seconds=60)
+    assert state(sim)[0] == "Stepping"
+    assert sim.ready_pods() == 3
+    assert watched_pods(sim) == {pod["metadata"]["uid"] for pod in sim.held() if engine_of(pod) == old}
+    under(sim, 1.5 * POD, seconds=90)
+    assert watched_pods(sim) == {pod["metadata"]["uid"] for pod in sim.held()}
+
+
+def test_without_a_table_every_pod_that_serves_counts() -> None:
+    sim = scaled(replicas=2)
+    under(sim, 1.2 * POD, seconds=60)
+    sim.remove(CONFIG_MAP, "chat-snapshot")
+    assert len(watched_pods(sim)) == 2
 
 
 def test_quiet_needs_no_status_written() -> None:

@@ -210,6 +210,22 @@ def test_few_who_wait_wake_one_pod_and_many_that_come_meanwhile_more() -> None:
     assert stable(sim) == there
 
 
+@pytest.mark.covers
+def test_whoever_waits_in_the_entry_counts_once_the_first_pod_serves_too() -> None:
+    """It lets no more go at once than one engine takes; how many pods the others need was not known before."""
+    sim = asleep(sleeper(maxReplicas=4))
+    sim.watched = Watched()
+    sim.holding = 1000
+    run(sim, 4)
+    assert (stable(sim), sim.ready_pods()) == (1, 1)
+    sim.watched = replace(sim.watched, learned=dict.fromkeys(sim.engines(), KNOWN))
+    sim.holding = 744
+    passes(sim, 15, open_=256)
+    assert (last(sim)["reason"], stable(sim)) == ("LoadGrew", 3)
+    passes(sim, 5, open_=256)
+    assert stable(sim) == 3, "pods are coming"
+
+
 def test_an_entry_that_cannot_be_asked_leaves_it_asleep_and_that_is_said() -> None:
     sim = asleep(sleeper())
     sim.holding = 3

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from math import inf, isfinite
 
-from llm_operator.core.scaling.sample import Counters, Most, Sample
+from llm_operator.core.scaling.plausible import can_read, can_write, has_time
+from llm_operator.core.scaling.sample import Counters, Sample
 
 _KEPT = 0.995
 """What is left of what was learned, after each busy reading."""
@@ -20,8 +21,6 @@ _BUSY_SEQUENCES = 4.0
 _IDLE_WEIGHT = 0.1
 _GAPS_MIN = 50.0
 _PAUSE_S = 30.0
-_STALLS = 3.0
-"""How many times as long as a step the mean gap between tokens may be: some sequences are stopped while others go on."""
 
 Vector = tuple[float, float, float]
 
@@ -37,7 +36,8 @@ class Steps:
 
 ASSUMED = Steps(0.02, 0.0001, 0.0001)
 """What holds until something was learned: roughly a model of 8 to 70 billion weights on what it is usually served from."""
-_BOUND = 50.0
+BOUND = 50.0
+"""How many times more or less than is assumed a step may take."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,9 @@ class Learned:
         grown = later.counters.since(earlier.counters)
         if grown is None or later.process != earlier.process or not 0 < (later.at - earlier.at).total_seconds() <= _PAUSE_S:
             return self
-        if not (self._can_read(grown, later.most) and _has_time(grown, later.ranks * (later.at - earlier.at).total_seconds())):
-            return self
+        done = can_read(grown, later.most, self._prompt(grown)) and can_write(grown, later.most)
+        if not (done and has_time(grown, later.ranks * (later.at - earlier.at).total_seconds())):
+            return self  # one counter that has jumped would outweigh hundreds of readings
         kept = replace(
             self,
             kv_tokens=later.kv_tokens or self.kv_tokens,
@@ -90,13 +91,10 @@ class Learned:
             gap_seconds=_KEPT_REQUESTS * self.gap_seconds + grown.gap_seconds,
         )
 
-    def _can_read(self, grown: Counters, most: Most) -> bool:
-        """Return whether so few steps can have done so much: one counter that has jumped would outweigh hundreds of readings."""
+    def _prompt(self, grown: Counters) -> float:
+        """Return the tokens of a prompt on average, those that have just come included."""
         prompts = self.prompts + grown.prompts
-        # A prompt counts whole in the step that ends it, so one may have been begun before; and a step may be counted after its tokens.
-        begun = (self.prompt_sum + grown.prompt_sum) / prompts if prompts else 0.0
-        steps = grown.steps + 1
-        return grown.prefill_tokens <= steps * most.tokens + begun and grown.generated_tokens <= steps * most.sequences
+        return (self.prompt_sum + grown.prompt_sum) / prompts if prompts else 0.0
 
     @property
     def is_finite(self) -> bool:
@@ -119,7 +117,7 @@ class Learned:
             (third[0], third[1], third[2] + _ASSUMED_WEIGHT),
         )
         right = (self.targets[0] + _ASSUMED_WEIGHT, self.targets[1] + _ASSUMED_WEIGHT, self.targets[2] + _ASSUMED_WEIGHT)
-        parts = [min(max(each, 1 / _BOUND), _BOUND) for each in _solve(matrix, right)]
+        parts = [min(max(each, 1 / BOUND), BOUND) for each in _solve(matrix, right)]
         return Steps(ASSUMED.fixed_s * parts[0], ASSUMED.sequence_s * parts[1], ASSUMED.prompt_token_s * parts[2])
 
 
@@ -168,11 +166,6 @@ def capacity(learned: Learned, limits: Limits) -> Capacity:
         request_s=output * (learned.gap_seconds / learned.gaps if learned.gaps else steps.fixed_s),
         calibrated=learned.calibrated,
     )
-
-
-def _has_time(grown: Counters, seconds: float) -> bool:
-    """Return whether so many steps fit in the time: they do not where all that was done while figures stood still comes at once."""
-    return grown.steps * grown.gap_seconds <= _STALLS * seconds * grown.gaps
 
 
 def _step_s(grown: Counters, seconds: float, running: float) -> tuple[float, float]:

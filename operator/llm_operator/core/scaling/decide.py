@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from llm_operator.core.scaling.capacity import BOUND
 from llm_operator.core.scaling.load import Blind
 from llm_operator.core.scaling.need import Need
 from llm_operator.core.scaling.reasons import ScaleReason
@@ -39,7 +40,7 @@ class Fleet:
     calibrated: bool = True
     """Whether it is known what a pod carries."""
     stepping: bool = False
-    """Whether a rollout is at one of its steps: it counts on the pods there are."""
+    """Whether a rollout is at one of its steps, or pods change hands: it counts on the pods there are."""
     ceiling: int | None = None
     """How many pods the budget allows; those there are stay."""
 
@@ -83,10 +84,9 @@ def decide(memory: Memory, rules: Rules, fleet: Fleet, found: Need | Blind, now:
     if isinstance(found, Blind):
         decision = _bounded(fleet, rules, asked) or Decision(asked, found.reason, f"{found.message}; {asked} stay")
         return decision, memory.remember(asked, rules.hold, now)
-    unbounded = found.with_headroom(rules.headroom)
-    wanted = min(max(unbounded, rules.least), rules.most)
+    wanted = min(max(found.with_headroom(rules.headroom), rules.least), rules.most)
     memory = memory.remember(wanted, rules.hold, now)
-    decision = _more(rules, fleet, asked, wanted) if wanted > asked else _fewer(memory, rules, fleet, asked, unbounded, now)
+    decision = _more(rules, fleet, asked, wanted) if wanted > asked else _fewer(memory, rules, fleet, asked, found, now)
     if decision.replicas == asked:
         decision = _bounded(fleet, rules, asked) or decision
     if decision.replicas < fleet.asked:
@@ -123,16 +123,18 @@ def _more(rules: Rules, fleet: Fleet, asked: int, wanted: int) -> Decision:
     return Decision(wanted, ScaleReason.LOAD_GREW, f"{wanted} are needed, {asked} are there or coming")
 
 
-def _fewer(memory: Memory, rules: Rules, fleet: Fleet, asked: int, unbounded: int, now: datetime) -> Decision:
+def _fewer(memory: Memory, rules: Rules, fleet: Fleet, asked: int, found: Need, now: datetime) -> Decision:
     """Return one pod less where that is safe: the load of now and of the whole hold window fits on the others."""
     if memory.peak >= asked:
+        unbounded = found.with_headroom(rules.headroom)
         if unbounded > asked:
             return Decision(asked, ScaleReason.AT_MAXIMUM, f"{unbounded} are needed, {rules.most} is the most there may be")
         return Decision(asked, ScaleReason.FITS, f"{memory.peak} were needed at most lately, {asked} are there or coming")
     fewer = f"{memory.peak} would be enough for {asked}"
     if fleet.stepping:
         return Decision(asked, ScaleReason.ROLLOUT_STEP, f"{fewer}; none goes while a rollout is at a step")
-    if not fleet.calibrated:
+    # Next to nothing, as are the tokens that sidecars ask for themselves, teaches nothing and fits whatever a pod carries.
+    if not fleet.calibrated and found.pods * BOUND > asked - 1:
         return Decision(asked, ScaleReason.UNCALIBRATED, f"{fewer}, by what is assumed; none goes before it is known what a pod carries")
     began = memory.began or now
     since = max(began + rules.hold, memory.lowered + rules.pause if memory.lowered else began)

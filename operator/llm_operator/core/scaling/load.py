@@ -5,11 +5,12 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from math import sqrt
+from math import inf, sqrt
 from operator import attrgetter
 
+from llm_operator.core.scaling.plausible import can_read, has_time
 from llm_operator.core.scaling.reasons import ScaleReason
-from llm_operator.core.scaling.sample import Sample
+from llm_operator.core.scaling.sample import Counters, Sample
 
 STALE_AFTER = timedelta(seconds=15)
 """Three readings that did not come."""
@@ -19,6 +20,14 @@ HEARD_MIN = 0.6
 """Share of the ready pods that must have been heard."""
 NOW_S, SHORT_S, LONG_S = 5.0, 15.0, 90.0
 COVERED_MIN_S = 10.0
+READ_MAX = 1.25
+"""How many times what a pod is thought to read of prompts counts of each at most: what seems to be more is a counter that has jumped."""
+JUMP_STALLS = 30.0
+"""How many times as long as a step the mean gap between tokens may be before a counter has jumped.
+
+That is far more than where nothing is learned of it: stages of a pipeline, and a cache that is too small, make gaps of many steps, and a
+pod with too much to do is not to be left out for it.
+"""
 CHANCE = 2.0
 """Standard deviations that the shortest window may be above the truth by chance, requests being independent of each other."""
 _KEPT = timedelta(seconds=LONG_S)
@@ -46,18 +55,26 @@ class Track:
         return self.samples[-1]
 
     def hear(self, sample: Sample) -> "Track":
-        """Return it with another reading; a late one changes nothing; another process, time and the end of a standstill begin anew."""
+        """Return it with another reading; a late one changes nothing.
+
+        Another process, time, the end of a standstill, and more than an engine can have done since, begin anew.
+        """
         if self.last.at - AHEAD <= sample.at <= self.last.at:
             return self
         if sample.at < self.last.at:
             return Track((sample,), restarted=True)
         grown = sample.counters.since(self.last.counters)
-        if sample.process != self.last.process or grown is None or (any(grown) and self.stands_still):
+        if sample.process != self.last.process or grown is None or (any(grown) and self.stands_still) or self._jumps(sample, grown):
             return Track((sample,), restarted=True)
         oldest = bisect_left(self.samples, sample.at - _KEPT, key=_when)
         quiet = self.last.open == sample.open == 0 and self.last.answered == sample.answered
         since = (self.quiet_since or self.last.at) if quiet else None
         return replace(self, samples=(*self.samples[max(oldest - 1, 0) :], sample), quiet_since=since)
+
+    def _jumps(self, sample: Sample, grown: Counters) -> bool:
+        """Return whether a reading tells of more than can have been done since the last one; what was begun before was in the cache."""
+        seconds = sample.ranks * (sample.at - self.last.at).total_seconds()
+        return not (can_read(grown, sample.most, sample.kv_tokens or inf) and has_time(grown, seconds, JUMP_STALLS))
 
     @property
     def stands_still(self) -> bool:
@@ -109,6 +126,11 @@ class Load:
     """How many requests are refused because pods are full, and still are by the pods there are now."""
 
 
+def held(requests: int) -> Load:
+    """Return what waits where no pod is that could work on it."""
+    return Load(ready=0, heard=0, running=0, waiting=requests, queued_per_s=0, prefill_tokens_per_s=0, prefill_tokens_per_s_now=0)
+
+
 @dataclass(frozen=True)
 class Blind:
     """Why nobody knows the load."""
@@ -117,8 +139,11 @@ class Blind:
     message: str
 
 
-def observe(tracks: Mapping[str, Track], ready: Collection[str], now: datetime) -> Load | Blind:
-    """Return the load of the pods that take requests, by uid, from those of them that were heard lately."""
+def observe(tracks: Mapping[str, Track], ready: Collection[str], now: datetime, read_max_per_s: float = inf) -> Load | Blind:
+    """Return the load of the pods that take requests, by uid, from those of them that were heard lately.
+
+    Of each no more tokens of prompts count than ``read_max_per_s``: one that tells of far too much would ask for pods for all of them.
+    """
     if not ready:
         return Blind(ScaleReason.NO_READY_POD, "no pod takes requests yet")
     fresh = _fresh(tracks, ready, now)
@@ -134,7 +159,9 @@ def observe(tracks: Mapping[str, Track], ready: Collection[str], now: datetime) 
         return Blind(ScaleReason.OBSERVING, f"load is known for {covered_s:.0f} s only")
     scale = len(ready) / len(heard)
     short_s, long_s = min(SHORT_S, covered_s), min(LONG_S, covered_s)
-    rate = max(sum(each.prefilled(SHORT_S) for each in heard) / short_s, sum(each.prefilled(LONG_S) for each in heard) / long_s)
+    rate = max(
+        _prefilled_by(heard, SHORT_S, read_max_per_s * short_s) / short_s, _prefilled_by(heard, LONG_S, read_max_per_s * long_s) / long_s
+    )
     return Load(
         ready=len(ready),
         heard=len(heard),
@@ -142,7 +169,7 @@ def observe(tracks: Mapping[str, Track], ready: Collection[str], now: datetime) 
         waiting=scale * sum(each.last.waiting for each in heard),
         queued_per_s=scale * max(sum(each.queued(SHORT_S) for each in heard), 0.0) / short_s,
         prefill_tokens_per_s=scale * rate,
-        prefill_tokens_per_s_now=scale * max(rate, _surely_prefilled(heard) / NOW_S),
+        prefill_tokens_per_s_now=scale * max(rate, _surely_prefilled(heard, read_max_per_s * NOW_S) / NOW_S),
         refused_per_s=scale * _still_refused_per_s(heard, short_s),
     )
 
@@ -159,9 +186,14 @@ def _fresh(tracks: Mapping[str, Track], pods: Collection[str], now: datetime) ->
     return [tracks[uid] for uid in pods if uid in tracks and -AHEAD <= now - tracks[uid].last.at <= STALE_AFTER]
 
 
-def _surely_prefilled(heard: Collection[Track]) -> float:
+def _prefilled_by(heard: Collection[Track], window_s: float, most: float) -> float:
+    """Return the tokens of prompts that were computed in a window, of each pod so many at most."""
+    return sum(min(each.prefilled(window_s), most) for each in heard)
+
+
+def _surely_prefilled(heard: Collection[Track], most: float) -> float:
     """Return the tokens of prompts that were computed in the shortest window, less what may be chance: prompts come whole."""
-    tokens = sum(each.prefilled(NOW_S) for each in heard)
+    tokens = _prefilled_by(heard, NOW_S, most)
     prompts = sum(each.last.counters.prompts - each.samples[0].counters.prompts for each in heard)
     length = sum(each.last.counters.prompt_sum - each.samples[0].counters.prompt_sum for each in heard) / prompts if prompts else 0.0
     return tokens - CHANCE * sqrt(tokens * length)

@@ -11,8 +11,6 @@ PREFILL_SHARE = 0.8
 """How much of what a pod can read of prompts it is given: above it, requests wait for each other."""
 DRAIN_S = 30.0
 """Time in which what waits is to be gone."""
-READ_MAX = 1.25
-"""How many times what a pod is thought to read of prompts counts at most: what seems to be more is a counter that has jumped."""
 REFUSED_MAX = 1.0
 """How many times the pods that are ready those count at most that are refused, however many they are."""
 STEP = 1.2
@@ -60,7 +58,7 @@ def _need(parts: Sequence[Part], rates: Sequence[float], pods: int, startup_s: f
         for load, able in parts
     )
     prefill = sum(
-        min(rate / able.prefill_tokens_per_s, READ_MAX * load.ready)
+        rate / able.prefill_tokens_per_s
         + load.queued_per_s * able.prompt_tokens / able.prefill_tokens_per_s
         + _refused(load, able.prompt_tokens / able.prefill_tokens_per_s)
         for rate, (load, able) in zip(rates, parts, strict=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from llm_operator.core.scaling.capacity import Capacity
-from llm_operator.core.scaling.load import HEARD_MIN, Blind, Track, observe
+from llm_operator.core.scaling.load import HEARD_MIN, READ_MAX, Blind, Track, observe
 from llm_operator.core.scaling.need import Need, Part, need
 from llm_operator.core.scaling.reasons import ScaleReason
 
@@ -14,13 +14,14 @@ from llm_operator.core.scaling.reasons import ScaleReason
 class Outlook:
     """``engines`` are those that serve: which of their pods are counted on to tell their load, by uid, and what each can carry.
 
-    ``pods`` is how many there are or are ``coming``, ``startup_s`` how long one takes to come.
+    ``pods`` is how many there are or are ``coming``, ``startup_s`` how long one takes to come. What waits for them elsewhere is ``held``.
     """
 
     engines: tuple[tuple[frozenset[str], Capacity], ...]
     pods: int
     startup_s: float
     coming: bool
+    held: tuple[Part, ...] = ()
 
     def need(self, tracks: Mapping[str, Track], now: datetime) -> Need | Blind:
         """Return how many pods the load needs by what pods have told so far, or why nobody knows.
@@ -30,7 +31,7 @@ class Outlook:
         parts: list[Part] = []
         silent: list[Blind] = []
         for uids, able in self.engines:
-            load = observe(tracks, uids, now)
+            load = observe(tracks, uids, now, READ_MAX * able.prefill_tokens_per_s)
             if isinstance(load, Blind):
                 silent.append(load)
             else:
@@ -38,7 +39,7 @@ class Outlook:
         ready, told = sum(len(uids) for uids, _ in self.engines), sum(load.ready for load, _ in parts)
         if told < max(HEARD_MIN * ready, 1):
             return silent[0] if silent else Blind(ScaleReason.NO_READY_POD, "no pod takes requests yet")
-        return replace(need(parts, self.pods, self.startup_s, coming=self.coming), silent=silent[0] if silent else None)
+        return replace(need([*parts, *self.held], self.pods, self.startup_s, coming=self.coming), silent=silent[0] if silent else None)
 
 
 @dataclass(frozen=True)

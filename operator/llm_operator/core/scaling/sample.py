@@ -135,6 +135,8 @@ def _check(found: dict[str, list[Series]], expected: Expected) -> None:
     models = {each.labels.get("model_name") for name, every in found.items() for each in every if name.startswith("vllm:")}
     if models and models != {expected.model}:
         raise SampleError(f"figures are of the model {', '.join(sorted(map(str, models)))[:120]}, not of {expected.model}")
+    if any(each.value > expected.most.sequences for each in found.get(_RUNNING, [])):
+        raise SampleError(f"an engine works on more than {expected.most.sequences:g} requests at a time")
 
 
 def _sum(found: dict[str, list[Series]], name: str) -> float:

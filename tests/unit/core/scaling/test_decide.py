@@ -110,6 +110,13 @@ def test_none_goes_while_a_rollout_counts_on_it_or_nobody_knows_what_it_carries(
     assert (found.replicas, found.reason) == (4, reason)
 
 
+@pytest.mark.parametrize(("pods", "replicas"), [(0, 3), (0.06, 3), (0.061, 4)], ids=["nothing", "next to nothing", "something"])
+def test_an_idle_pod_goes_although_nobody_knows_what_it_carries(pods: float, replicas: int) -> None:
+    """A pod carries a fiftieth of what is assumed at least: three of them what 0.06 would."""
+    assert decided(4, needs(pods), calibrated=False).replicas == replicas
+    assert decided(4, needs(pods), calibrated=False, memory=Memory(at(0), ((at(720), 4), (at(900), 1)))).replicas == 4
+
+
 def test_memory_stays_small() -> None:
     memory = Memory()
     for second in range(0, 3600, 5):

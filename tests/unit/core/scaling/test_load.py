@@ -1,5 +1,7 @@
 """Pods together: the silent ones count as the others do, and too many of them mean that nothing is known."""
 
+from dataclasses import replace
+
 import pytest
 
 from llm_operator.core.scaling.load import Blind, Load, Track, observe
@@ -66,6 +68,22 @@ def test_a_pod_that_says_it_works_and_counts_nothing_is_not_believed() -> None:
 def test_what_was_done_while_figures_stood_still_does_not_come_at_once() -> None:
     still = track(*(reading(second, prefilled=500, running=3) for second in range(0, 31, 5)))
     assert still.hear(reading(35, prefilled=50_000, running=3)).samples == (reading(35, prefilled=50_000, running=3),)
+
+
+def test_more_than_can_have_been_read_since_does_not_come_at_once() -> None:
+    """In a hundred steps 8,192 tokens each, and prompts that were begun before and were in the cache."""
+    most = 101 * 8192 + 100_000
+    assert len(track(reading(0), reading(5, prefilled=most, steps=100)).samples) == 2
+    jumped = track(reading(0), reading(5, prefilled=most + 1, steps=100))
+    assert (len(jumped.samples), jumped.restarted) == (1, True)
+    unknown = [replace(each, kv_tokens=0) for each in (reading(0), reading(5, prefilled=most + 1, steps=100))]
+    assert len(track(*unknown).samples) == 2, "how long a prompt may be is not known"
+
+
+def test_steps_of_far_more_time_than_has_passed_do_not_come_at_once() -> None:
+    gaps = {"gaps": 100, "gap_seconds": 5}
+    assert len(track(reading(0), reading(5, steps=3000, **gaps)).samples) == 2
+    assert len(track(reading(0), reading(5, steps=3001, **gaps)).samples) == 1
 
 
 def test_while_no_pod_takes_requests_nothing_is_known() -> None:

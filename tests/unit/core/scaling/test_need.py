@@ -34,11 +34,6 @@ def test_what_the_last_seconds_brought_counts_once_it_needs_a_fifth_more_pods_th
     assert need([(load(prefill=8_000, now=20_000), CAPACITY)], 2, 120, coming=False).prefill == pytest.approx(2.5)
 
 
-def test_a_pod_that_seems_to_read_far_more_than_it_can_counts_for_little_more_than_one() -> None:
-    found = need([(load(prefill=1e9, now=1e9, ready=2), CAPACITY)], 2, 120, coming=False)
-    assert found.prefill == pytest.approx(2 * 1.25 / PREFILL_SHARE)
-
-
 FULL = Capacity(requests=64, prefill_tokens_per_s=20_000, prompt_tokens=200, request_s=5, calibrated=True)
 """What a pod carries that has 64 places, each taken for five seconds."""
 

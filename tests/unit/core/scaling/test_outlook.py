@@ -1,9 +1,11 @@
 """When a reading is reason enough to decide at once: it asks for more pods than are known to be needed."""
 
+from dataclasses import replace
+
 import pytest
 
-from llm_operator.core.scaling.load import Blind, Track
-from llm_operator.core.scaling.need import Need
+from llm_operator.core.scaling.load import READ_MAX, Blind, Track, held
+from llm_operator.core.scaling.need import DRAIN_S, PREFILL_SHARE, Need
 from llm_operator.core.scaling.outlook import Alarm, Outlook
 from llm_operator.core.scaling.reasons import ScaleReason
 from tests.unit.core.scaling.pods import CAPACITY, at, reading
@@ -36,6 +38,28 @@ def test_where_an_engine_of_few_pods_is_silent_the_need_of_the_others_is_known_t
     assert found.requests == pytest.approx(2)
     assert found.silent is not None
     assert found.silent.message.startswith("0 of 1 ready pods")
+
+
+def test_a_pod_that_seems_to_read_far_more_than_it_can_counts_for_little_more_than_one() -> None:
+    """Each of four reads what half of one could; one of them seems to read a hundred times that, within what so many steps may do."""
+    rates = (5_000, 5_000, 5_000, 500_000)
+    told = {
+        str(pod): Track(tuple(reading(second, pod, running=1, prefilled=rate * second, steps=100 * second) for second in (0, 5, 10, 15)))
+        for pod, rate in enumerate(rates)
+    }
+    found = Outlook(((frozenset(told), CAPACITY),), pods=4, startup_s=60, coming=False).need(told, at(15))
+    assert isinstance(found, Need)
+    assert found.prefill == pytest.approx((3 * 0.5 + READ_MAX) / PREFILL_SHARE)
+
+
+def test_what_is_held_elsewhere_waits_for_these_pods() -> None:
+    """Ten requests a second are what a pod works off, of which each has ten already: 2,000 take 200 s, and another pod 60."""
+    waits = replace(BOTH, held=((held(2000), CAPACITY),))
+    found, idle = waits.need(tracks(20, 20), at(12)), BOTH.need(tracks(20, 20), at(12))
+    assert isinstance(found, Need)
+    assert isinstance(idle, Need)
+    assert found.backlog == pytest.approx(200 / DRAIN_S)
+    assert idle.backlog == 0
 
 
 def test_without_an_engine_that_serves_nothing_is_known() -> None:

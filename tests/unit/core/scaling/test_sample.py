@@ -50,6 +50,7 @@ PATHOLOGIES: dict[str, Change] = {
     "running is NaN": valued("vllm:num_requests_running", "NaN"),
     "running is infinite": valued("vllm:num_requests_running", "+Inf"),
     "running is more than can be": valued("vllm:num_requests_running", "1e160"),
+    "more run than there are places": valued("vllm:num_requests_running", "5000"),
     "a counter is more than can be": valued("vllm:generation_tokens_total", "1.1e15"),
     "running is negative": valued("vllm:num_requests_running", "-1"),
     "a counter is negative": valued("vllm:prompt_tokens_total", "-5"),
@@ -101,6 +102,15 @@ def test_the_ranks_of_an_engine_are_added() -> None:
     rank = b'vllm:num_requests_running{engine="1",model_name="chat"} 2.0\n'
     found = sample(told() + rank, EXPECTED, at(0))
     assert (found.running, found.ranks) == (5, 2)
+
+
+def test_each_rank_of_an_engine_may_have_all_its_places_taken() -> None:
+    few = replace(EXPECTED, most=Most(64, 2048))
+    rank = b'vllm:num_requests_running{engine="1",model_name="chat"} 64.0\n'
+    full = valued("vllm:num_requests_running", "64")(told()) + rank
+    assert sample(full, few, at(0)).running == 128
+    with pytest.raises(SampleError, match="works on more than 64 requests at a time"):
+        sample(told(running=65) + rank, few, at(0))
 
 
 @pytest.mark.parametrize("pathology", PATHOLOGIES)

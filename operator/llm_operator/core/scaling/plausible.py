@@ -1,0 +1,22 @@
+"""What an engine can have done between two readings, by what it has counted itself: a counter that has jumped says more than that."""
+
+from llm_operator.core.scaling.sample import Counters, Most
+
+STALLS = 3.0
+"""How many times as long as a step the mean gap between tokens may be: some sequences are stopped while others go on."""
+
+
+def can_read(grown: Counters, most: Most, begun: float) -> bool:
+    """Return whether so few steps can have read so much; of the prompts that end in them so many tokens may have been read before."""
+    # A prompt counts whole in the step that ends it, and a step may be counted after its tokens.
+    return grown.prefill_tokens <= (grown.steps + 1) * most.tokens + begun
+
+
+def can_write(grown: Counters, most: Most) -> bool:
+    """Return whether so few steps can have added so many tokens."""
+    return grown.generated_tokens <= (grown.steps + 1) * most.sequences
+
+
+def has_time(grown: Counters, seconds: float, stalls: float = STALLS) -> bool:
+    """Return whether so many steps fit in the time: they do not where all that was done while figures stood still comes at once."""
+    return grown.steps * grown.gap_seconds <= stalls * seconds * grown.gaps
