@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 from datetime import datetime
+from math import ceil
 
 from llm_operator.core.diagnose import accelerators, starved
 from llm_operator.core.load import load_of
 from llm_operator.core.loan import Fleet, Loan, lend
 from llm_operator.core.reasons import Reason
 from llm_operator.core.roles import Roles, Withheld, asked_of, ready_of
+from llm_operator.core.stored import Engine
 from llm_operator.core.target import Target, Version
 from llm_operator.core.world import World
 from llm_sidecar.table import WHOLE
@@ -57,6 +59,20 @@ def claimed(world: World, stable: Version, other: Version) -> str:
     mine, others = (each.engine.template["spec"].get("nodeSelector", {}) for each in (stable, other))
     apart = any(mine[label] != others[label] for label in mine.keys() & others.keys())
     return "" if apart and not lack.quota else lack.message
+
+
+def victims(world: World, coming: Engine, lost: Engine) -> int:
+    """Return how many pods of an engine have to go for one of another to have the accelerators it lacks; 0 where none of them helps.
+
+    They have to be of the same kind, on nodes that both may use. Where a pod of the first has none either, that is the one that would go.
+    """
+    lack, (resource, count) = starved(world, coming.id), accelerators(lost.template)
+    if lack is None or lack.resource != resource or starved(world, lost.id) is not None:
+        return 0
+    theirs, its = coming.template["spec"], lost.template["spec"]
+    there = theirs.get("nodeSelector", {}).items() <= its.get("nodeSelector", {}).items()
+    tolerated = all(each in theirs.get("tolerations", []) for each in its.get("tolerations", []))
+    return ceil(accelerators(coming.template)[1] / count) if there and tolerated else 0
 
 
 def _unsafe(loan: Loan | None, *, given: bool) -> Withheld | None:
