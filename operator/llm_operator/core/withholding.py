@@ -16,25 +16,26 @@ from llm_sidecar.table import WHOLE
 
 
 def withhold(
-    world: World, target: Target, roles: Roles, coming: Version | None, now: datetime, *, tried: bool, by_steps: bool
+    world: World, target: Target, roles: Roles, coming: Version | None, now: datetime, *, tried: bool, by_steps: bool, back: bool
 ) -> tuple[Loan | None, Roles]:
     """Return what is lent to a change of the engine, None where nothing is borrowed, and the roles with what stable keeps.
 
     With them goes what one pod can carry as the load is, of a change ``by_steps``: without them no change waits for the load.
 
-    Nothing is kept for a stable revision that does not serve at all, nor from what takes a change back. What is ``tried`` on one pod
+    What goes ``back`` to the revision before waits for no load either. Nothing is kept for a stable revision that does not serve at all,
+    nor from what takes a change back. What is ``tried`` on one pod
     carries too little to count as one that serves.
     """
     stable = roles.stable
     if stable is None or coming is None or coming.engine.id == stable.engine.id or not roles.replicas:
         return None, roles
     load, headroom = load_of(world, stable.engine), target.spec.rollout.capacity.headroom_percent / 100 if target.spec else 0.0
-    if by_steps and target.spec is not None and load.requests:
+    if by_steps and not back and target.spec is not None and load.requests:
         roles = replace(roles, each_pod=int(WHOLE * load.slots * (1 - headroom) / load.requests))
     loan = Loan.read(world.status.get("loan")) if roles.borrows else None
     if roles.borrows and target.spec is not None:  # while the spec cannot be read a loan stays as it is
         serving = ready_of(world, stable.engine.id) + (0 if tried else ready_of(world, coming.engine.id))
-        loan = lend(load, Fleet(roles.replicas, serving, headroom), loan, now)
+        loan = lend(load, Fleet(roles.replicas, serving, headroom), loan, now, back=back)
     if roles.outgoing is not None or not ready_of(world, stable.engine.id):
         return loan, roles
     given = tried and (asked_of(world, stable.engine.id) or 0) < roles.replicas

@@ -87,6 +87,19 @@ def test_no_old_pod_goes_in_the_ratchet_while_the_load_is_more_than_all_pods_may
     assert one.peak == 5
 
 
+def test_a_rollback_waits_for_no_load() -> None:
+    one = tried(4, 20)
+    one.until("Promoted", 150)
+    one.sim.settle()
+    bad = one.status["latestRevision"]
+    one.sim.running = 100
+    assert one.ask("rollback")["outcome"] == "Done"
+    one.run(3)
+    one.until("Promoted", 150)
+    assert (one.rollout["reason"], one.status["stable"]["revision"] != bad, one.peak) == ("RolledBack", True, 5)
+    assert "WeightCappedByCapacity" not in [each["reason"] for each in one.status["history"] if each["revision"] != bad]
+
+
 def test_without_steps_no_load_holds_a_change_up() -> None:
     one = Watched.serving(2)
     one.sim.running = 100
