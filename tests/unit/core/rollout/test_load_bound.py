@@ -52,6 +52,7 @@ def test_its_share_follows_the_load_in_few_tables() -> None:
     assert one.table.generation <= before + 3
 
 
+@pytest.mark.covers
 def test_the_time_of_a_step_goes_on_while_the_load_rises_and_falls() -> None:
     one = tried(2, 10, [{"weightPercent": 50, "minDuration": "10m", "maxDuration": "30m"}])
     since, reasons = one.rollout["since"], set()
