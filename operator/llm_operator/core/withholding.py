@@ -5,7 +5,7 @@ from datetime import datetime
 from math import ceil
 
 from llm_operator.core.diagnose import accelerators, starved
-from llm_operator.core.load import load_of
+from llm_operator.core.load import batch_of, load_of
 from llm_operator.core.loan import Fleet, Loan, lend
 from llm_operator.core.reasons import Reason
 from llm_operator.core.roles import Roles, Withheld, asked_of, ready_of
@@ -31,7 +31,8 @@ def withhold(
         return None, roles
     load, headroom = load_of(world, stable.engine), target.spec.rollout.capacity.headroom_percent / 100 if target.spec else 0.0
     if by_steps and not back and target.spec is not None and load.requests:
-        roles = replace(roles, each_pod=int(WHOLE * load.slots * (1 - headroom) / load.requests))
+        slots = min((load.slots, *batch_of(coming.engine)))  # the new engine may compute fewer at once than stable
+        roles = replace(roles, each_pod=int(WHOLE * slots * (1 - headroom) / load.requests))
     loan = Loan.read(world.status.get("loan")) if roles.borrows else None
     if roles.borrows and target.spec is not None:  # while the spec cannot be read a loan stays as it is
         serving = ready_of(world, stable.engine.id) + (0 if tried else ready_of(world, coming.engine.id))

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from llm_sidecar.table import WHOLE
-from tests.unit.core.rollout.engines import OTHER, Watched
+from tests.unit.core.rollout.engines import OTHER, Watched, by_steps
 
 HALF: list[dict[str, Any]] = [{"weightPercent": 50, "minDuration": "10s"}]
 
@@ -26,6 +26,22 @@ def test_a_pod_on_trial_has_no_more_requests_than_it_can_carry_with_headroom_as_
     assert 0.75 * 80 / load <= one.share() / WHOLE <= 80 / load < 1 / 4
     assert one.rollout["reason"] == "WeightCappedByCapacity"
     assert "of which its pods can carry 15%" in one.rollout["message"]
+
+
+@pytest.mark.covers
+@pytest.mark.parametrize(("old", "new"), [(None, 40), (80, 40), (40, 80)])
+def test_what_the_engine_that_computes_fewer_requests_at_once_may_have_bounds_the_share(old: int | None, new: int) -> None:
+    one = Watched.serving(4, steps=HALF)
+    if old is not None:
+        one.sim.edit(engine={"args": {"max-num-seqs": str(old)}}, rollout={})
+        one.sim.settle()
+        one.sim.edit(rollout=by_steps(HALF))
+    one.sim.running = 50
+    one.sim.edit(engine={"args": {"max-num-seqs": str(new)}})
+    one.until("Stepping")
+    one.run(3)
+    load = 50 * 5
+    assert 0.75 * 40 * 0.8 / load <= one.share() / WHOLE <= 40 * 0.8 / load < 1 / 4
 
 
 def test_a_load_that_it_can_carry_leaves_it_one_of_n_and_one_that_nobody_knows_does_so_too() -> None:
