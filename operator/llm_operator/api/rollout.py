@@ -132,6 +132,14 @@ class Rollout(ApiModel):
 
     rules: ClassVar = (
         rule("!has(self.gates) || has(self.config) || has(self.engine)", "gates judge steps: they need rollout.config or rollout.engine"),
+        *(
+            rule(
+                f"!has(self.gates) || !has(self.{kind}) || self.{kind}.steps.exists(each, has(each.weightPercent))",
+                f"gates judge steps with weightPercent, and rollout.{kind}.steps has none: its revisions would become stable unproven; "
+                "add one, or leave gates out",
+            )
+            for kind in ("config", "engine")
+        ),
     )
 
     capacity: Capacity = Capacity()

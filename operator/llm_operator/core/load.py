@@ -21,6 +21,12 @@ class Load:
     unknown: str = ""
 
 
+def batch_of(engine: Engine) -> tuple[int, ...]:
+    """Return how many requests an engine computes at once, where its arguments say so."""
+    batch = ((engine.inputs.get("engine") or {}).get("args") or {}).get(_BATCH)
+    return () if batch is None else (int(batch),)
+
+
 def load_of(world: World, engine: Engine) -> Load:
     """Return the load. All sidecars were asked for it within this look, so what is known is not old; one that is silent is not idle."""
     reports = [(pod["metadata"]["name"], engine_of(pod), world.report(pod)) for pod in world.pods if ready(pod)]
@@ -32,6 +38,5 @@ def load_of(world: World, engine: Engine) -> Load:
             return Load(unknown=f"the sidecar of pod {name} is of a version that does not say how many requests it may have at once")
         requests += report.running + report.queued + report.held
         slots += [report.slots] if report.slots else []
-    batch = ((engine.inputs.get("engine") or {}).get("args") or {}).get(_BATCH)
-    slots += [int(batch)] if batch is not None else []
+    slots += batch_of(engine)
     return Load(requests, min(slots)) if slots else Load(unknown="no pod is ready to be asked")

@@ -63,9 +63,14 @@ class Fleet:
         return int(self.carriers * load.slots * (1 - self.headroom))
 
 
-def lend(load: Load, fleet: Fleet, before: Loan | None, now: datetime) -> Loan:
-    """Return whether a pod is lent. What is not known takes none from stable; a load that rises has it given back at once."""
+def lend(load: Load, fleet: Fleet, before: Loan | None, now: datetime, *, back: bool = False) -> Loan:
+    """Return whether a pod is lent. What is not known takes none from stable; a load that rises has it given back at once.
+
+    To what goes ``back`` it is lent whatever the load is, if it is not the only one.
+    """
     found = _decide(load, fleet, before, now)
+    if back and found.reason != Reason.ONLY_REPLICA:
+        found = Loan(lent=True, reason=Reason.LENT, message="a rollback waits for no load", since=stamp(now))
     if before is None or (before.lent, before.reason) != (found.lent, found.reason):
         return found
     told = abs(found.requests - before.requests) <= max(1.0, _NEWS * fleet.most(load)) and found.reason != Reason.LOAD_UNKNOWN

@@ -8,6 +8,7 @@ from llm_operator.core.course import Course
 from llm_operator.core.delivery import Delivery
 from llm_operator.core.pods import alive
 from llm_operator.core.roles import Roles, asked_of, engines_seen, ready_of
+from llm_operator.core.withholding import victims
 from llm_operator.core.world import World, terminating
 from llm_sidecar.table import WHOLE
 
@@ -80,7 +81,7 @@ def _kept(now: Situation, others: int) -> int:
     kept = need if asked is None or serves_alone else min(asked, need)
     if usable:
         kept = min(kept, living)  # what is lost holds accelerators for nothing
-    elif not living and now.unplaced:
+    elif not living and _makes_room(now, asked or 0, need):
         kept = min(kept, max(0, (asked or 0) - 1))  # nobody serves, and the next engine has no room: it gets that of a lost pod
     if asked is None or kept > asked:
         room = course.ceiling - others - now.committed(course.growing) - now.going(engine)
@@ -88,6 +89,20 @@ def _kept(now: Situation, others: int) -> int:
     if kept < asked and not now.delivery.complete:
         return asked  # first every ready sidecar sends its units where they belong
     return kept if _may_end(now, living) else max(kept, min(asked, 1))
+
+
+def _makes_room(now: Situation, asked: int, need: int) -> bool:
+    """Return whether one lost pod more makes room for the first one of the next engine.
+
+    No more go than that one needs, be they loading again or broken: whoever went before is missing from those that are needed, and may
+    hold its accelerators still. A trial gets one at most. What is taken back is needed by nobody once it is lost.
+    """
+    course = now.course
+    if not now.unplaced or now.roles.outgoing is not None:
+        return now.unplaced
+    engines = {each.id: each for each in now.roles.engines}
+    enough = victims(now.world, engines[course.growing], engines[course.giving])
+    return not now.going(course.giving) and need - asked < enough and (enough == 1 or not course.pinned)
 
 
 def _needed(roles: Roles, course: Course) -> int:

@@ -2,37 +2,41 @@
 
 from dataclasses import replace
 from datetime import datetime
+from math import ceil
 
 from llm_operator.core.diagnose import accelerators, starved
-from llm_operator.core.load import load_of
+from llm_operator.core.load import batch_of, load_of
 from llm_operator.core.loan import Fleet, Loan, lend
 from llm_operator.core.reasons import Reason
 from llm_operator.core.roles import Roles, Withheld, asked_of, ready_of
+from llm_operator.core.stored import Engine
 from llm_operator.core.target import Target, Version
 from llm_operator.core.world import World
 from llm_sidecar.table import WHOLE
 
 
 def withhold(
-    world: World, target: Target, roles: Roles, coming: Version | None, now: datetime, *, tried: bool, by_steps: bool
+    world: World, target: Target, roles: Roles, coming: Version | None, now: datetime, *, tried: bool, by_steps: bool, back: bool
 ) -> tuple[Loan | None, Roles]:
     """Return what is lent to a change of the engine, None where nothing is borrowed, and the roles with what stable keeps.
 
     With them goes what one pod can carry as the load is, of a change ``by_steps``: without them no change waits for the load.
 
-    Nothing is kept for a stable revision that does not serve at all, nor from what takes a change back. What is ``tried`` on one pod
+    What goes ``back`` to the revision before waits for no load either. Nothing is kept for a stable revision that does not serve at all,
+    nor from what takes a change back. What is ``tried`` on one pod
     carries too little to count as one that serves.
     """
     stable = roles.stable
     if stable is None or coming is None or coming.engine.id == stable.engine.id or not roles.replicas:
         return None, roles
     load, headroom = load_of(world, stable.engine), target.spec.rollout.capacity.headroom_percent / 100 if target.spec else 0.0
-    if by_steps and target.spec is not None and load.requests:
-        roles = replace(roles, each_pod=int(WHOLE * load.slots * (1 - headroom) / load.requests))
+    if by_steps and not back and target.spec is not None and load.requests:
+        slots = min((load.slots, *batch_of(coming.engine)))  # the new engine may compute fewer at once than stable
+        roles = replace(roles, each_pod=int(WHOLE * slots * (1 - headroom) / load.requests))
     loan = Loan.read(world.status.get("loan")) if roles.borrows else None
     if roles.borrows and target.spec is not None:  # while the spec cannot be read a loan stays as it is
         serving = ready_of(world, stable.engine.id) + (0 if tried else ready_of(world, coming.engine.id))
-        loan = lend(load, Fleet(roles.replicas, serving, headroom), loan, now)
+        loan = lend(load, Fleet(roles.replicas, serving, headroom), loan, now, back=back)
     if roles.outgoing is not None or not ready_of(world, stable.engine.id):
         return loan, roles
     given = tried and (asked_of(world, stable.engine.id) or 0) < roles.replicas
@@ -57,6 +61,20 @@ def claimed(world: World, stable: Version, other: Version) -> str:
     mine, others = (each.engine.template["spec"].get("nodeSelector", {}) for each in (stable, other))
     apart = any(mine[label] != others[label] for label in mine.keys() & others.keys())
     return "" if apart and not lack.quota else lack.message
+
+
+def victims(world: World, coming: Engine, lost: Engine) -> int:
+    """Return how many pods of an engine have to go for one of another to have the accelerators it lacks; 0 where none of them helps.
+
+    They have to be of the same kind, on nodes that both may use. Where a pod of the first has none either, that is the one that would go.
+    """
+    lack, (resource, count) = starved(world, coming.id), accelerators(lost.template)
+    if lack is None or lack.resource != resource or starved(world, lost.id) is not None:
+        return 0
+    theirs, its = coming.template["spec"], lost.template["spec"]
+    there = theirs.get("nodeSelector", {}).items() <= its.get("nodeSelector", {}).items()
+    tolerated = all(each in theirs.get("tolerations", []) for each in its.get("tolerations", []))
+    return ceil(accelerators(coming.template)[1] / count) if there and tolerated else 0
 
 
 def _unsafe(loan: Loan | None, *, given: bool) -> Withheld | None:

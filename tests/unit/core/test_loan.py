@@ -40,6 +40,14 @@ def test_a_pod_is_lent_once_the_load_has_been_low_for_a_minute() -> None:
     assert LENT.message == "3 of 4 pods can carry the load, up to 24 requests at once"
 
 
+@pytest.mark.parametrize("load", [Load(40, 10), UNKNOWN])
+def test_to_a_rollback_a_pod_is_lent_whatever_the_load_is_unless_it_is_the_only_one(load: Load) -> None:
+    said = lend(load, FLEET, None, NOW, back=True)
+    assert (said.lent, said.reason, said.message) == (True, "Lent", "a rollback waits for no load")
+    assert lend(load, FLEET, said, NOW + timedelta(seconds=600), back=True) == said
+    assert not lend(load, replace(FLEET, replicas=1), None, NOW, back=True).lent
+
+
 def test_a_load_that_rises_for_one_look_begins_the_minute_again() -> None:
     said = after([*low(10), Load(19, 10), *low(12)])
     assert not any(each.lent for each in said)

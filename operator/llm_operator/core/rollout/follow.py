@@ -79,7 +79,8 @@ def follow(world: World, target: Target, roles: Roles, now: datetime, verdict: V
     coming = _version(world, roles.latest, memory.progress) if memory.progress and goes_on else roles.latest
     loan = None
     if goes_on or memory.bar(latest) is None:
-        loan, roles = withhold(world, target, roles, coming, now, tried=_tried(target, memory.progress), by_steps=goes_on)
+        tried, back = _tried(target, memory.progress), memory.progress is not None and goes_on and memory.progress.rollback
+        loan, roles = withhold(world, target, roles, coming, now, tried=tried, by_steps=goes_on, back=back)
     asked = told.asked(target, roles, coming, Verb(action.verb) if action and is_meant else None)
     move = step(asked, told.seen(world, roles, coming, memory.progress, now), verdict, memory, now)
     answer = move.answer if is_meant or action is None else Answer(done=False, message=verbs.stale(action.revision, latest))

@@ -117,7 +117,8 @@ def _awaited(look: Look) -> Move | None:
     canary, comes = look.seen.canary, look.progress.state in COMING
     if comes and look.seen.going:
         return look.wait(Reason.DRAINING, look.seen.going, State.PREPARING)
-    known = canary is None or canary.alone or (canary.usable and (look.seen.weight is not None or not comes))
+    there = canary is not None and (canary.usable and look.seen.weight is not None if comes else not canary.lost)
+    known = canary is None or canary.alone or there  # at a step a sidecar that is silent takes nothing back: it delays the end
     if canary is not None and canary.withheld and look.progress.state != State.PAUSED:
         return look.wait(canary.reason, canary.message, State.WAITING_CAPACITY)
     if canary is None or known or look.progress.state == State.PAUSED:
@@ -202,6 +203,8 @@ def _share(look: Look, index: int) -> str:
 
 
 def _behind(look: Look) -> str:
+    if look.seen.canary is not None and look.seen.canary.unreached:
+        return look.seen.canary.message
     return f"it is not run by {look.seen.late}" if look.seen.pods else "no pod is ready"
 
 

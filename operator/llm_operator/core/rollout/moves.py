@@ -72,6 +72,11 @@ class Canary:
     ending: str = ""
     lost: bool = False
 
+    @property
+    def unreached(self) -> bool:
+        """Return whether its pod is ready, and another one cannot be asked whether it reaches it, or does not."""
+        return not (self.usable or self.lost or self.alone)
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -152,7 +157,8 @@ class Look:
     @property
     def runs(self) -> bool:
         """Return whether every ready pod gives it the requests and copies it is meant to have; without replicas nobody has to."""
-        given = (self.seen.weight, self.seen.sample) == (min(self.progress.weight, self.able), self.sample)
+        unreached = self.seen.canary is not None and self.seen.canary.unreached
+        given = not unreached and (self.seen.weight, self.seen.sample) == (min(self.progress.weight, self.able), self.sample)
         return given and (self.seen.pods > 0 or not self.seen.replicas)
 
     @property

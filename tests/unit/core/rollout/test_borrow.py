@@ -262,6 +262,50 @@ def test_what_is_taken_back_waits_for_no_load(way: str) -> None:
         assert "loan" not in one.status
 
 
+def promoted(replicas: int) -> Watched:
+    """A deployment whose new engine has become stable, so that it can be rolled back."""
+    one = settled(borrowing(replicas, steps=QUICK))
+    one.until("Promoted", 200)
+    one.sim.settle()
+    return one
+
+
+@pytest.mark.parametrize("trouble", ["load", "slots"])
+def test_a_rollback_waits_for_no_load_and_there_are_never_more_pods_than_asked_for(trouble: str) -> None:
+    one = promoted(4)
+    bad = one.status["latestRevision"]
+    if trouble == "load":
+        one.sim.running = 100
+    else:
+        one.sim.slots = None
+    assert one.ask("rollback")["outcome"] == "Done"
+    one.run(2)
+    assert (one.status["loan"]["lent"], one.status["loan"]["message"]) == (True, "a rollback waits for no load")
+    one.until("Promoted", 200)
+    one.sim.settle()
+    assert (one.rollout["reason"], one.status["stable"]["revision"] != bad, one.peak) == ("RolledBack", True, 4)
+    assert (one.sim.ready_pods(one.old), "loan" in one.status) == (4, False)
+
+
+@pytest.mark.covers
+def test_a_rollback_of_the_only_replica_waits_and_names_the_way_out_which_works() -> None:
+    one = promoted(2)
+    bad = one.status["latestRevision"]
+    one.replicas = 1
+    one.healthy = False
+    one.sim.edit(replicas=1)
+    one.sim.settle()
+    assert one.ask("rollback")["outcome"] == "Done"
+    one.run(6, 30)
+    assert (one.rollout["state"], one.rollout["reason"], one.sim.ready_pods(one.old)) == ("WaitingCapacity", "BorrowUnsafe", 1)
+    assert len(one.sim.held()) == 1
+    assert "capacity.mode Surge or Replace" in one.rollout["message"]
+    one.sim.edit(rollout=by_steps(QUICK, "Surge"))
+    one.run(2)
+    one.until("Promoted", 150)
+    assert (one.rollout["reason"], one.status["stable"]["revision"] != bad) == ("RolledBack", True)
+
+
 @pytest.mark.covers
 def test_while_the_spec_cannot_be_read_the_loan_stays_as_it_is() -> None:
     one = settled(borrowing(4, steps=LONG))

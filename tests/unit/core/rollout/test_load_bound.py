@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from llm_sidecar.table import WHOLE
-from tests.unit.core.rollout.engines import OTHER, Watched
+from tests.unit.core.rollout.engines import OTHER, Watched, by_steps
 
 HALF: list[dict[str, Any]] = [{"weightPercent": 50, "minDuration": "10s"}]
 
@@ -26,6 +26,22 @@ def test_a_pod_on_trial_has_no_more_requests_than_it_can_carry_with_headroom_as_
     assert 0.75 * 80 / load <= one.share() / WHOLE <= 80 / load < 1 / 4
     assert one.rollout["reason"] == "WeightCappedByCapacity"
     assert "of which its pods can carry 15%" in one.rollout["message"]
+
+
+@pytest.mark.covers
+@pytest.mark.parametrize(("old", "new"), [(None, 40), (80, 40), (40, 80)])
+def test_what_the_engine_that_computes_fewer_requests_at_once_may_have_bounds_the_share(old: int | None, new: int) -> None:
+    one = Watched.serving(4, steps=HALF)
+    if old is not None:
+        one.sim.edit(engine={"args": {"max-num-seqs": str(old)}}, rollout={})
+        one.sim.settle()
+        one.sim.edit(rollout=by_steps(HALF))
+    one.sim.running = 50
+    one.sim.edit(engine={"args": {"max-num-seqs": str(new)}})
+    one.until("Stepping")
+    one.run(3)
+    load = 50 * 5
+    assert 0.75 * 40 * 0.8 / load <= one.share() / WHOLE <= 40 * 0.8 / load < 1 / 4
 
 
 def test_a_load_that_it_can_carry_leaves_it_one_of_n_and_one_that_nobody_knows_does_so_too() -> None:
@@ -52,6 +68,7 @@ def test_its_share_follows_the_load_in_few_tables() -> None:
     assert one.table.generation <= before + 3
 
 
+@pytest.mark.covers
 def test_the_time_of_a_step_goes_on_while_the_load_rises_and_falls() -> None:
     one = tried(2, 10, [{"weightPercent": 50, "minDuration": "10m", "maxDuration": "30m"}])
     since, reasons = one.rollout["since"], set()
@@ -85,6 +102,19 @@ def test_no_old_pod_goes_in_the_ratchet_while_the_load_is_more_than_all_pods_may
     one.sim.running = 20
     one.until("Promoted")
     assert one.peak == 5
+
+
+def test_a_rollback_waits_for_no_load() -> None:
+    one = tried(4, 20)
+    one.until("Promoted", 150)
+    one.sim.settle()
+    bad = one.status["latestRevision"]
+    one.sim.running = 100
+    assert one.ask("rollback")["outcome"] == "Done"
+    one.run(3)
+    one.until("Promoted", 150)
+    assert (one.rollout["reason"], one.status["stable"]["revision"] != bad, one.peak) == ("RolledBack", True, 5)
+    assert "WeightCappedByCapacity" not in [each["reason"] for each in one.status["history"] if each["revision"] != bad]
 
 
 def test_without_steps_no_load_holds_a_change_up() -> None:

@@ -34,6 +34,7 @@ CHOICES: Mapping[str, list[Any]] = {
     "killed": [False] * 7 + [True],
     "after_s": [1, 1, 30, 61, 61, 4_000],
     "usable": [1] * 9 + [0],
+    "silent": [False] * 9 + [True],
     "able": [100, 100, 25],
     "through": [True, False],
     "asked": [True] * 9 + [False],
@@ -103,7 +104,8 @@ def blind(change: Change) -> bool:
 def carries_on(change: Change) -> bool:
     """Return whether a step goes on although the engine of the rollout has lost its pod."""
     undisturbed = change.goes_on and change.ask.verb is None and change.ask.steps is not None and change.see.replicas > 0
-    return undisturbed and change.empty and change.before.state == change.after.state == State.STEPPING
+    lost = change.see.canary is not None and change.see.canary.lost
+    return undisturbed and lost and change.before.state == change.after.state == State.STEPPING
 
 
 def hurried(change: Change) -> bool:
@@ -141,6 +143,7 @@ PROMISES: Mapping[str, Callable[[Change], bool]] = {
     "no time counts without room": hurried,
     "a spec that cannot be read moves nothing": lambda one: one.raises and one.ask.steps is None,
     "a step ends only by proof, in its time": lambda one: one.raises and unproven(one),
+    "a step ends only when every ready pod has reached the engine": lambda one: one.raises and one.empty,
     "a step ends only when every ready pod runs it": lambda one: (
         one.raises and (one.see.weight != min(one.before.weight, one.able) or not one.see.pods)
     ),
@@ -167,10 +170,11 @@ class World:
         before = self.memory.progress or NOBODY
         self.runs = self.runs if event["late"] else self.table
         ask = Asked(event["revision"], STEPS if event["steps"] == "all" else None, 600, event["approved"], event["verb"])
-        able = event["able"] * event["usable"]
+        usable = event["usable"] * (not event["silent"])
+        able = event["able"] * usable
         words = ("LoadingWeights", "0 of 1 pods ready")
         through = event["through"] and able == WHOLE
-        canary = Canary(event["usable"], able, through, event["asked"], event["pending"], False, 0, *words, lost=not event["usable"])  # noqa: FBT003
+        canary = Canary(usable, able, through, event["asked"], event["pending"], False, 0, *words, lost=not event["usable"])  # noqa: FBT003
         see = Seen(
             self.stable,
             event["pods"],
@@ -235,7 +239,12 @@ def impatient(ask: Asked, see: Seen, verdict: Verdict, memory: Memory, now: date
 
 
 def optimistic(ask: Asked, see: Seen, verdict: Verdict, memory: Memory, now: datetime) -> Move:
-    return step(ask, replace(see, canary=see.canary and replace(see.canary, usable=1)), verdict, memory, now)
+    return step(ask, replace(see, canary=see.canary and replace(see.canary, usable=1, lost=False)), verdict, memory, now)
+
+
+def presuming(ask: Asked, see: Seen, verdict: Verdict, memory: Memory, now: datetime) -> Move:
+    silent = see.canary is not None and see.canary.unreached
+    return step(ask, replace(see, canary=replace(see.canary, usable=1, able=WHOLE)) if see.canary and silent else see, verdict, memory, now)
 
 
 def stern(ask: Asked, see: Seen, verdict: Verdict, memory: Memory, now: datetime) -> Move:
@@ -256,6 +265,7 @@ def content(ask: Asked, see: Seen, verdict: Verdict, memory: Memory, now: dateti
         (generous, "a step ends only by proof, in its time"),
         (impatient, "a step ends only by proof, in its time"),
         (optimistic, "a step does not go on without a pod"),
+        (presuming, "a step ends only when every ready pod has reached the engine"),
         (stern, "no time counts without room"),
         (content, "stable is what has as many pods as must serve"),
     ],

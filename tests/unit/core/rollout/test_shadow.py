@@ -130,3 +130,43 @@ def test_its_time_counts_from_when_every_pod_copies() -> None:
     begun = look(here, later_s=300, ask=ask, see=seen(0, sample=10)).memory.progress
     assert begun is not None
     assert (begun.reason, begun.since > here.since) == ("Stepping", True)
+
+
+@pytest.mark.parametrize(("who", "trouble"), [("stable", "silent"), ("canary", "silent"), ("stable", "lonely")])
+def test_a_sidecar_that_misses_a_question_only_delays_the_end_of_copies(who: str, trouble: str) -> None:
+    one = copying()
+    before, at, pod = one.table, one.rollout, min(one.pods(old=who == "stable"))
+    getattr(one.sim, trouble).add(pod)
+    one.run(2)
+    assert (one.table, one.rollout) == (before, at)
+    one.pass_time(30)
+    assert (one.table.shadow, one.rollout["since"]) == (before.shadow, at["since"])
+    getattr(one.sim, trouble).clear()
+    one.run(3)
+    assert (one.state, one.share()) == (("Stepping", 2, 5), 500)
+    assert "Warming" not in [each["state"] for each in one.status["history"][-2:]]
+
+
+def test_copies_that_a_silent_sidecar_does_not_let_end_are_given_up_in_time_and_it_is_named() -> None:
+    one = copying({**COPIES, "maxDuration": "2m"})
+    pod = min(one.pods(old=True))
+    one.sim.silent.add(pod)
+    one.run(6, 30)
+    assert (one.rollout["state"], one.rollout["reason"]) == ("Paused", "Inconclusive")
+    assert f"its engine is ready, but pod {pod} cannot be asked" in one.rollout["message"]
+
+
+@pytest.mark.covers
+def test_a_sidecar_that_misses_a_question_at_an_approval_leaves_it_at_that() -> None:
+    one = copying({"approval": {}}, {"weightPercent": 5, "minDuration": "30s"})
+    at, pod = one.rollout, min(one.pods(old=True))
+    assert at["reason"] == "ApprovalRequired"
+    one.sim.silent.add(pod)
+    one.run(3)
+    assert (one.rollout, one.condition("ApprovalRequired")["status"]) == (at, "True")
+    assert one.ask("approve")["outcome"] == "Done"
+    one.run(3, 60)
+    assert (one.state, one.share(), one.rollout["reason"]) == (("Stepping", 2, 5), 0, "Delivering"), "its time has not begun"
+    one.sim.silent.clear()
+    one.run(4)
+    assert (one.state, one.share()) == (("Stepping", 2, 5), 500)
