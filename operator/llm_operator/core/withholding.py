@@ -23,8 +23,7 @@ def withhold(
     With them goes what one pod can carry as the load is, of a change ``by_steps``: without them no change waits for the load.
 
     What goes ``back`` to the revision before waits for no load either. Nothing is kept for a stable revision that does not serve at all,
-    nor from what takes a change back. What is ``tried`` on one pod
-    carries too little to count as one that serves.
+    nor from what takes a change back. What is ``tried`` on one pod carries too little to count as one that serves.
     """
     stable = roles.stable
     if stable is None or coming is None or coming.engine.id == stable.engine.id or not roles.replicas:

@@ -120,15 +120,19 @@ class Load:
     queued_per_s: float
     """By how much more requests come than begin."""
     prefill_tokens_per_s: float
+    """In the longest window; those that follow are of shorter ones. Which of them counts is decided for all engines together."""
+    prefill_tokens_per_s_short: float
     prefill_tokens_per_s_now: float
-    """The same, or more where the last seconds have had more than chance brings."""
+    """In the last seconds, less what may be chance."""
     refused_per_s: float = 0.0
     """How many requests are refused because pods are full, and still are by the pods there are now."""
 
 
 def held(requests: int) -> Load:
     """Return what waits where no pod is that could work on it."""
-    return Load(ready=0, heard=0, running=0, waiting=requests, queued_per_s=0, prefill_tokens_per_s=0, prefill_tokens_per_s_now=0)
+    return Load(
+        0, 0, running=0, waiting=requests, queued_per_s=0, prefill_tokens_per_s=0, prefill_tokens_per_s_short=0, prefill_tokens_per_s_now=0
+    )
 
 
 @dataclass(frozen=True)
@@ -139,10 +143,14 @@ class Blind:
     message: str
 
 
-def observe(tracks: Mapping[str, Track], ready: Collection[str], now: datetime, read_max_per_s: float = inf) -> Load | Blind:
+def observe(
+    tracks: Mapping[str, Track], ready: Collection[str], now: datetime, read_max_per_s: float = inf, known_s: float = 0.0
+) -> Load | Blind:
     """Return the load of the pods that take requests, by uid, from those of them that were heard lately.
 
     Of each no more tokens of prompts count than ``read_max_per_s``: one that tells of far too much would ask for pods for all of them.
+    Where the load of other engines is ``known_s`` already, this one's counts in windows as long: what it has taken over from them since
+    it came is in theirs for the time before.
     """
     if not ready:
         return Blind(ScaleReason.NO_READY_POD, "no pod takes requests yet")
@@ -154,24 +162,32 @@ def observe(tracks: Mapping[str, Track], ready: Collection[str], now: datetime, 
         return Blind(
             ScaleReason.METRICS_STALE, f"{len(heard)} of {len(ready)} ready pods have told their load within {STALE_AFTER.seconds} s"
         )
-    covered_s = (now - min(each.samples[0].at for each in heard)).total_seconds()
+    covered_s = _covered_s(heard, now)
     if covered_s < COVERED_MIN_S:
         return Blind(ScaleReason.OBSERVING, f"load is known for {covered_s:.0f} s only")
     scale = len(ready) / len(heard)
-    short_s, long_s = min(SHORT_S, covered_s), min(LONG_S, covered_s)
-    rate = max(
-        _prefilled_by(heard, SHORT_S, read_max_per_s * short_s) / short_s, _prefilled_by(heard, LONG_S, read_max_per_s * long_s) / long_s
-    )
+    known_s = max(known_s, covered_s)
+    short_s, long_s = min(SHORT_S, known_s), min(LONG_S, known_s)
     return Load(
         ready=len(ready),
         heard=len(heard),
         running=scale * sum(each.last.running for each in heard),
         waiting=scale * sum(each.last.waiting for each in heard),
         queued_per_s=scale * max(sum(each.queued(SHORT_S) for each in heard), 0.0) / short_s,
-        prefill_tokens_per_s=scale * rate,
-        prefill_tokens_per_s_now=scale * max(rate, _surely_prefilled(heard, read_max_per_s * NOW_S) / NOW_S),
+        prefill_tokens_per_s=scale * _prefilled_by(heard, LONG_S, read_max_per_s * long_s) / long_s,
+        prefill_tokens_per_s_short=scale * _prefilled_by(heard, SHORT_S, read_max_per_s * short_s) / short_s,
+        prefill_tokens_per_s_now=scale * _surely_prefilled(heard, read_max_per_s * NOW_S) / NOW_S,
         refused_per_s=scale * _still_refused_per_s(heard, short_s),
     )
+
+
+def known_s(tracks: Mapping[str, Track], pods: Collection[str], now: datetime) -> float:
+    """Return for how long the load of any of these pods is known, by uid."""
+    return _covered_s(_fresh(tracks, pods, now), now)
+
+
+def _covered_s(heard: Collection[Track], now: datetime) -> float:
+    return max(((now - each.samples[0].at).total_seconds() for each in heard), default=0.0)
 
 
 def _still_refused_per_s(heard: Collection[Track], window_s: float) -> float:

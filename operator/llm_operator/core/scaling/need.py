@@ -47,9 +47,11 @@ def need(parts: Sequence[Part], pods: int, startup_s: float, *, coming: bool) ->
     comes than begins. What waits counts once all pods are there, as far as they and those that are needed anyway cannot work it off
     by the time that others could help.
     """
-    steady = _need(parts, [load.prefill_tokens_per_s for load, _ in parts], pods, startup_s, coming=coming)
-    sudden = _need(parts, [load.prefill_tokens_per_s_now for load, _ in parts], pods, startup_s, coming=coming)
-    return sudden if sudden.pods >= STEP * pods else steady
+    windows = zip(
+        *((load.prefill_tokens_per_s, load.prefill_tokens_per_s_short, load.prefill_tokens_per_s_now) for load, _ in parts), strict=True
+    )
+    long, short, sudden = (_need(parts, rates, pods, startup_s, coming=coming) for rates in windows)
+    return max(long, short, *([sudden] if sudden.pods >= STEP * pods else []), key=lambda each: each.pods)
 
 
 def _need(parts: Sequence[Part], rates: Sequence[float], pods: int, startup_s: float, *, coming: bool) -> Need:

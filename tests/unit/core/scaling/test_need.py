@@ -13,7 +13,7 @@ from tests.unit.core.scaling.pods import CAPACITY
 
 
 def load(*, running: float = 0, waiting: float = 0, queued_per_s: float = 0, prefill: float = 0, now: float = 0, ready: int = 4) -> Load:
-    return Load(ready, ready, running, waiting, queued_per_s, prefill, max(prefill, now))
+    return Load(ready, ready, running, waiting, queued_per_s, prefill, prefill, now)
 
 
 def test_the_larger_of_requests_and_prompts_counts() -> None:

@@ -3,6 +3,8 @@
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llm_operator.core.scaling.load import READ_MAX, Blind, Track, held
 from llm_operator.core.scaling.need import DRAIN_S, PREFILL_SHARE, Need
@@ -50,6 +52,26 @@ def test_a_pod_that_seems_to_read_far_more_than_it_can_counts_for_little_more_th
     found = Outlook(((frozenset(told), CAPACITY),), pods=4, startup_s=60, coming=False).need(told, at(15))
     assert isinstance(found, Need)
     assert found.prefill == pytest.approx((3 * 0.5 + READ_MAX) / PREFILL_SHARE)
+
+
+@given(st.floats(0, 1), st.integers(0, 24), st.booleans())
+def test_what_a_canary_takes_over_counts_once_at_every_moment(share: float, readings: int, just_come: bool) -> None:
+    """Three pods read 15,000 tokens a second; at 60 s a part of that goes to a canary that has just come, or was there before."""
+    rate, seconds = 15_000, range(0, 61 + 5 * readings, 5)
+    moved = [share * 5_000 * max(second - 60, 0) for second in seconds]
+    told = {
+        str(pod): Track(tuple(reading(at_s, pod, prefilled=5_000 * at_s - gone) for at_s, gone in zip(seconds, moved, strict=True)))
+        for pod in range(3)
+    }
+    canary = [reading(at_s, 3, prefilled=3 * gone) for at_s, gone in zip(seconds, moved, strict=True)]
+    engines = ((frozenset(told), CAPACITY), (frozenset({"3"}), replace(CAPACITY, prefill_tokens_per_s=20_000)))
+    told["3"] = Track(tuple(canary[12 * just_come :]))
+    found = Outlook(engines, pods=4, startup_s=60, coming=False).need(told, at(seconds[-1]))
+    assert isinstance(found, Need)
+    own, taken = (1 - share) * rate / 10_000, share * rate / 20_000
+    known = own + taken if found.silent is None else own
+    most = max(known, rate / 10_000) if readings < 18 else known  # the longest window still has what was before
+    assert known - 1e-9 <= found.prefill * PREFILL_SHARE <= most + 1e-9
 
 
 def test_what_is_held_elsewhere_waits_for_these_pods() -> None:
