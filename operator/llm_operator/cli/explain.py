@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llm_operator.cli.follow import OVER, condition, is_current
-from llm_operator.core.reasons import QUOTA
+from llm_operator.core.reasons import QUOTA, Reason
 
 Status = Mapping[str, Any]
 
@@ -42,7 +42,7 @@ def _because(status: Status) -> Iterator[str]:
         yield f"the rollout of revision {rollout['revision']} is {rollout['state']} since {rollout['since']}, {share}: {rollout['message']}"
     for each in status.get("autoscaling", {}).get("lastDecisions", [])[-1:]:
         would = "would ask" if status["autoscaling"]["mode"] == "Shadow" else "asks"
-        yield f"autoscaling {would} for {each['replicas']} pods since {each['at']} ({each['reason']}): {each['message']}"
+        yield f"autoscaling {would} for {each['replicas']} pods since {each['at']} ({each['reason']}): {each['message']}{_in_pods(each)}"
     counts = ready.get("status") != "True" or "autoscaling" in status
     if counts and (phases := status.get("startup", {}).get("phases")):
         *parts, whole = (f"{each['lastSeconds']} s" for each in phases)
@@ -54,6 +54,12 @@ def _because(status: Status) -> Iterator[str]:
     for each in status.get("actions", []):
         if each["outcome"] == "Running":
             yield f"{each.get('verb', 'a verb')} {each['id']} is being done: {each['message']}"
+
+
+def _in_pods(decision: Mapping[str, Any]) -> str:
+    """Return what a decision rests on, in pods, where the load was known."""
+    need = decision.get("need")
+    return f"; in pods: {', '.join(f'{need[each]} for {each}' for each in ('requests', 'prompts', 'backlog'))}" if need else ""
 
 
 def _waits(status: Status) -> Iterator[str]:
@@ -74,6 +80,13 @@ def _room(told: Mapping[str, Any], status: Status) -> str:
     return others if status.get("loan", {}).get("reason") == "OnlyReplica" else f"wait until the load allows it, {others}"
 
 
+def _one_writer(reason: str) -> str:
+    """Return how there is one again who sets the number of pods."""
+    if reason == Reason.TARGETED_TOO:
+        return "delete the one that targets it, or set spec.replicas to how many pods there are and then spec.autoscaling.mode to Disabled"
+    return "leave spec.replicas as it was, or set spec.autoscaling.mode to Shadow and let whoever sets it decide"
+
+
 def _to_do(status: Status, name: str) -> Iterator[str]:
     rollout, latest = status.get("rollout", {}), status.get("latestRevision")
     if condition(status, "ApprovalRequired").get("status") == "True":
@@ -90,7 +103,7 @@ def _to_do(status: Status, name: str) -> Iterator[str]:
     elif capacity.get("status") == "False":
         yield _room(capacity, status) or "free or add accelerators, or lower spec.replicas"
     if condition(status, "ScalingConflict").get("status") == "True":
-        yield "leave spec.replicas as it was, or set spec.autoscaling.mode to Shadow and let whoever sets it decide"
+        yield _one_writer(condition(status, "ScalingConflict")["reason"])
     if condition(status, "UpdateAvailable").get("status") == "True":
         yield f"kubectl llm refresh {name} serves what is newer, once; updatePolicy: Rollout does it by itself"
     elif condition(status, "RefreshAvailable").get("status") == "True":

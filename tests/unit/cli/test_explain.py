@@ -135,9 +135,18 @@ def test_what_autoscaling_does_is_told_and_what_it_would_do() -> None:
         status = {"phase": "Ready", "autoscaling": {"mode": mode, "replicas": 4, "lastDecisions": [last]}}
         found = explain({"metadata": {"name": "chat", "generation": 1}, "status": status})
         assert f"autoscaling {does} {words}" in found.because
+        last |= {"need": {"requests": "3.10", "prompts": "1.20", "backlog": "0.40"}}
+        told = explain({"metadata": {"name": "chat", "generation": 1}, "status": status})
+        assert f"autoscaling {does} {words}; in pods: 3.10 for requests, 1.20 for prompts, 0.40 for backlog" in told.because
+        del last["need"]
 
 
 def test_two_who_set_the_number_of_pods_are_told_what_to_do() -> None:
     conflict = {"type": "ScalingConflict", "status": "True", "reason": "ReplicasChanged", "message": "spec.replicas was set"}
     found = explain({"metadata": {"name": "chat", "generation": 1}, "status": {"phase": "Ready", "conditions": [conflict]}})
     assert found.to_do == ("leave spec.replicas as it was, or set spec.autoscaling.mode to Shadow and let whoever sets it decide",)
+    conflict["reason"] = "TargetedByAutoscaler"
+    found = explain({"metadata": {"name": "chat", "generation": 1}, "status": {"phase": "Ready", "conditions": [conflict]}})
+    assert found.to_do == (
+        "delete the one that targets it, or set spec.replicas to how many pods there are and then spec.autoscaling.mode to Disabled",
+    )
