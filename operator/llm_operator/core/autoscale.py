@@ -107,11 +107,11 @@ def autoscale(
         stepping=(world.status.get("rollout") or {}).get("state", "") not in {"", *COMING, *ENDS},
     )
     counted = ((frozenset(_heard_or_due(world.pods_of(engine), watched, now)), each) for engine, each in able.items())
-    rules = _rules(spec.autoscaling, startup_s := _startup_s(started), now)
+    startup_s = _startup_s(started)
+    rules = _rules(spec.autoscaling, startup_s, now)
     late = fleet.pending is not None and fleet.pending > rules.pending_timeout
     coming = (len(pods) < asked and not late) or is_coming(world, engines, rules.pending_timeout, now)
-    stable = (world.status.get("stable") or {}).get("engine", "")
-    waits = [(held(held_by_entries(world)), each) for engine, each in able.items() if engine == stable]
+    waits = [(held(held_by_entries(world)), each) for engine, each in able.items() if engine == world.stable_engine]
     outlook = Outlook(tuple(counted), asked, startup_s, coming, tuple(waits))
     found = outlook.need(watched.tracks, now)
     if acts and asked and (rivals := told_of_rivals(world)):
@@ -157,7 +157,7 @@ def _loaded(world: World, serving: Sequence[Engine]) -> Sequence[Engine]:
 
 def _waking(world: World, spec: LLMDeploymentSpec, watched: Watched, outlook: Outlook, waiting: int) -> Need | Blind:
     """Return what those need who wait while no pod serves: more than is coming only where that could not work it off in time."""
-    engine = world.stored.engine((world.status.get("stable") or {}).get("engine", ""))
+    engine = world.stored.engine(world.stable_engine)
     able = _capacity(engine, spec, watched.learned.get(engine.id, Learned())) if engine else None
     if able is not None and able.calibrated:
         found = need([(held(waiting), able)], max(outlook.pods, 1), outlook.startup_s, coming=False)

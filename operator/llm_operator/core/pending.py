@@ -17,7 +17,7 @@ def pending(world: World, engines: Sequence[Engine], now: datetime) -> timedelta
     It is one of stable for as long as that serves: whether a pod of another engine comes up says nothing of whether one more of stable's
     would, and it comes in place of one.
     """
-    stable = (world.status.get("stable") or {}).get("engine", "")
+    stable = world.stable_engine
     serves = bool(stable) and any(map(ready, world.pods_of(stable)))
     waited_for = [each.id for each in engines if each.id == stable or not serves]
     begins = [_unready_since(pod) for engine in waited_for for pod in world.pods_of(engine) if not ready(pod)]

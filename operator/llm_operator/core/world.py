@@ -106,6 +106,11 @@ class World:
         """Return the conditions of the last look by type."""
         return {each["type"]: each for each in self.status.get("conditions", [])}
 
+    @property
+    def stable_engine(self) -> str:
+        """Return the id of the engine that was stable at the last look; empty before there was one."""
+        return str((self.status.get("stable") or {}).get("engine", ""))
+
 
 def sort(observed: Observed) -> World:
     """Sort one look."""
