@@ -102,6 +102,10 @@ class Server:
         labels = ",".join(f"{label}={value}" for label, value in names.managed_labels(deployment).items())
         return self.list(kind, namespace, labels)
 
+    def engine_pods(self, namespace: str, deployment: str) -> tuple[Object, ...]:
+        """Return the pods with an engine, those on their way out included; the pod of a resolver may still be going when one serves."""
+        return self.list(kinds.POD, namespace, f"{names.LABEL_DEPLOYMENT}={deployment},{names.LABEL_ENGINE}")
+
     def status(self, namespace: str, name: str, kind: Kind = kinds.LLM_DEPLOYMENT) -> Object:
         """Return the status of a custom resource, empty before it has one."""
         return dict(self.must(kind, namespace, name).get("status", {}))

@@ -36,8 +36,7 @@ def asked(server: Server, namespace: str, name: str) -> int:
 
 def pods_of(server: Server, namespace: str, name: str) -> list[str]:
     """Return the names of the pods with an engine."""
-    found = (each["metadata"] for each in server.children(namespace, name, kinds.POD))
-    return [each["name"] for each in found if names.LABEL_ENGINE in each["labels"]]
+    return [each["metadata"]["name"] for each in server.engine_pods(namespace, name)]
 
 
 def told(server: Server, namespace: str, name: str) -> Object:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from llm_operator.core import kinds, names
+from llm_operator.core import kinds
 from llm_operator.core.kinds import Kind
 from tests.fakes.objects import llm_deployment, operator_config
 from tests.integration.chart.kit import kubectl
@@ -28,11 +28,6 @@ def create(server: Server, namespace: str, name: str, **rollout: Any) -> Object:
     return server.status(namespace, name)
 
 
-def held(server: Server, namespace: str, name: str) -> list[Object]:
-    """Return the pods that hold an accelerator, those on their way out included."""
-    return [pod for pod in server.children(namespace, name, kinds.POD) if names.LABEL_ENGINE in pod["metadata"]["labels"]]
-
-
 def test_a_change_waits_for_its_accelerator_is_tried_on_one_pod_and_takes_over(server: Server, namespace: str) -> None:
     steps = [{"weightPercent": 5, "minDuration": "2s"}, {"weightPercent": 80, "minDuration": "1s"}, {"approval": {}}]
     before = create(server, namespace, "weights", engine={"steps": steps})
@@ -56,7 +51,7 @@ def test_a_change_waits_for_its_accelerator_is_tried_on_one_pod_and_takes_over(s
     most = []
 
     def promoted() -> bool:
-        most.append(len(held(server, namespace, "weights")))
+        most.append(len(server.engine_pods(namespace, "weights")))
         return bool(server.status(namespace, "weights")["phase"] == "Ready")
 
     until(promoted, timeout_s=WAIT_S, what="nothing left to do")
@@ -79,7 +74,7 @@ def test_a_pod_is_borrowed_when_the_load_falls_and_given_back_when_it_rises(
         before = create(server, namespace, name, **rollout)
 
         def seen(state: str, ready: int) -> bool:
-            most.append(len(held(server, namespace, name)))
+            most.append(len(server.engine_pods(namespace, name)))
             status = server.status(namespace, name)
             return bool(status.get("rollout", {}).get("state") == state and status["stable"]["ready"] == ready)
 
@@ -118,11 +113,11 @@ def test_weights_that_fail_lose_their_requests_then_their_pod_and_a_retry_finds_
         until(
             lambda: [one for one, weight in weights(server, namespace, name).items() if weight] == stable, timeout_s=WAIT_S, what="weight 0"
         )
-        warm = {pod["metadata"]["uid"] for pod in held(server, namespace, name)}
+        warm = {pod["metadata"]["uid"] for pod in server.engine_pods(namespace, name)}
         assert len(warm) == 3
         assert ask(server, namespace, name, "retry", "gh-1")["outcome"] == "Done"
         wait_state(server, namespace, name, "Stepping")
-        assert {pod["metadata"]["uid"] for pod in held(server, namespace, name)} == warm
+        assert {pod["metadata"]["uid"] for pod in server.engine_pods(namespace, name)} == warm
         server.merge(kinds.LLM_DEPLOYMENT, namespace, name, {"spec": {"rollout": {"abort": {"keepCanaryFor": "0s"}}}})
         assert ask(server, namespace, name, "abort", "gh-2")["outcome"] == "Done"
-        until(lambda: len(held(server, namespace, name)) == 2, timeout_s=WAIT_S, what="its pod gone")
+        until(lambda: len(server.engine_pods(namespace, name)) == 2, timeout_s=WAIT_S, what="its pod gone")

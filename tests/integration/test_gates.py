@@ -38,7 +38,7 @@ def test_a_prompt_that_fails_is_aborted_on_evidence_that_two_operators_have_take
     with operator:
         server.create(llm_deployment("chat", namespace, replicas=2, rollout=ROLLOUT), namespace)
         until(lambda: condition(status(), "Ready").get("status") == "True", timeout_s=60, what="chat serves")
-        pods = {each["metadata"]["uid"] for each in server.children(namespace, "chat", kinds.POD)}
+        pods = {each["metadata"]["uid"] for each in server.engine_pods(namespace, "chat")}
         server.merge(kinds.LLM_DEPLOYMENT, namespace, "chat", {"spec": {"prompt": {"inline": {"system": "Fail."}}}})
         until(lambda: evidence() is not None and runs(), timeout_s=60, what="requests for the new prompt")
         bad = status()["latestRevision"]
@@ -54,4 +54,4 @@ def test_a_prompt_that_fails_is_aborted_on_evidence_that_two_operators_have_take
     (errors,) = [each for each in found["gates"] if each["name"] == "errors"]
     assert (errors["verdict"], found["rollout"]["reason"]) == ("Harm", "ErrorsMore")
     assert errors["canary"] + errors["stable"] == 600, "those before the change of operators and those after it"
-    assert {each["metadata"]["uid"] for each in server.children(namespace, "chat", kinds.POD)} == pods
+    assert {each["metadata"]["uid"] for each in server.engine_pods(namespace, "chat")} == pods

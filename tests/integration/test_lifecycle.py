@@ -198,7 +198,7 @@ def test_replicas_follow_the_scale_subresource(server: Server, namespace: str) -
     for replicas in (3, 1, 2):
         server.merge(kinds.LLM_DEPLOYMENT, namespace, "chat", {"spec": {"replicas": replicas}}, "scale")
         wait_settled(server, namespace, "chat")
-        assert len(server.children(namespace, "chat", kinds.POD)) == replicas
+        assert len(server.engine_pods(namespace, "chat")) == replicas
         assert server.status(namespace, "chat")["readyReplicas"] == replicas
         assert server.status(namespace, "chat")["stable"]["engine"] == engine
 
@@ -229,7 +229,7 @@ def test_an_engine_edit_goes_one_pod_up_and_one_down_and_takes_the_units_along(s
     weights = [0]
 
     def through() -> bool:
-        pods = [pod for pod in server.children(namespace, "ratchet", kinds.POD) if "llmops.dev/engine" in pod["metadata"]["labels"]]
+        pods = server.engine_pods(namespace, "ratchet")
         assert len(pods) <= 4, "more pods than replicas and one"
         snapshot = server.must(kinds.CONFIG_MAP, namespace, "ratchet-snapshot")
         routes = table.decode(snapshot["data"][table.TABLE_KEY].encode()).routes
@@ -282,19 +282,19 @@ def test_a_prompt_edit_reaches_the_pods_that_are_there_at_once(server: Server, n
     server.create(llm_deployment("prompted", namespace, prompt=prompt), namespace)
     before = wait_settled(server, namespace, "prompted")["status"]
     until(lambda: server.status(namespace, "support", kinds.LLM_PROMPT).get("usedBy") == ["prompted"], timeout_s=10, what="usedBy")
-    pods = {pod["metadata"]["uid"] for pod in server.children(namespace, "prompted", kinds.POD)}
+    pods = {pod["metadata"]["uid"] for pod in server.engine_pods(namespace, "prompted")}
     server.merge(kinds.LLM_PROMPT, namespace, "support", {"spec": {"system": "Be thorough."}})
     until(lambda: server.status(namespace, "prompted")["latestRevision"] != before["latestRevision"], timeout_s=10, what="a new revision")
     after = wait_settled(server, namespace, "prompted", timeout_s=10)["status"]
     assert after["table"]["generation"] > before["table"]["generation"]
     assert after["stable"]["engine"] == before["stable"]["engine"]
-    assert {pod["metadata"]["uid"] for pod in server.children(namespace, "prompted", kinds.POD)} == pods
+    assert {pod["metadata"]["uid"] for pod in server.engine_pods(namespace, "prompted")} == pods
 
 
 def test_a_bundle_one_pod_cannot_run_is_held_back_and_the_pod_named(server: Server, namespace: str, stage: Stage) -> None:
     server.create(llm_deployment("choosy", namespace, replicas=3), namespace)
     before = wait_settled(server, namespace, "choosy")["status"]
-    pods = sorted(pod["metadata"]["name"] for pod in server.children(namespace, "choosy", kinds.POD))
+    pods = sorted(pod["metadata"]["name"] for pod in server.engine_pods(namespace, "choosy"))
     stage.refusing[pods[1]] = "prompt.system: cannot be compiled"
     try:
         server.merge(kinds.LLM_DEPLOYMENT, namespace, "choosy", {"spec": {"prompt": {"inline": {"system": "Be brief."}}}})
@@ -313,7 +313,7 @@ def test_a_bundle_one_pod_cannot_run_is_held_back_and_the_pod_named(server: Serv
     server.merge(kinds.LLM_DEPLOYMENT, namespace, "choosy", {"spec": {"prompt": {"inline": {"system": "Be very brief."}}}})
     after = wait_settled(server, namespace, "choosy")["status"]
     assert after["stable"]["revision"] == after["latestRevision"] != status["latestRevision"]
-    assert sorted(pod["metadata"]["name"] for pod in server.children(namespace, "choosy", kinds.POD)) == pods
+    assert sorted(pod["metadata"]["name"] for pod in server.engine_pods(namespace, "choosy")) == pods
 
 
 def test_a_name_that_is_taken_is_left_alone_and_named_until_it_is_free(server: Server, namespace: str) -> None:

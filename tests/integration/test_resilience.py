@@ -168,7 +168,7 @@ def test_a_kubelet_that_notices_no_nudge_is_waited_for_and_nudged_three_times_at
         wait_settled(server, namespace, "chat")
         stage.deaf.add(namespace)
         server.merge(kinds.LLM_DEPLOYMENT, namespace, "chat", {"spec": {"prompt": {"inline": {"system": "Two."}}}})
-        (pod,) = server.children(namespace, "chat", kinds.POD)
+        (pod,) = server.engine_pods(namespace, "chat")
 
         def nudges() -> int:
             uri = f"/api/v1/namespaces/{namespace}/pods/{pod['metadata']['name']}?"

@@ -74,7 +74,7 @@ def weights(server: Server, namespace: str, name: str) -> dict[str, int]:
 
 
 def pods(server: Server, namespace: str, name: str) -> set[str]:
-    return {pod["metadata"]["uid"] for pod in server.children(namespace, name, kinds.POD)}
+    return {pod["metadata"]["uid"] for pod in server.engine_pods(namespace, name)}
 
 
 def test_a_change_goes_its_steps_waits_for_its_approval_and_moves_no_pod(server: Server, namespace: str) -> None:
@@ -158,7 +158,7 @@ def test_an_operator_that_is_replaced_in_the_middle_goes_on_where_the_other_was(
 
 def test_a_pod_that_cannot_serve_a_revision_ends_it_before_it_has_a_request(server: Server, namespace: str, stage: Stage) -> None:
     before = create(server, namespace, "choosy")
-    refuser = min(pod["metadata"]["name"] for pod in server.children(namespace, "choosy", kinds.POD))
+    refuser = min(pod["metadata"]["name"] for pod in server.engine_pods(namespace, "choosy"))
     stage.refusing[refuser] = "prompt.system: cannot be compiled"
     try:
         edit(server, namespace, "choosy", "Be very brief.")
