@@ -21,7 +21,7 @@ CONFIG = (
     "tests/e2e/test_delivery.py::test_a_prompt_edit_is_run_by_all_of_twenty_sidecars_within_a_second",
     "tests/e2e/test_rollout.py",
 )
-ENGINE = ("tests/e2e/test_engine_rollout.py::test_engines_are_promoted_found_out_and_rolled_back_within_their_accelerators",)
+ENGINE = ("tests/e2e/test_engine_rollout.py::test_engines_are_promoted_found_out_and_rolled_back_within_their_accelerators[stub]",)
 BORROW = ("tests/e2e/test_borrow.py",)
 CONFIG_BOUNDS = {
     "table_ack_p99_s": Bound(1.0, 0.5),
