@@ -48,7 +48,8 @@ def referenced(name: str, live: Obj | None) -> Words:
         raise UserError(
             Reason.PROMPT_MISSING,
             "spec.prompt.ref.name",
-            f'there is no LLMPrompt "{name}" in this namespace; create it, refer to another one, or use spec.prompt.inline',
+            f'there is no LLMPrompt "{name}" in this namespace; create it, refer to another one (kubectl get llmprompts shows '
+            "those there are), or use spec.prompt.inline",
         )
     return of_prompt(prompts.read_prompt(live), prompts.written_in(name), name)
 
