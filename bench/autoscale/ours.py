@@ -7,7 +7,7 @@ from bench.autoscale.engine import KV_TOKENS, SEQUENCES_MAX, STEP_TOKENS
 from bench.autoscale.fleet import PODS_MAX, TPOT_S, Seen, View
 from llm_operator.core.scaling.capacity import Learned, Limits, capacity
 from llm_operator.core.scaling.decide import Decision, Fleet, Memory, Rules, decide
-from llm_operator.core.scaling.load import READ_MAX, Blind, Track, observe
+from llm_operator.core.scaling.load import Blind, Track, observe
 from llm_operator.core.scaling.need import need
 from llm_operator.core.scaling.sample import Counters, Most, Sample
 
@@ -37,7 +37,7 @@ class BuiltIn:
                 self.learned = self.learned.add(self.tracks[uid].last, sample)
         self.tracks = {uid: self.tracks[uid].hear(each) if uid in self.tracks else Track((each,)) for uid, each in samples.items()}
         able = capacity(self.learned, LIMITS)
-        load = observe(self.tracks, samples.keys(), now, READ_MAX * able.prefill_tokens_per_s)
+        load = observe(self.tracks, samples.keys(), now, able)
         found = load if isinstance(load, Blind) else need([(load, able)], view.asked, self.startup_s, coming=view.pending_since is not None)
         pending = None if view.pending_since is None else timedelta(seconds=view.now - view.pending_since)
         fleet = Fleet(view.asked, pending, self.learned.calibrated)

@@ -304,6 +304,21 @@ async def test_a_counter_that_jumps_is_not_what_a_pod_can_do(jumped: str) -> Non
         assert {replicas for replicas, _ in await decisions(fleet, 5, 5, 5)} == {4}
 
 
+@pytest.mark.parametrize("figure", ["vllm:num_requests_waiting", "llm_sidecar_queue_depth", "llm_sidecar_held"])
+async def test_one_pod_of_four_of_which_a_million_wait_asks_for_two_more_at_most(figure: str) -> None:
+    async with fleet_of_four() as fleet:
+        await _warm(fleet)
+        fleet.answers = {PODS[1]: has(figure, "1000000")}
+        assert max(replicas for replicas, _ in await decisions(fleet, *[5.0] * 10)) <= 6
+
+
+def has(figure: str, value: str) -> Answer:
+    async def answer(fleet: Fleet, pod: int) -> web.Response:
+        return fleet.response(valued(figure, value)(fleet.figures(pod)))
+
+    return answer
+
+
 async def test_a_fleet_that_truly_has_nothing_to_do_loses_pods_in_that_time() -> None:
     async with fleet_of_four() as fleet:
         await _warm(fleet)

@@ -2,13 +2,14 @@
 
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from math import inf, sqrt
+from math import ceil, inf, sqrt
 from operator import attrgetter
 
-from llm_operator.core.scaling.plausible import can_read, has_time
+from llm_operator.core.scaling.capacity import Capacity
+from llm_operator.core.scaling.plausible import at_most, can_read, has_time
 from llm_operator.core.scaling.reasons import ScaleReason
 from llm_operator.core.scaling.sample import Counters, Sample
 
@@ -30,8 +31,11 @@ pod with too much to do is not to be left out for it.
 """
 CHANCE = 2.0
 """Standard deviations that the shortest window may be above the truth by chance, requests being independent of each other."""
+ANY = Capacity(requests=inf, prefill_tokens_per_s=inf, prompt_tokens=0, request_s=0, calibrated=False)
+"""What a pod carries where nothing is known of that."""
 _KEPT = timedelta(seconds=LONG_S)
 _when = attrgetter("at")
+_running = attrgetter("running")
 _waiting = attrgetter("waiting")
 _prefilled = attrgetter("counters.prefill_tokens")
 _refused = attrgetter("refused")
@@ -91,9 +95,9 @@ class Track:
         """Return the tokens of prompts that were computed in a window that ends with the last reading."""
         return self.last.counters.prefill_tokens - self._at(window_s, _prefilled)
 
-    def queued(self, window_s: float) -> float:
-        """Return by how much more requests wait than at the beginning of a window."""
-        return self.last.waiting - self._at(window_s, _waiting)
+    def queued(self, window_s: float, most: float) -> float:
+        """Return by how much more requests wait than at the beginning of a window, where no more than ``most`` count."""
+        return min(self.last.waiting, most) - min(self._at(window_s, _waiting), most)
 
     def refused(self, window_s: float) -> float:
         """Return how many requests were refused in a window because the pod was full."""
@@ -118,7 +122,7 @@ class Load:
     running: float
     waiting: float
     queued_per_s: float
-    """By how much more requests come than begin."""
+    """By how much more requests come than begin; below zero where what waits is worked off."""
     prefill_tokens_per_s: float
     """In the longest window; those that follow are of shorter ones. Which of them counts is decided for all engines together."""
     prefill_tokens_per_s_short: float
@@ -143,14 +147,12 @@ class Blind:
     message: str
 
 
-def observe(
-    tracks: Mapping[str, Track], ready: Collection[str], now: datetime, read_max_per_s: float = inf, known_s: float = 0.0
-) -> Load | Blind:
+def observe(tracks: Mapping[str, Track], ready: Collection[str], now: datetime, able: Capacity = ANY, known_s: float = 0.0) -> Load | Blind:
     """Return the load of the pods that take requests, by uid, from those of them that were heard lately.
 
-    Of each no more tokens of prompts count than ``read_max_per_s``: one that tells of far too much would ask for pods for all of them.
-    Where the load of other engines is ``known_s`` already, this one's counts in windows as long: what it has taken over from them since
-    it came is in theirs for the time before.
+    Of each no more counts than it is ``able`` to read of prompts, and than goes with what the others have: one that tells of far too much
+    would ask for pods for all of them. Where the load of other engines is ``known_s`` already, this one's counts in windows as long: what
+    it has taken over from them since it came is in theirs for the time before.
     """
     if not ready:
         return Blind(ScaleReason.NO_READY_POD, "no pod takes requests yet")
@@ -168,17 +170,26 @@ def observe(
     scale = len(ready) / len(heard)
     known_s = max(known_s, covered_s)
     short_s, long_s = min(SHORT_S, known_s), min(LONG_S, known_s)
+    read_max_per_s = READ_MAX * able.prefill_tokens_per_s
+    running = _at_most(heard, _running, able.requests)
+    waiting = _at_most(heard, _waiting, SHORT_S / able.pod_seconds if able.pod_seconds else inf)
     return Load(
         ready=len(ready),
         heard=len(heard),
-        running=scale * sum(each.last.running for each in heard),
-        waiting=scale * sum(each.last.waiting for each in heard),
-        queued_per_s=scale * max(sum(each.queued(SHORT_S) for each in heard), 0.0) / short_s,
+        running=scale * sum(min(each.last.running, running) for each in heard),
+        waiting=scale * sum(min(each.last.waiting, waiting) for each in heard),
+        queued_per_s=scale * sum(each.queued(SHORT_S, waiting) for each in heard) / short_s,
         prefill_tokens_per_s=scale * _prefilled_by(heard, LONG_S, read_max_per_s * long_s) / long_s,
         prefill_tokens_per_s_short=scale * _prefilled_by(heard, SHORT_S, read_max_per_s * short_s) / short_s,
         prefill_tokens_per_s_now=scale * _surely_prefilled(heard, read_max_per_s * NOW_S) / NOW_S,
         refused_per_s=scale * _still_refused_per_s(heard, short_s),
     )
+
+
+def _at_most(heard: Sequence[Track], value: Callable[[Sample], float], own: float) -> float:
+    """Return how much of a value counts of each pod: as many as may be silent may be wrong, and where that is none nobody can tell."""
+    doubted = len(heard) - ceil(HEARD_MIN * len(heard))
+    return at_most([value(each.last) for each in heard], doubted, own) if doubted else inf
 
 
 def known_s(tracks: Mapping[str, Track], pods: Collection[str], now: datetime) -> float:

@@ -55,16 +55,14 @@ def need(parts: Sequence[Part], pods: int, startup_s: float, *, coming: bool) ->
 
 
 def _need(parts: Sequence[Part], rates: Sequence[float], pods: int, startup_s: float, *, coming: bool) -> Need:
-    requests = sum(
-        (load.running + load.queued_per_s * able.request_s) / able.requests + _refused(load, able.request_s / able.requests)
-        for load, able in parts
-    )
+    requests = sum(load.running / able.requests + _refused(load, able.request_s / able.requests) for load, able in parts)
     prefill = sum(
-        rate / able.prefill_tokens_per_s
-        + load.queued_per_s * able.prompt_tokens / able.prefill_tokens_per_s
-        + _refused(load, able.prompt_tokens / able.prefill_tokens_per_s)
+        rate / able.prefill_tokens_per_s + _refused(load, able.prompt_tokens / able.prefill_tokens_per_s)
         for rate, (load, able) in zip(rates, parts, strict=True)
     )
+    # What waits no more at one engine and does at another has moved: only by how much it has grown in all comes on top.
+    requests += max(sum(load.queued_per_s * able.request_s / able.requests for load, able in parts), 0.0)
+    prefill += max(sum(load.queued_per_s * able.prompt_tokens / able.prefill_tokens_per_s for load, able in parts), 0.0)
     spare = max(pods, requests, prefill / PREFILL_SHARE) - max(requests, prefill)
     waits = 0.0 if coming else sum(load.waiting * able.pod_seconds for load, able in parts)
     return Need(requests, prefill / PREFILL_SHARE, max(waits - spare * startup_s, 0.0) / DRAIN_S)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from llm_operator.core.scaling.capacity import Capacity
-from llm_operator.core.scaling.load import HEARD_MIN, READ_MAX, Blind, Track, known_s, observe
+from llm_operator.core.scaling.load import HEARD_MIN, Blind, Track, known_s, observe
 from llm_operator.core.scaling.need import Need, Part, need
 from llm_operator.core.scaling.reasons import ScaleReason
 
@@ -32,7 +32,7 @@ class Outlook:
         silent: list[Blind] = []
         of_any_s = known_s(tracks, [uid for uids, _ in self.engines for uid in uids], now)
         for uids, able in self.engines:
-            load = observe(tracks, uids, now, READ_MAX * able.prefill_tokens_per_s, of_any_s)
+            load = observe(tracks, uids, now, able, of_any_s)
             if isinstance(load, Blind):
                 silent.append(load)
             else:

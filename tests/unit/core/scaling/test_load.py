@@ -7,7 +7,7 @@ import pytest
 from llm_operator.core.scaling.load import Blind, Load, Track, observe
 from llm_operator.core.scaling.reasons import ScaleReason
 from llm_operator.core.scaling.sample import Sample
-from tests.unit.core.scaling.pods import at, reading, refusing
+from tests.unit.core.scaling.pods import CAPACITY, at, reading, refusing
 
 
 def track(*samples: Sample) -> Track:
@@ -127,10 +127,43 @@ def test_a_pod_that_has_just_come_adds_what_it_did_and_no_more() -> None:
 def test_what_waits_grows_by_what_comes_and_does_not_begin() -> None:
     growing = track(*(reading(second, waiting=2 * second) for second in range(0, 121, 5)))
     falling = track(*(reading(second, waiting=500 - 2 * second) for second in range(0, 121, 5)))
-    for each, rate in ((growing, 2), (falling, 0)):
+    for each, rate in ((growing, 2), (falling, -2)):
         found = observe({"0": each}, ["0"], at(120))
         assert isinstance(found, Load)
         assert found.queued_per_s == pytest.approx(rate)
+
+
+def waits(*waiting: float) -> Load:
+    """Return the load of pods that can each read ten prompts a second, and of which so many requests wait, ten seconds ago none."""
+    tracks = {str(pod): track(reading(0, pod), reading(10, pod, waiting=each)) for pod, each in enumerate(waiting)}
+    found = observe(tracks, tracks.keys(), at(10), CAPACITY)
+    assert isinstance(found, Load)
+    return found
+
+
+def test_what_waits_counts_of_each_pod_up_to_twice_what_its_peers_have_and_what_it_works_off_in_fifteen_seconds() -> None:
+    assert waits(100, 100, 1e6).waiting == 100 + 100 + (2 * 100 + 150)
+    assert waits(100, 100, 1e6).queued_per_s == pytest.approx(waits(100, 100, 350).queued_per_s)
+    assert waits(100, 100, 350).waiting == 550
+    assert waits(0, 0, 0, 1e6, 1e6).waiting == 2 * 150
+
+
+def test_with_one_peer_nobody_can_tell_which_of_two_is_wrong() -> None:
+    assert waits(0, 1e6).waiting == 1e6
+
+
+def test_a_queue_that_was_told_of_and_is_gone_hides_no_more_than_one_can_have_told() -> None:
+    tracks = {str(pod): track(reading(0, pod, waiting=before), reading(15, pod, waiting=60)) for pod, before in enumerate((0, 0, 1e6))}
+    found = observe(tracks, tracks.keys(), at(15), CAPACITY)
+    assert isinstance(found, Load)
+    assert found.queued_per_s == pytest.approx((60 + 60 + 60 - (2 * 60 + 150)) / 15)
+
+
+def test_requests_that_are_worked_on_count_of_each_pod_up_to_twice_what_its_peers_have_and_what_it_carries() -> None:
+    tracks = {str(pod): steady(pod, running=each) for pod, each in enumerate((5, 4, 1000))}
+    found = observe(tracks, tracks.keys(), at(120), CAPACITY)
+    assert isinstance(found, Load)
+    assert found.running == 5 + 4 + (2 * 5 + 20)
 
 
 def refusals(*tracks: Track, now: float) -> float:

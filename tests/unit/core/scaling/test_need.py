@@ -28,6 +28,21 @@ def test_what_comes_and_does_not_begin_counts_as_if_it_had() -> None:
     assert found.prefill == pytest.approx(1 / PREFILL_SHARE)
 
 
+def test_what_waits_at_one_engine_and_no_more_at_another_has_moved_and_comes_on_top_of_nothing() -> None:
+    stays = need([(load(running=20), CAPACITY), (load(), CAPACITY)], 4, 120, coming=False)
+    moved = [(load(running=20, queued_per_s=-10), CAPACITY), (load(queued_per_s=10), CAPACITY)]
+    assert need(moved, 4, 120, coming=False) == stays
+    slower = replace(CAPACITY, request_s=4, prefill_tokens_per_s=5_000)
+    found = need([moved[0], (moved[1][0], slower)], 4, 120, coming=False)
+    assert found.requests == pytest.approx(stays.requests + 10 * (4 - 2) / 20)
+    assert found.prefill == pytest.approx((2 - 1) / PREFILL_SHARE)
+
+
+def test_a_queue_that_is_worked_off_takes_nothing_from_what_comes() -> None:
+    fewer = need([(load(running=20, prefill=8_000, queued_per_s=-10), CAPACITY)], 4, 120, coming=False)
+    assert fewer == need([(load(running=20, prefill=8_000), CAPACITY)], 4, 120, coming=False)
+
+
 def test_what_the_last_seconds_brought_counts_once_it_needs_a_fifth_more_pods_than_there_are() -> None:
     """Two pods are there; one reads 8,000 tokens a second."""
     assert need([(load(prefill=8_000, now=19_000), CAPACITY)], 2, 120, coming=False).prefill == pytest.approx(1)
