@@ -105,7 +105,7 @@ class Sidecar:
             return
         self._services.copies.follow(live)
         self._services.bodies.allow(live.max_body_bytes)
-        self._services.hold.set_limits(live.limits_of(live.table.stable))
+        self._services.hold.set_limits(live.limits_of(live.table.stable), self._services.snapshot.ready_of(live.table.stable))
         if own is not None and live.revision:
             own.admission.set_limits(live.limits_of(live.revision))
         self._services.metrics.programmed(live.revision, live.generation, tuple(live.routes), live.assignment)

@@ -29,7 +29,7 @@ class Place:
 
 
 class Hold:
-    """Lets requests go in the order they came while it is open, and never more at once than one engine takes, or the memory.
+    """Lets requests go in the order they came while it is open, and never more at once than the pods that are ready take, or the memory.
 
     It opens when an engine can be reached and closes when a request comes back unserved. A request that comes back has its old place,
     so nobody overtakes it. Bytes of a request that was let go are counted among those that are being served.
@@ -38,6 +38,7 @@ class Hold:
     def __init__(self, bodies: Bodies) -> None:
         self._bodies = bodies
         self._limits = Limits()
+        self._pods = 1
         self._line: OrderedDict[int, Place] = OrderedDict()
         self._returned: dict[int, Place] = {}  # their numbers are below all those in the line
         self._out: dict[int, Place] = {}
@@ -72,9 +73,9 @@ class Hold:
         """Return the size of all bodies that may wait."""
         return self._limits.hold_bytes
 
-    def set_limits(self, limits: Limits) -> None:
-        """Apply new limits; who waits stays."""
-        self._limits = limits
+    def set_limits(self, limits: Limits, pods: int = 1) -> None:
+        """Apply new limits, those of each of so many pods; who waits stays. One that is reached need not be known to be ready."""
+        self._limits, self._pods = limits, max(1, pods)
         self._let_go()
 
     def set_failed(self, words: str) -> None:
@@ -169,7 +170,7 @@ class Hold:
         self._let_go()
 
     def _let_go(self) -> None:
-        while self._open and self.waiting and len(self._out) < self._limits.max_concurrency:
+        while self._open and self.waiting and len(self._out) < self._limits.max_concurrency * self._pods:
             line = self._returned or self._line
             place = line[min(self._returned) if self._returned else next(iter(self._line))]
             if not self._bodies.has_room(place.size):

@@ -72,6 +72,19 @@ async def test_who_leaves_makes_room_and_who_was_cancelled_in_the_moment_it_was_
     hold.check(100)
 
 
+async def test_as_many_go_at_once_as_all_pods_take_that_are_ready() -> None:
+    hold = hold_of(hold_requests=9)
+    places = [hold.take(1) for _ in range(7)]
+    hold.open()
+    assert sum(place.turn.done() for place in places) == 2, "as many as one takes, while nobody is known to be ready"
+    for pods, out in ((3, 6), (1, 6), (0, 6)):
+        hold.set_limits(hold._limits, pods)
+        assert sum(place.turn.done() for place in places) == out
+    for place in places[:5]:
+        hold.leave(place)
+    assert places[6].turn.done(), "who is out counts until it leaves, whoever has gone meanwhile"
+
+
 async def test_who_is_first_waits_for_memory_and_nobody_overtakes_it() -> None:
     hold = hold_of(max_concurrency=9)
     hold._bodies.take(50)  # of requests that never waited
