@@ -4,8 +4,10 @@ import asyncio
 import logging
 import socket
 
+from llm_sidecar import memory
 from llm_sidecar.admission import Admission
 from llm_sidecar.auth.doorman import Doorman
+from llm_sidecar.bodies import Bodies
 from llm_sidecar.bundle import Limits
 from llm_sidecar.drain import Drain
 from llm_sidecar.engine.client import UpstreamClient
@@ -32,7 +34,8 @@ class Sidecar:
     def __init__(self, settings: Settings) -> None:
         own = self._own(settings) if settings.engine else None
         snapshot = Snapshot(settings.snapshot_dir, settings.engine, self._snapshot_changed)
-        pool, hold, token = Pool(), Hold(), settings.pod_token.encode()
+        bodies = Bodies(settings.memory_bytes or memory.limit_bytes())
+        pool, hold, token = Pool(), Hold(bodies), settings.pod_token.encode()
         names = settings.deployment, settings.engine, settings.engine_kind, settings.served_name
         metrics = Metrics(*names, latest_names=settings.latest_names)
         self._services = Services(
@@ -42,6 +45,7 @@ class Sidecar:
             doorman=Doorman(settings.secrets_dir, lambda: snapshot.servers, metrics.keys),
             own=own,
             pool=pool,
+            bodies=bodies,
             hold=hold,
             reach=Reach(snapshot, pool, hold, settings.engine, token, lambda: own is not None and own.health.ready),
             drain=Drain(self._inflight, settings.drain_minimum_s, settings.drain_max_stream_s),
@@ -100,7 +104,8 @@ class Sidecar:
         if live is None:
             return
         self._services.copies.follow(live)
-        self._services.hold.set_limits(live.limits_of(live.table.stable))
+        self._services.bodies.allow(live.max_body_bytes)
+        self._services.hold.set_limits(live.limits_of(live.table.stable), self._services.snapshot.ready_of(live.table.stable))
         if own is not None and live.revision:
             own.admission.set_limits(live.limits_of(live.revision))
         self._services.metrics.programmed(live.revision, live.generation, tuple(live.routes), live.assignment)

@@ -31,7 +31,9 @@ STAGES = {
     ),
     "request": ("encoding_not_supported", "field_not_allowed", "invalid_json", "invalid_type", "prompt_not_text", "type_not_supported"),
     "prompt": ("invalid_variables", "no_text", "no_user_message", "prompt_not_rendered", "unknown_variable"),
-    "admission": ("draining", "hold_full", "hold_timeout", "queue_full", "queue_timeout", "shutting_down", "start_failed"),
+    "admission": (
+        *("bodies_full", "draining", "hold_full", "hold_timeout", "queue_full", "queue_timeout", "shutting_down", "start_failed"),
+    ),
     "routing": ("no_revision", "revision_not_here", "revision_not_live"),
     "engine": (
         *("context_length_exceeded", "engine_aborted", "engine_broken", "engine_error", "engine_lost", "engine_refused", "engine_stopping"),
@@ -44,8 +46,8 @@ STAGES = {
 _STAGE_OF = {code: stage for stage, codes in STAGES.items() for code in codes}
 
 
-BUSY = frozenset({"queue_full", "queue_timeout"})
-"""Codes of refusals that say: this engine has as much as it can take."""
+BUSY = frozenset({"bodies_full", "queue_full", "queue_timeout"})
+"""Codes of refusals that say: this engine, or the sidecar beside it, has as much as it can take."""
 
 NOT_BEGUN = BUSY | {"revision_not_here", "draining", "shutting_down", "no_revision", "engine_unavailable", "engine_stopping"}
 """Codes of refusals that say: no engine has begun this request, so any other may have it."""

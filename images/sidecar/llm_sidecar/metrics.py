@@ -79,6 +79,8 @@ class Metrics:
         self.queue_depth = Gauge("llm_sidecar_queue_depth", "Requests waiting for a slot.", registry=registry)
         self.shed = Counter("llm_sidecar_shed", "Requests refused to protect the engine.", ("reason",), registry=registry)
         self.held = Gauge("llm_sidecar_held", "Requests waiting because no engine can be reached.", registry=registry)
+        self.body_bytes = Gauge("llm_sidecar_body_bytes", "Bytes of the bodies of requests that are being served.", registry=registry)
+        self.body_bytes_max = Gauge("llm_sidecar_body_bytes_max", "Bytes of bodies that may be served at once.", registry=registry)
         self.hold_seconds = Histogram(
             "llm_sidecar_hold_seconds", "Time requests waited for an engine that could be reached.", buckets=_HOLD, registry=registry
         )

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from llm_sidecar.token_metrics import OPT_IN
 
 _LARGEST = 1e9
+_MOST_BYTES = 1e15
 
 
 class SettingsError(ValueError):
@@ -36,6 +37,8 @@ class Settings:
     host: str
     port: int
     admin_port: int
+    memory_bytes: int
+    """What the container may use; 0 asks its cgroup."""
 
 
 def read(environment: Mapping[str, str]) -> Settings:
@@ -59,6 +62,7 @@ def read(environment: Mapping[str, str]) -> Settings:
         host=environment.get("LLM_LISTEN_HOST", "0.0.0.0"),
         port=int(_number(environment, "LLM_PORT", 8080)),
         admin_port=int(_number(environment, "LLM_ADMIN_PORT", 9090)),
+        memory_bytes=int(_number(environment, "LLM_MEMORY_BYTES", 0, below=_MOST_BYTES)),
     )
 
 
@@ -76,12 +80,12 @@ def _required(environment: Mapping[str, str], name: str) -> str:
     return value
 
 
-def _number(environment: Mapping[str, str], name: str, default: float) -> float:
+def _number(environment: Mapping[str, str], name: str, default: float, *, below: float = _LARGEST) -> float:
     text = environment.get(name) or str(default)
     try:
         value = float(text)
     except ValueError as error:
         raise SettingsError(f"{name}: {text!r} is not a number") from error
-    if not 0 <= value < _LARGEST:
+    if not 0 <= value < below:
         raise SettingsError(f"{name}: {text} is out of range")
     return value

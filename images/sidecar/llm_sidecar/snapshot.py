@@ -36,6 +36,11 @@ class Snapshot:
         """Return the generation that runs."""
         return self.live.generation if self.live is not None else None
 
+    def ready_of(self, revision: str) -> int:
+        """Return how many pods of the engine that serves a revision are known to be ready: none, until the operator has told of one."""
+        route = self.live.routes.get(revision) if self.live is not None else None
+        return len(self.peers.engines.get(route.engine, ())) if route is not None else 0
+
     @property
     def serves(self) -> bool:
         """Return whether there is a table with a part in it for this sidecar: a revision for its engine, if it has one."""

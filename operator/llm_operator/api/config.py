@@ -185,7 +185,8 @@ class OperatorConfig(ConfigModel):
     sources: Sources = Sources()
     """Where users may take weights from."""
     sidecar_resources: ContainerResources = ContainerResources()
-    """Resources of the sidecar. What waits in it, `spec.limits.hold.bytes`, may take half of its memory."""
+    """Resources of the sidecar. What waits in it, `spec.limits.hold.bytes`, may take half of its memory. The other half, less 64 MiB for
+    the program, is for requests that are served: bodies may be a quarter of it at once, since one takes up to four times its size."""
     fetcher_resources: ContainerResources = ContainerResources()
     """Resources of the containers that resolve and fetch weights."""
     namespaces: tuple[str, ...] = ()

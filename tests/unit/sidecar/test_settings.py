@@ -23,6 +23,8 @@ def test_the_rest_has_defaults() -> None:
     assert (read.port, read.admin_port, read.engine_port, read.engine_kind) == (8080, 9090, 8000, "vllm")
     assert (read.drain_minimum_s, read.drain_max_stream_s) == (10, 600)
     assert read.snapshot_dir == Path("/etc/llm/snapshot")
+    assert read.memory_bytes == 0, "its cgroup is asked"
+    assert settings.read({**ENVIRONMENT, "LLM_MEMORY_BYTES": str(64 << 30)}).memory_bytes == 64 << 30
 
 
 def test_the_latest_names_of_opentelemetry_are_asked_for_in_a_list() -> None:
@@ -47,6 +49,7 @@ def test_an_engine_must_be_named_or_ruled_out() -> None:
         ("LLM_DRAIN_MAX_STREAM_S", "-1"),
         ("LLM_DRAIN_MAX_STREAM_S", "nan"),
         ("LLM_PORT", "http"),
+        ("LLM_MEMORY_BYTES", "1Gi"),
     ],
 )
 def test_a_wrong_variable_is_named(name: str, value: str) -> None:

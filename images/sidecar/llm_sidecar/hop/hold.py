@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from llm_sidecar.bodies import Bodies
 from llm_sidecar.bundle import Limits
 from llm_sidecar.errors import Refusal
 
@@ -28,14 +29,16 @@ class Place:
 
 
 class Hold:
-    """Lets requests go in the order they came while it is open, and never more at once than one engine takes.
+    """Lets requests go in the order they came while it is open, and never more at once than the pods that are ready take, or the memory.
 
     It opens when an engine can be reached and closes when a request comes back unserved. A request that comes back has its old place,
-    so nobody overtakes it.
+    so nobody overtakes it. Bytes of a request that was let go are counted among those that are being served.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, bodies: Bodies) -> None:
+        self._bodies = bodies
         self._limits = Limits()
+        self._pods = 1
         self._line: OrderedDict[int, Place] = OrderedDict()
         self._returned: dict[int, Place] = {}  # their numbers are below all those in the line
         self._out: dict[int, Place] = {}
@@ -70,9 +73,9 @@ class Hold:
         """Return the size of all bodies that may wait."""
         return self._limits.hold_bytes
 
-    def set_limits(self, limits: Limits) -> None:
-        """Apply new limits; who waits stays."""
-        self._limits = limits
+    def set_limits(self, limits: Limits, pods: int = 1) -> None:
+        """Apply new limits, those of each of so many pods; who waits stays. One that is reached need not be known to be ready."""
+        self._limits, self._pods = limits, max(1, pods)
         self._let_go()
 
     def set_failed(self, words: str) -> None:
@@ -149,12 +152,14 @@ class Hold:
         del self._out[place.number]
         place.turn = asyncio.get_running_loop().create_future()
         self._returned[place.number] = place
+        self._bodies.give_back(place.size)
         self._bytes += place.size
         self._open = False
 
     def leave(self, place: Place) -> None:
         """Give the place up: the request was served, refused, or nobody waits for it any more."""
         if self._out.pop(place.number, None) is not None:
+            self._bodies.give_back(place.size)
             self._let_go()
         elif (self._line.pop(place.number, None) or self._returned.pop(place.number, None)) is not None:
             self._bytes -= place.size
@@ -165,8 +170,13 @@ class Hold:
         self._let_go()
 
     def _let_go(self) -> None:
-        while self._open and self.waiting and len(self._out) < self._limits.max_concurrency:
-            place = self._returned.pop(min(self._returned)) if self._returned else self._line.popitem(last=False)[1]
+        while self._open and self.waiting and len(self._out) < self._limits.max_concurrency * self._pods:
+            line = self._returned or self._line
+            place = line[min(self._returned) if self._returned else next(iter(self._line))]
+            if not self._bodies.has_room(place.size):
+                return  # nobody overtakes it; whoever leaves lets it go, or the next look that finds the engine
+            del line[place.number]
+            self._bodies.take(place.size)
             self._bytes -= place.size
             self._out[place.number] = place
             if not place.turn.done():

@@ -90,6 +90,7 @@ class Call:
     async def serve(self) -> None:
         """Take the request through to the last byte of its answer, or raise Refusal."""
         check_head(self._exchange, self._route, self._compiled.limits.max_body_bytes)
+        self._exchange.reserve(self._services.bodies)
         key = self._exchange.key
         entry = self._services.doorman.enter(key) if key else None
         if entry is None:

@@ -242,4 +242,6 @@ class Cycle:
 
     def _complete(self) -> None:
         self.complete = True
+        if self._pieces:
+            self._pieces, self._held = [], 0  # of a body that nobody reads any more; its client may take long to send the rest
         self.link.completed(self)

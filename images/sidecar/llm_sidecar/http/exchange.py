@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+from llm_sidecar.bodies import Bodies
 from llm_sidecar.errors import LOST, NOT_BEGUN, Refusal, event
 from llm_sidecar.hop.wire import DEADLINE, LOAD, PREFIX, UNSERVED
 from llm_sidecar.http.cycle import Cycle, Header, Headers, lines
@@ -87,6 +88,8 @@ class Exchange:
     """Holds a request together. ``end`` stops whatever it waits for, from a timer, a lost connection or a shutdown."""
 
     __slots__ = (
+        "_bodies",
+        "_counted_bytes",
         "_cycle",
         "_deadline",
         "_ended",
@@ -133,6 +136,8 @@ class Exchange:
         self._late: Callable[[], Refusal] | None = None
         self.started_at = time.perf_counter()
         self.announced = False
+        self._bodies: Bodies | None = None
+        self._counted_bytes = 0
         self.booked = 0
         self.started = False
         self.close = False
@@ -218,7 +223,8 @@ class Exchange:
         await self._cycle.lost()
 
     def finish(self) -> None:
-        """Let go of timer and client."""
+        """Let go of timer, client and room."""
+        self.give_back()
         self._deadline.clear()
         self._cycle.gone = None
         self._task = None
@@ -238,17 +244,41 @@ class Exchange:
         """Return whether all of the body is here."""
         return self.content is not None or self._cycle.body_complete
 
+    def reserve(self, bodies: Bodies) -> None:
+        """Take room for a body that was not read yet: for as much as it is said to be, else for what comes; or raise Refusal."""
+        if self._bodies is None and self.content is None:
+            if self.content_length:
+                bodies.take(self.content_length)
+                self._counted_bytes = self.content_length
+            self._bodies = bodies
+
+    def give_back(self) -> None:
+        """Give back the room of the body: nobody works on it any more, or it is counted elsewhere."""
+        if self._counted_bytes and self._bodies is not None:
+            self._bodies.give_back(self._counted_bytes)
+            self._counted_bytes = 0
+
+    def _check_size(self, size: int, limit: int) -> None:
+        """Raise Refusal for a body that is too large, or for which there is no room."""
+        if size > limit:
+            raise too_large(limit)
+        if size > self._counted_bytes and self._bodies is not None:
+            self._bodies.take(size - self._counted_bytes)
+            self._counted_bytes = size
+
     def body(self, limit: int) -> bytes:
         """Return a body that has arrived, or raise Refusal. It is kept: another engine may have to be asked."""
         body = self.content
         if body is None:
-            self.content = body = self._cycle.take()
-        if len(body) > limit:
+            body = self._cycle.take()
+            self._check_size(len(body), limit)
+            self.content = body
+        elif len(body) > limit:
             raise too_large(limit)
         return body
 
     async def receive(self, limit: int) -> None:
-        """Wait until all of the body is here, and never read more of it than the limit."""
+        """Wait until all of the body is here, and never read more of it than the limit or than there is room for."""
         cycle = self._cycle
         parts: list[bytes] = []
         size = 0
@@ -258,8 +288,7 @@ class Exchange:
             is_last = cycle.body_complete
             parts.append(cycle.take())
             size += len(parts[-1])
-            if size > limit:
-                raise too_large(limit)
+            self._check_size(size, limit)
             if is_last:
                 self.content = b"".join(parts)
             else:

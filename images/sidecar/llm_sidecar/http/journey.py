@@ -100,7 +100,7 @@ class Journey:
         """Check and read the request, once."""
         exchange, limits = self._exchange, self._live.limits_of(self._assigned)
         if self._route.method == "POST" and exchange.content is None:
-            await receive(exchange, self._services.hold, self._route, limits.max_body_bytes)
+            await receive(exchange, self._services.hold, self._services.bodies, self._route, limits.max_body_bytes)
         exchange.limit(limits.total_timeout_ms / 1000 + _LONGER_S, partial(too_late, limits))
 
     async def _hold(self, refused: Refusal) -> None:
@@ -111,6 +111,7 @@ class Journey:
         exchange.no_limit()
         if self._place is None:
             booked, exchange.booked = exchange.booked, 0
+            exchange.give_back()  # it is counted in the hold from here on
             self._place = hold.take(len(exchange.content or b""), booked)
         else:
             hold.back(self._place)

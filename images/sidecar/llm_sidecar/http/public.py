@@ -35,6 +35,8 @@ class PublicApp:
         services.metrics.tasks.set_function(lambda: len(asyncio.all_tasks()))
         services.metrics.queue_depth.set_function(lambda: own.admission.queued if own is not None else 0)
         services.metrics.held.set_function(lambda: services.hold.waiting)
+        services.metrics.body_bytes.set_function(lambda: services.bodies.bytes_taken)
+        services.metrics.body_bytes_max.set_function(lambda: services.bodies.most_bytes)
 
     @property
     def inflight(self) -> int:
@@ -175,7 +177,11 @@ class PublicApp:
         async def body() -> bytes:
             if route.method != "POST":
                 return b""
-            await receive(exchange, self._services.hold, route, live.max_body_bytes)
+            try:
+                await receive(exchange, self._services.hold, self._services.bodies, route, live.max_body_bytes)
+            except Refusal as refusal:
+                self._shed(refusal)  # there is no job yet that would have it counted
+                raise
             return exchange.body(live.max_body_bytes)
 
         exchange.unit = await subject.find(live.table.subject, exchange.headers, exchange.key, body) or exchange.unit

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from llm_sidecar.admission import Admission
 from llm_sidecar.auth.doorman import Doorman
+from llm_sidecar.bodies import Bodies
 from llm_sidecar.drain import Drain
 from llm_sidecar.engine.client import UpstreamClient
 from llm_sidecar.engine.health import Health
@@ -34,6 +35,7 @@ class Services:
     doorman: Doorman
     own: Own | None
     pool: Pool
+    bodies: Bodies
     hold: Hold
     reach: Reach
     drain: Drain

@@ -20,7 +20,7 @@ _RUNNING, _WAITING, _CACHE, _ENGINE_STARTED = (
     "process_start_time_seconds",
 )
 _OPEN, _ANSWERED = "llm_sidecar_inflight", "gen_ai_server_request_duration_seconds_count"
-_SHED, _FULL = "llm_sidecar_shed_total", frozenset({"queue_full", "queue_timeout"})
+_SHED, _FULL = "llm_sidecar_shed_total", frozenset({"bodies_full", "queue_full", "queue_timeout"})
 """Of the reasons to refuse a request those that say that the pod has as much as it can take."""
 _PROMPT, _CACHED = "vllm:prompt_tokens_total", "vllm:prompt_tokens_cached_total"
 _COUNTERS = {

@@ -99,6 +99,29 @@ async def test_more_than_the_engine_takes_at_once_are_still_all_served(entry: Fl
     assert {answer.status for answer in others} <= {200, 429}
 
 
+async def test_the_entry_lets_as_many_go_as_the_pods_take_that_are_ready(fleet: Fleet) -> None:
+    await fleet.start("entry", "e1", "e1-b", engine_up=False)
+    pods, two_each = [fleet["e1"], fleet["e1-b"]], held(max_concurrency=2)
+    fleet.publish("r1", bundles=two_each, peers=["e1", "e1-b"])
+    await fleet.until_ready("entry")
+    gate = asyncio.Event()
+
+    async def script(_request: Request, writer: asyncio.StreamWriter) -> None:
+        await gate.wait()
+        writer.write(http(completion()))
+
+    for pod in pods:
+        pod.engine.script = script
+    waiting = await hold(fleet["entry"], 5)
+    for pod in reversed(pods):  # the first one is behind the Service, by which the entry sees that somebody can be reached
+        await pod.engine.start()
+        await pod.until(lambda status: bool(status["ready"]))
+    await eventually(lambda: [len(pod.engine.requests) for pod in pods] == [2, 2], "as many as both pods take")
+    assert (await fleet["entry"].status())["held"] == 1
+    gate.set()
+    assert [answer.status for answer in await asyncio.gather(*waiting)] == [200] * 5
+
+
 async def test_a_full_engine_is_not_fled_by_those_who_were_held_either(fleet: Fleet) -> None:
     await fleet.start("entry", "e1", "e2", engine_up=False)
     # The second revision may be fallen back to, and gets as good as no units.

@@ -6,16 +6,20 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from llm_sidecar.bodies import Bodies
 from llm_sidecar.bundle import Limits
 from llm_sidecar.errors import Refusal
 from llm_sidecar.hop.hold import Hold, Place
 from tests.properties import tried
 
 LIMITS = Limits(hold_requests=4, hold_bytes=100, hold_timeout_ms=60_000, max_concurrency=2)
+MOST_BYTES = 100
 
 
 def hold_of(**changes: int) -> Hold:
-    hold = Hold()
+    bodies = Bodies(0)
+    bodies.allow(MOST_BYTES)
+    hold = Hold(bodies)
     hold.set_limits(Limits(**{name: getattr(LIMITS, name) for name in LIMITS.__struct_fields__} | changes))
     return hold
 
@@ -66,6 +70,33 @@ async def test_who_leaves_makes_room_and_who_was_cancelled_in_the_moment_it_was_
     await waiting[1]
     hold.leave(second)
     hold.check(100)
+
+
+async def test_as_many_go_at_once_as_all_pods_take_that_are_ready() -> None:
+    hold = hold_of(hold_requests=9)
+    places = [hold.take(1) for _ in range(7)]
+    hold.open()
+    assert sum(place.turn.done() for place in places) == 2, "as many as one takes, while nobody is known to be ready"
+    for pods, out in ((3, 6), (1, 6), (0, 6)):
+        hold.set_limits(hold._limits, pods)
+        assert sum(place.turn.done() for place in places) == out
+    for place in places[:5]:
+        hold.leave(place)
+    assert places[6].turn.done(), "who is out counts until it leaves, whoever has gone meanwhile"
+
+
+async def test_who_is_first_waits_for_memory_and_nobody_overtakes_it() -> None:
+    hold = hold_of(max_concurrency=9)
+    hold._bodies.take(50)  # of requests that never waited
+    first, second, third = hold.take(40), hold.take(20), hold.take(1)
+    hold.open()
+    assert [place.turn.done() for place in (first, second, third)] == [True, False, False]
+    hold._bodies.give_back(50)
+    hold.open()  # as the next look does that finds the engine
+    assert [place.turn.done() for place in (second, third)] == [True, True]
+    for place in (first, second, third):
+        hold.leave(place)
+    assert hold._bodies.bytes_taken == 0
 
 
 async def test_when_the_start_has_failed_who_waits_and_who_comes_is_refused_until_it_has_not() -> None:
@@ -151,6 +182,8 @@ class HoldMachine(RuleBasedStateMachine):
         if made is not None:
             self.places.append(made)
         while self.is_open and self.waiting and len(self.out) < LIMITS.max_concurrency:
+            if sum(place.size for place in (*self.out, self.waiting[0])) > MOST_BYTES:
+                break
             self.out.append(self.waiting[0])
         return made
 
@@ -200,6 +233,10 @@ class HoldMachine(RuleBasedStateMachine):
     @invariant()
     def bytes_and_numbers_are_those_of_the_waiting(self) -> None:
         assert self.hold._bytes == sum(place.size for place in self.waiting)
+
+    @invariant()
+    def bytes_that_are_served_are_those_of_the_others(self) -> None:
+        assert self.hold._bodies.bytes_taken == sum(place.size for place in self.out) <= MOST_BYTES
 
 
 TestHoldMachine = HoldMachine.TestCase
