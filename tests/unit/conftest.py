@@ -6,6 +6,7 @@ the test that is about it, and mark that.
 """
 
 import gc
+import sys
 from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
@@ -71,7 +72,20 @@ def _trace(config: pytest.Config, *, wanted: bool) -> None:
     plugin = config.pluginmanager.getplugin("_cov")
     controller = plugin.cov_controller if plugin else None  # there is none without --cov
     if controller is not None and controller.started != wanted:
+        if wanted:
+            _forget()
         (controller.resume if wanted else controller.pause)()
+
+
+def _forget() -> None:
+    """What was found out without being traced is found out again: else the lines that find it out would not count."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("llm_operator.core."):
+            for each in vars(module).values():
+                if getattr(each, "__module__", None) == name and hasattr(each, "cache_clear"):
+                    each.cache_clear()
+    if (diff := sys.modules.get("llm_operator.core.diff")) is not None:
+        diff.agreed.clear()
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
@@ -17,6 +18,7 @@ _UNITS_MS = (3_600_000, 60_000, 1_000, 1)
 _NAMES = ("h", "m", "s", "ms")
 
 
+@lru_cache(maxsize=1024)
 def parse_ms(text: str) -> int:
     """Return a duration in milliseconds; raises ValueError with what is wrong."""
     match = _PARTS.fullmatch(text)

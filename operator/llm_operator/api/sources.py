@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 _PART = r"[A-Za-z0-9._=@+-]+"
@@ -30,6 +31,7 @@ class Source:
         return f"{self.scheme}://{self.container}/{self.path}".rstrip("/")
 
 
+@lru_cache(maxsize=1024)
 def parse_source(text: str) -> Source:
     """Take a model source apart; raises ValueError with what is wrong."""
     if len(text) > MAX_LENGTH:

@@ -7,7 +7,7 @@ from llm_operator.core.actions import Nudge
 from llm_operator.core.clock import seconds_since
 from llm_operator.core.names import ANNOTATION_GENERATION
 from llm_operator.core.observed import Obj, SidecarReport
-from llm_operator.core.world import World, engine_of, ready, terminating
+from llm_operator.core.world import World, engine_of, terminating
 
 _AGAIN_AFTER_S = (2.0, 8.0)
 """A nudge can reach the kubelet before its own watch has brought the new ConfigMap: then it is given again, three times in all."""
@@ -51,7 +51,7 @@ NOTHING = Delivery(generation=0, is_live=False, of=0, late=(), refused="", nudge
 
 def deliver(world: World, generation: int, now: datetime, *, is_live: bool) -> Delivery:
     """Return how far a generation has come."""
-    takers = [pod for pod in world.pods if ready(pod)]
+    takers = world.takers
     late = [pod for pod in takers if not runs(world.report(pod), generation)]
     return Delivery(
         generation=generation,

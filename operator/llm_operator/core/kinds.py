@@ -20,6 +20,10 @@ class Kind:
     finalizers_verbs: tuple[str, ...] = ()
     namespaced: bool = True
 
+    def __hash__(self) -> int:
+        """Kinds are keys nearly everywhere, and hardly two of them have the same plural."""
+        return hash(self.plural)
+
     @property
     def rights(self) -> dict[str, tuple[str, ...]]:
         """Return the verbs by resource, subresources included, that the operator needs on this kind."""

@@ -40,7 +40,7 @@ def _failed(world: World) -> str:
 
 def _addresses(world: World, content: Snapshot) -> dict[str, tuple[str, ...]]:
     found: dict[str, list[str]] = {}
-    takers = [pod for pod in world.pods if ready(pod) and pod["status"].get("podIP")]
+    takers = [pod for pod in world.takers if pod["status"].get("podIP")]
     for pod in takers if len(takers) > 1 else ():
         if engine_of(pod) in content.table.engines:
             found.setdefault(engine_of(pod), []).append(_address(pod["status"]["podIP"]))

@@ -1,7 +1,9 @@
 """Engine and accelerator profiles: frozen when first used, so that an administrator's edit restarts nothing."""
 
+import json
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from functools import lru_cache
+from typing import TypeVar
 
 from pydantic import ValidationError
 
@@ -56,12 +58,14 @@ def _resolve(field: str, name: str, offered: Mapping[str, Profile], frozen: Mapp
 def _frozen(model: type[Profile], part: str, stored: Stored) -> dict[str, Profile]:
     """Return the profiles that stored engines were made from, by digest."""
     contents = [inputs.get(part, {}).get("profile") for engine in stored.engines for inputs in engine.made_from]
-    return {digest(content): read for content in contents if (read := _read(model, content)) is not None}
+    return dict(read for content in contents if (read := _read(model, json.dumps(content))) is not None)
 
 
-def _read(model: type[Profile], content: Any) -> Profile | None:
-    """Return a profile as it was stored, unless this operator cannot read it any more."""
+@lru_cache(maxsize=1024)
+def _read(model: type[Profile], text: str) -> tuple[str, Profile] | None:
+    """Return a profile as it was stored behind its digest, unless this operator cannot read it any more; every look reads the same few."""
+    content = json.loads(text)
     try:
-        return model.model_validate(content)
+        return digest(content), model.model_validate(content)
     except ValidationError:
         return None

@@ -37,7 +37,7 @@ def resolutions(engine: Engine) -> list[dict[str, Any]]:
 
 def _engines(stored: Stored, owner: Owner, owned: Mapping[tuple[Kind, str], Obj]) -> Iterator[Engine]:
     for (kind, name), live in owned.items():
-        if kind != DEPLOYMENT:
+        if kind != DEPLOYMENT or name == names.entry(owner.name):
             continue
         engine = name.removeprefix(names.child(owner.name, ""))
         if stored.engine(engine) is not None:

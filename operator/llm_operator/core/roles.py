@@ -148,7 +148,7 @@ def same(one: Version | None, other: Version | None) -> bool:
 
 def ready_of(world: World, engine: str) -> int:
     """Return how many pods of an engine take requests."""
-    return sum(ready(pod) for pod in world.pods_of(engine))
+    return world.ready_of(engine)
 
 
 def engines_seen(world: World) -> set[str]:

@@ -1,6 +1,8 @@
 """What can be told from spec and configuration alone: a list of checks, each of which raises UserError."""
 
+import json
 from collections.abc import Callable
+from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import ValidationError
@@ -17,6 +19,8 @@ from llm_operator.core.observed import Obj
 from llm_operator.core.reasons import Reason
 
 Check = Callable[[LLMDeploymentSpec, OperatorConfig], None]
+KNOWN_MAX = 32 * 1024
+"""Characters of a spec that is remembered as it was read: a thousand larger ones could be all the memory of an operator."""
 
 
 def read_spec(deployment: Obj) -> LLMDeploymentSpec:
@@ -24,10 +28,18 @@ def read_spec(deployment: Obj) -> LLMDeploymentSpec:
     if is_too_deep(deployment.get("spec")):
         raise UserError(Reason.SPEC_INVALID, "spec", f"nested deeper than {MAX_DEPTH} levels; nothing that can be served is")
     try:
-        return LLMDeploymentSpec.model_validate(deployment.get("spec") or {})
+        text = json.dumps(deployment.get("spec") or {})
+        return (_known if len(text) <= KNOWN_MAX else _read)(text)
     except ValidationError as error:
         field, message = problems(error)[0]
         raise UserError(Reason.SPEC_INVALID, f"spec.{field}", message) from error
+
+
+def _read(spec: str) -> LLMDeploymentSpec:
+    return LLMDeploymentSpec.model_validate(json.loads(spec))
+
+
+_known = lru_cache(maxsize=1024)(_read)  # nearly every look finds the spec that the last look found
 
 
 def validate(spec: LLMDeploymentSpec, config: OperatorConfig) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from llm_operator.core import names
@@ -48,11 +49,40 @@ class World:
 
     def of_kind(self, kind: Kind) -> dict[str, Obj]:
         """Return our objects of one kind by name."""
-        return {name: found for (each, name), found in self.owned.items() if each == kind}
+        return self._by_kind.get(kind, {})
+
+    @cached_property
+    def _by_kind(self) -> dict[Kind, dict[str, Obj]]:
+        found: dict[Kind, dict[str, Obj]] = {}
+        for (kind, name), each in self.owned.items():
+            found.setdefault(kind, {})[name] = each
+        return found
 
     def pods_of(self, engine: str) -> tuple[Obj, ...]:
         """Return the pods of one engine that are not on their way out."""
-        return tuple(pod for pod in self.pods if engine_of(pod) == engine and not terminating(pod))
+        return self._pods.get(engine, ())
+
+    def ready_of(self, engine: str) -> int:
+        """Return how many pods of one engine take requests."""
+        return self._ready.get(engine, 0)
+
+    @cached_property
+    def _pods(self) -> dict[str, tuple[Obj, ...]]:
+        """The pods that are not on their way out by engine, sorted once: a look asks for them many times."""
+        found: dict[str, list[Obj]] = {}
+        for pod in self.pods:
+            if not terminating(pod):
+                found.setdefault(engine_of(pod), []).append(pod)
+        return {engine: tuple(pods) for engine, pods in found.items()}
+
+    @cached_property
+    def _ready(self) -> dict[str, int]:
+        return {engine: sum(map(ready, pods)) for engine, pods in self._pods.items()}
+
+    @cached_property
+    def takers(self) -> tuple[Obj, ...]:
+        """Return the pods that take requests."""
+        return tuple(filter(ready, self.pods))
 
     def held_by(self, engine: str) -> tuple[Obj, ...]:
         """Return the pods of one engine that may still hold an accelerator, those on their way out included."""
@@ -73,7 +103,7 @@ class World:
         """Return the pods without an engine that can hold requests now."""
         return tuple(pod for pod in self.pods if not engine_of(pod) and ready(pod))
 
-    @property
+    @cached_property
     def sidecars(self) -> tuple[Obj, ...]:
         """Return the pods whose sidecar runs, those on their way out included: each may still pass requests on."""
         return tuple(pod for pod in self.pods if _has_sidecar(pod))
@@ -101,7 +131,7 @@ class World:
         routed = {each.revision for each in self.table.routes if self.live(DEPLOYMENT, names.child(self.owner.name, each.engine))}
         return next((each.id for each in self.stored.revisions if each.id in routed), self.table.stable)
 
-    @property
+    @cached_property
     def previous(self) -> dict[str, dict[str, Any]]:
         """Return the conditions of the last look by type."""
         return {each["type"]: each for each in self.status.get("conditions", [])}

@@ -8,7 +8,7 @@ import pytest
 
 from llm_operator.api.crd import LLM_DEPLOYMENT, LLM_PROMPT, RESOURCES, Resource
 from llm_operator.api.generate import crd_yaml
-from llm_operator.cli.apiserver import _broken_rules
+from llm_operator.cli.apiserver import _broken_rules, schema_of
 
 MAX_BYTES = 200 * 1024
 STRUCTURAL = {
@@ -28,7 +28,7 @@ def nodes(schema: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, An
             yield from nodes(schema[key], path + suffix)
 
 
-SCHEMAS = {resource.kind: resource.schema() for resource in RESOURCES}
+SCHEMAS = {resource.kind: schema_of(resource.kind) for resource in RESOURCES}
 SPECS, STATUSES = (
     [node for kind, schema in SCHEMAS.items() for node in nodes(schema["properties"][part], f"{kind}.{part}")]
     for part in ("spec", "status")

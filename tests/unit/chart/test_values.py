@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from llm_operator.api.config import AcceleratorProfile, EngineProfile
+from tests.data.wire import copied
 
 CHART = Path(__file__).resolve().parents[3] / "charts/llm-operator"
 VALUES_TEXT = (CHART / "values.yaml").read_text()
@@ -18,8 +19,11 @@ SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 VALIDATOR = jsonschema_rs.validator_for(SCHEMA)
 
 
+VALUES = yaml.safe_load(VALUES_TEXT)
+
+
 def values(**change: Any) -> dict[str, Any]:
-    return {**yaml.safe_load(VALUES_TEXT), **change}
+    return {**copied(VALUES), **change}
 
 
 def image(**change: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from llm_operator.core import diff
 from llm_operator.core.diff import differs
 from llm_operator.core.fields import named
 from llm_operator.core.names import FIELD_MANAGER
@@ -89,6 +90,20 @@ def test_every_leaf_we_no_longer_render_counts(kind: str) -> None:
         without = copied(desired)
         drop(without, path)
         assert differs(without, live, FIELD_MANAGER), path
+
+
+def test_what_has_agreed_is_told_by_its_content_and_forgotten_before_it_is_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(diff, "agreed", set())
+    monkeypatch.setattr(diff, "AGREED", 2)
+    desired, live = pair("Deployment")
+    for at in range(5):
+        live["metadata"]["resourceVersion"] = str(at)
+        assert not differs(desired, live, FIELD_MANAGER)
+        assert not differs(copied(desired), copied(live), FIELD_MANAGER)
+        assert len(diff.agreed) == (1, 2)[at % 2]
+        assert differs(desired, live, "somebody-else")
+    live["spec"]["replicas"] += 1
+    assert differs(desired, live, FIELD_MANAGER)
 
 
 def test_what_others_add_does_not_count() -> None:

@@ -9,7 +9,7 @@ from llm_operator.core.errors import UserError
 from llm_operator.core.observed import Observed
 from llm_operator.core.plan import plan
 from llm_operator.core.plan_prompt import plan_prompt
-from llm_operator.core.validate import read_spec, validate
+from llm_operator.core.validate import KNOWN_MAX, read_spec, validate
 from tests.unit.core.builders import NOW, make_config, make_deployment, make_prompt, make_spec
 
 WORDS = st.sampled_from(["", "vllm", "l4", "s3://models/tiny", "pvc://c/p", "10s", "4Gi", "true", "{{ prompt }}", "{{ x }", "ü" * 40])
@@ -82,6 +82,13 @@ def test_a_source_that_is_not_allowed_is_told_what_is_and_who_can_help(source: s
 def test_buckets_do_not_limit_volumes() -> None:
     spec = LLMDeploymentSpec.model_validate(make_spec(model={"source": "pvc://claim/a"}))
     validate(spec, make_config(sources={"s3Buckets": ["a"]}))
+
+
+def test_a_spec_is_read_once_unless_it_is_large() -> None:
+    small, large = (make_deployment(spec=make_spec(prompt={"inline": {"system": "word" * count}})) for count in (1, KNOWN_MAX // 4))
+    assert read_spec(small) is read_spec(small)
+    assert read_spec(large) is not read_spec(large)
+    assert read_spec(large) == read_spec(large)
 
 
 def test_a_deployment_without_a_spec_is_the_users_error() -> None:

@@ -4,12 +4,13 @@ Each fleet of four carries what four can, and goes wrong for longer than it take
 """
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import partial
+from functools import cache, partial
 
 import pytest
 from aiohttp import web
@@ -47,9 +48,11 @@ DONE = {
     "vllm:request_generation_tokens_sum": SEQUENCES,
 }
 """What an engine counts in a step."""
-GOOD = valued("vllm:prompt_tokens_total", "READ")(valued("process_start_time_seconds", "STARTED")(QUIET))
+GOOD = valued("vllm:prompt_tokens_total", "<READ>")(valued("process_start_time_seconds", "<STARTED>")(QUIET))
 for _name in DONE:
     GOOD = valued(_name, f"<{_name}>")(GOOD)
+PARTS = re.split(rb"(<[^<>]*>)", GOOD)
+"""The values in it and what is between them: it is told thousands of times."""
 BLIND = {"MetricsStale", "Observing", "NoReadyPod"}
 
 Answer = Callable[["Fleet", int], Awaitable[web.Response]]
@@ -99,10 +102,9 @@ class Fleet:
         """Return the figures of a pod that has had its load all the time."""
         read = self.load * (self.seconds if seconds is None else seconds)
         began = pod if started is None else started
-        body = GOOD.replace(b"READ", str(read + 30).encode()).replace(b"STARTED", str(began).encode())
-        for name, in_a_step in DONE.items():
-            body = body.replace(f"<{name}>".encode(), str(in_a_step * read / (LOAD * STEP_S)).encode())
-        return body
+        values = {f"<{name}>": in_a_step * read / (LOAD * STEP_S) for name, in_a_step in DONE.items()}
+        told = {name.encode(): str(value).encode() for name, value in {**values, "<READ>": read + 30, "<STARTED>": began}.items()}
+        return b"".join(told.get(part, part) for part in PARTS)
 
     def response(self, body: bytes, **how: int) -> web.Response:
         return web.Response(body=body.replace(b'engine="e1"', f'engine="{self.engine}"'.encode()), **how)  # type: ignore[arg-type]  # a status
@@ -215,15 +217,21 @@ WRONG: dict[str, Answer] = {
 }
 
 
-@asynccontextmanager
-async def fleet_of_four() -> AsyncIterator[Fleet]:
+@cache
+def _settled() -> tuple[World, LLMDeploymentSpec, str, datetime]:
+    """Return how every fleet begins; nothing in it is ever changed."""
     asked = {"mode": "BuiltIn", "minReplicas": 1, "maxReplicas": 8, "scaleDownDelay": "1m"}
     sim = Sim(deployment=make_deployment(spec=make_spec(replicas=4, autoscaling=asked)))
     run(sim, 8)
     for number, pod in zip(PODS, sim.held(), strict=True):
         pod["status"]["podIP"] = f"127.0.0.{number}"
     (engine,) = sim.engines()
-    fleet = Fleet(sort(sim.observed()), LLMDeploymentSpec.model_validate(sim.deployment["spec"]), engine, sim.now)
+    return sort(sim.observed()), LLMDeploymentSpec.model_validate(sim.deployment["spec"]), engine, sim.now
+
+
+@asynccontextmanager
+async def fleet_of_four() -> AsyncIterator[Fleet]:
+    fleet = Fleet(*_settled())
     app = web.Application()
     app.router.add_get("/metrics", fleet.tell)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.01)
