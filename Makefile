@@ -1,7 +1,7 @@
 # Every command of the project. `make help` lists them; `make demo` and `make test` are the two that matter first.
 SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit integration e2e soak soak-faults soak-rights soak-rest soak-steps soak-redactor soak-properties soak-subjects soak-ha soak-sidecar soak-e2e lab-up lab-down lab-status images lint fmt generate golden verify dockerfiles set-up bench-accelerators bench-autoscale bench-fleet bench-gates bench-redactor bench-rollout bench-sidecar clean
+.PHONY: help install demo test unit integration e2e soak soak-faults soak-rights soak-rest soak-steps soak-redactor soak-properties soak-subjects soak-ha soak-sidecar soak-e2e soak-engines soak-scaling lab-up lab-down lab-status images lint fmt generate golden verify dockerfiles set-up bench-accelerators bench-autoscale bench-fleet bench-gates bench-redactor bench-rollout bench-sidecar clean
 
 CLUSTER ?= lab
 REGISTRY ?=
@@ -43,7 +43,7 @@ e2e: set-up ## Tests on a real node with real pods (root)
 	@$(PYTEST) tests/e2e/test_lab.py
 	@hack/with-lab full hack/e2e
 
-soak: soak-faults soak-rights soak-rest soak-steps soak-redactor soak-properties soak-subjects soak-ha soak-sidecar soak-e2e ## Long tests; most write their result to bench/results
+soak: soak-faults soak-rights soak-rest soak-steps soak-redactor soak-properties soak-subjects soak-ha soak-sidecar soak-e2e soak-engines soak-scaling ## Long tests; most write their result to bench/results
 
 soak-faults: .venv/synced ## Every fault plan, the outages of ten minutes as well
 	@$(LAB) build cp kwok helm
@@ -79,8 +79,14 @@ soak-subjects: .venv/synced ## 2,000 subjects over HTTP on a ramp, and 20,000 ov
 soak-sidecar: .venv/synced ## The sidecar for ten minutes at 80 % of what it can carry, while everything around it changes
 	@hack/with-figures soak-sidecar $(PYTEST) tests/e2e/test_long_run.py -p no:randomly -s
 
-soak-e2e: set-up ## Delivery, engine changes and an operator upgrade on a real node, with the plan's times
-	@LLM_LAB_DIR=$(CURDIR)/.cache/lab-soak hack/with-lab full hack/soak-e2e
+soak-e2e: set-up ## Children, delivery, prompts by steps and an operator upgrade on a real node, with the plan's times
+	@LLM_LAB_DIR=$(CURDIR)/.cache/lab-soak hack/with-lab full hack/soak-e2e e2e
+
+soak-engines: set-up ## Changes of the engine on a real node with the plan's times, by steps under load for stub engines and for real ones
+	@LLM_LAB_DIR=$(CURDIR)/.cache/lab-soak hack/with-lab full hack/soak-e2e engines
+
+soak-scaling: set-up ## Steps of load, a restarted operator and a thousand requests from zero on a real node, with the plan's times
+	@LLM_LAB_DIR=$(CURDIR)/.cache/lab-soak hack/with-lab full hack/soak-e2e scaling
 
 ##@ Bench
 bench-accelerators: .venv/synced ## Accelerators at the peak of a change of the engine, by mode and replicas, and a picture of them
