@@ -106,13 +106,14 @@ def autoscale(
         calibrated=all(each.calibrated for each in able.values()),
         stepping=(world.status.get("rollout") or {}).get("state", "") not in {"", *COMING, *ENDS},
     )
-    counted = ((frozenset(_heard_or_due(world.pods_of(engine), watched, now)), each) for engine, each in able.items())
-    startup_s = _startup_s(started)
-    rules = _rules(spec.autoscaling, startup_s, now)
-    late = fleet.pending is not None and fleet.pending > rules.pending_timeout
-    coming = (len(pods) < asked and not late) or is_coming(world, engines, rules.pending_timeout, now)
-    waits = [(held(held_by_entries(world)), each) for engine, each in able.items() if engine == world.stable_engine]
-    outlook = Outlook(tuple(counted), asked, startup_s, coming, tuple(waits))
+    rules = _rules(spec.autoscaling, _startup_s(started), now)
+    outlook = Outlook(
+        tuple((frozenset(_heard_or_due(world.pods_of(engine), watched, now)), each) for engine, each in able.items()),
+        asked,
+        _startup_s(started),
+        _are_coming(world, engines, fleet, rules.pending_timeout, now),
+        tuple((held(held_by_entries(world)), each) for engine, each in able.items() if engine == world.stable_engine),
+    )
     found = outlook.need(watched.tracks, now)
     if acts and asked and (rivals := told_of_rivals(world)):
         rules, found = replace(rules, least=asked, most=asked, idle=None), Blind(ScaleReason.CONFLICT, rivals)
@@ -133,6 +134,13 @@ def autoscale(
     alarm = Alarm(outlook, rules.headroom, rules.most, known=max(decision.replicas, decision.wanted or 0))
     writer = _writer(world, spec, began, decision.replicas)
     return Scaling(acts, decision.replicas, memory, watches, alarm, entry, writer, listened=watched.memory.began is not None)
+
+
+def _are_coming(world: World, engines: Sequence[Engine], fleet: Fleet, timeout: timedelta, now: datetime) -> bool:
+    """Return whether pods are still to come that will carry a part of the load: those of any engine, or some that are not there yet."""
+    late = fleet.pending is not None and fleet.pending > timeout
+    there = sum(len(world.pods_of(each.id)) for each in engines)
+    return (there < fleet.asked and not late) or is_coming(world, engines, timeout, now)
 
 
 def _asked(world: World, before: Mapping[str, Any], pods: list[Obj], spec: LLMDeploymentSpec) -> int:
