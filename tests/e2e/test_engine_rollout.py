@@ -25,8 +25,9 @@ pytestmark = [pytest.mark.usefixtures("platform"), pytest.mark.operator_goes, py
 QUICK = Trial("stub-slow", replicas=2, most=4, rps=10, streams=15, stream_s=(3, 6))
 LONG = Trial("stub-slow", replicas=3, most=6, rps=20, streams=100, stream_s=(5, 10, 20, 60), ends_s=900, lasts_s=600)
 REAL = Trial("vllm", replicas=2, most=2, rps=3, streams=6, stream_s=(20, 40), ready_s=400, ends_s=900)
-STUB = pytest.mark.parametrize("trial", [LONG if figures.SOAK else QUICK], ids=["stub"], indirect=True)
-EACH = pytest.mark.parametrize("trial", [LONG, REAL] if figures.SOAK else [QUICK], ids=["stub", "vllm"][: 1 + figures.SOAK], indirect=True)
+TRIALS = {"stub": LONG, "vllm": REAL} if figures.SOAK else {"stub": QUICK}
+STUB = pytest.mark.parametrize("trial", [TRIALS["stub"]], ids=["stub"], indirect=True)
+EACH = pytest.mark.parametrize("trial", TRIALS.values(), ids=TRIALS, indirect=True)
 FORGOTTEN_S = 10
 """How long a Service may go on to name a pod whose processes are gone."""
 CONNECT_AGAIN_S = (0.5, 1.0, 2.0, 4.0)

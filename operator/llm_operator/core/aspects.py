@@ -8,7 +8,7 @@ from llm_operator.core.errors import UNRESOLVED
 from llm_operator.core.reasons import Phase, Reason
 from llm_operator.core.removal import listed
 from llm_operator.core.resolver import Waiting
-from llm_operator.core.roles import asked_of, ready_of
+from llm_operator.core.roles import asked_of
 from llm_operator.core.rollout.evidence import Answer
 from llm_operator.core.rollout.progress import State
 from llm_operator.core.summary import Findings, Summary
@@ -48,7 +48,7 @@ def _when(holds: bool, summary: Summary, reason: str, message: str) -> tuple[str
 
 def _ready(found: Findings, summary: Summary) -> Condition:
     stable = found.roles.stable
-    count = ready_of(found.world, stable.engine.id) if stable else 0
+    count = found.world.ready_of(stable.engine.id) if stable else 0
     if stable is not None and count:
         return condition(
             "Ready", Reason.SERVING, f"revision {stable.revision.id} serves from {count} {'pod' if count == 1 else 'pods'}", holds=True

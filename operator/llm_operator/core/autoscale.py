@@ -13,7 +13,7 @@ from llm_operator.core.clock import seconds_since, stamp
 from llm_operator.core.conditions import Condition, condition
 from llm_operator.core.door import door, held_by_entries
 from llm_operator.core.observed import Obj
-from llm_operator.core.pending import is_coming, pending, since
+from llm_operator.core.pending import are_coming, pending, since
 from llm_operator.core.reasons import Reason
 from llm_operator.core.roles import asked_of, engines_seen, weights_of
 from llm_operator.core.rollout.progress import COMING, ENDS
@@ -106,12 +106,13 @@ def autoscale(
         calibrated=all(each.calibrated for each in able.values()),
         stepping=(world.status.get("rollout") or {}).get("state", "") not in {"", *COMING, *ENDS},
     )
-    rules = _rules(spec.autoscaling, _startup_s(started), now)
+    startup_s = _startup_s(started)
+    rules = _rules(spec.autoscaling, startup_s, now)
     outlook = Outlook(
         tuple((frozenset(_heard_or_due(world.pods_of(engine), watched, now)), each) for engine, each in able.items()),
         asked,
-        _startup_s(started),
-        _are_coming(world, engines, fleet, rules.pending_timeout, now),
+        startup_s,
+        are_coming(world, engines, fleet, rules.pending_timeout, now),
         tuple((held(held_by_entries(world)), each) for engine, each in able.items() if engine == world.stable_engine),
     )
     found = outlook.need(watched.tracks, now)
@@ -134,13 +135,6 @@ def autoscale(
     alarm = Alarm(outlook, rules.headroom, rules.most, known=max(decision.replicas, decision.wanted or 0))
     writer = _writer(world, spec, began, decision.replicas)
     return Scaling(acts, decision.replicas, memory, watches, alarm, entry, writer, listened=watched.memory.began is not None)
-
-
-def _are_coming(world: World, engines: Sequence[Engine], fleet: Fleet, timeout: timedelta, now: datetime) -> bool:
-    """Return whether pods are still to come that will carry a part of the load: those of any engine, or some that are not there yet."""
-    late = fleet.pending is not None and fleet.pending > timeout
-    there = sum(len(world.pods_of(each.id)) for each in engines)
-    return (there < fleet.asked and not late) or is_coming(world, engines, timeout, now)
 
 
 def _asked(world: World, before: Mapping[str, Any], pods: list[Obj], spec: LLMDeploymentSpec) -> int:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from llm_operator.core.roles import Roles, Trial, asked_of, ready_of, weights_of
+from llm_operator.core.roles import Roles, Trial, asked_of, weights_of
 from llm_operator.core.world import World, engine_of, ready
 from llm_sidecar.table import WHOLE
 
@@ -45,7 +45,7 @@ def chart(world: World, roles: Roles) -> Course | None:
     growing, giving = (base, challenger) if back else (challenger, base)
     usable, unreached = usable_of(world, growing)
     floor = floor_of(roles, back=back) if giving else roles.replicas
-    share = share_of(usable, ready_of(world, giving), floor)
+    share = share_of(usable, world.ready_of(giving), floor)
     trial = None if back else roles.trial
     live, whole = weights_of(world).get(challenger, 0), share
     if trial is not None and share is not None:
@@ -55,7 +55,7 @@ def chart(world: World, roles: Roles) -> Course | None:
     elif share is None or not (roles.readable or trial or roles.withdraws):
         weight = live  # nobody serves, or nobody knows how many pods should: units stay where they are
     elif trial is not None:
-        weight = _tried(trial, share, absent=roles.alone or roles.withheld is not None) if ready_of(world, giving) else share
+        weight = _tried(trial, share, absent=roles.alone or roles.withheld is not None) if world.ready_of(giving) else share
     else:
         weight = _left(world, roles, usable, WHOLE - share) if back else share
     ceiling = roles.replicas if roles.within else roles.replicas + 1
@@ -91,7 +91,7 @@ def floor_of(roles: Roles, *, back: bool = False) -> int:
 def usable_of(world: World, engine: str) -> tuple[int, str]:
     """Return how many pods of an engine can be given units, and why none can although some are ready."""
     unreached = "" if weights_of(world).get(engine) else _unreached(world, engine)
-    return 0 if unreached else ready_of(world, engine), unreached
+    return 0 if unreached else world.ready_of(engine), unreached
 
 
 def share_of(usable: int, giving: int, floor: int) -> int | None:

@@ -11,7 +11,7 @@ from llm_operator.core.fields import applied, project
 from llm_operator.core.kinds import DEPLOYMENT
 from llm_operator.core.observed import Obj
 from llm_operator.core.render.entry import entry, entry_template
-from llm_operator.core.roles import Roles, engines_seen, ready_of
+from llm_operator.core.roles import Roles, engines_seen
 from llm_operator.core.stored import REFRESH, Engine
 from llm_operator.core.target import Target
 from llm_operator.core.world import World, engine_of
@@ -33,7 +33,7 @@ def entry_of(world: World, config: OperatorConfig, target: Target, roles: Roles)
 
 
 def _holds(world: World, roles: Roles) -> bool:
-    return bool(roles.replicas) and not any(ready_of(world, each) for each in engines_seen(world))
+    return bool(roles.replicas) and not any(world.ready_of(each) for each in engines_seen(world))
 
 
 def _inputs(engine: Engine) -> dict[str, Any]:

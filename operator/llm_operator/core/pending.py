@@ -7,6 +7,7 @@ from llm_operator.core.clock import seconds_since
 from llm_operator.core.diagnose import refused_since
 from llm_operator.core.observed import Obj
 from llm_operator.core.roles import asked_of
+from llm_operator.core.scaling.decide import Fleet
 from llm_operator.core.stored import Engine
 from llm_operator.core.world import World, ready
 
@@ -25,10 +26,14 @@ def pending(world: World, engines: Sequence[Engine], now: datetime) -> timedelta
     return max((timedelta(seconds=seconds_since(each, now)) for each in begins if each), default=None)
 
 
-def is_coming(world: World, engines: Sequence[Engine], patience: timedelta, now: datetime) -> bool:
-    """Return whether a pod of whatever engine is on its way; one that has not come for longer than ``patience`` is not."""
-    unready = [pod for each in engines for pod in world.pods_of(each.id) if not ready(pod)]
-    return any(seconds_since(_unready_since(pod), now) <= patience.total_seconds() for pod in unready)
+def are_coming(world: World, engines: Sequence[Engine], fleet: Fleet, patience: timedelta, now: datetime) -> bool:
+    """Return whether pods are on their way, of whatever engine or not there yet; what takes longer than ``patience`` is not."""
+    pods = [pod for each in engines for pod in world.pods_of(each.id)]
+    late = fleet.pending is not None and fleet.pending > patience
+    unready = (pod for pod in pods if not ready(pod))
+    return (len(pods) < fleet.asked and not late) or any(
+        seconds_since(_unready_since(pod), now) <= patience.total_seconds() for pod in unready
+    )
 
 
 def since(pod: Obj, status: str) -> str | None:

@@ -5,7 +5,7 @@ from datetime import datetime
 from llm_operator.core.course import Course
 from llm_operator.core.delivery import Delivery
 from llm_operator.core.pods import alive
-from llm_operator.core.roles import Roles, ready_of, version_of
+from llm_operator.core.roles import Roles, version_of
 from llm_operator.core.tables import Snapshot
 from llm_operator.core.target import Version
 from llm_operator.core.world import World
@@ -25,7 +25,7 @@ def _left(world: World, roles: Roles) -> Version | None:
     """Return what is on its way out but could still serve: when nothing else can, it is what everything goes on from."""
     wanted = {each.id for each in roles.engines}
     routes = world.table.routes if world.table and roles.replicas else ()
-    serving = (route for route in routes if route.engine not in wanted and ready_of(world, route.engine))
+    serving = (route for route in routes if route.engine not in wanted and world.ready_of(route.engine))
     return next((found for route in serving if (found := version_of(world, route.revision))), None)
 
 
@@ -39,7 +39,7 @@ def _target(world: World, roles: Roles, content: Snapshot, delivery: Delivery) -
     if target is None or roles.trial is not None or not content.has(target.revision.id):
         return None
     if roles.stable is None or not roles.replicas:
-        through = not roles.replicas or ready_of(world, target.engine.id) > 0
+        through = not roles.replicas or world.ready_of(target.engine.id) > 0
     else:
         through = roles.diff_class == "Config" and delivery.complete
     return target if through else None

@@ -7,7 +7,7 @@ from math import ceil
 from llm_operator.core.course import Course
 from llm_operator.core.delivery import Delivery
 from llm_operator.core.pods import alive
-from llm_operator.core.roles import Roles, asked_of, engines_seen, ready_of
+from llm_operator.core.roles import Roles, asked_of, engines_seen
 from llm_operator.core.withholding import victims
 from llm_operator.core.world import World, terminating
 from llm_sidecar.table import WHOLE
@@ -77,7 +77,7 @@ def _kept(now: Situation, others: int) -> int:
     asked, living = now.asked(engine), alive(now.world, engine, now.now)
     usable = 0 if course.pinned else course.usable  # the pod of a trial takes nobody's place
     need = _needed(now.roles, course)
-    serves_alone = not usable and ready_of(now.world, engine) > 0
+    serves_alone = not usable and now.world.ready_of(engine) > 0
     kept = need if asked is None or serves_alone else min(asked, need)
     if usable:
         kept = min(kept, living)  # what is lost holds accelerators for nothing

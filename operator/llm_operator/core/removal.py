@@ -12,7 +12,7 @@ from llm_operator.core.addresses import own_services
 from llm_operator.core.delivery import Delivery
 from llm_operator.core.kinds import DEPLOYMENT, SERVICE, Kind
 from llm_operator.core.reasons import Reason
-from llm_operator.core.roles import Roles, asked_of, engines_seen, ready_of, weights_of
+from llm_operator.core.roles import Roles, asked_of, engines_seen, weights_of
 from llm_operator.core.tables import Snapshot
 from llm_operator.core.world import World
 
@@ -70,9 +70,9 @@ def _disposable(world: World, roles: Roles, engine: str) -> bool:
     What no table names, because its revision is lost, takes none either. It goes when no engine with a role may have a pod, as then it is
     in their way and nothing would ever scale it down.
     """
-    if not ready_of(world, engine) or not roles.replicas:
+    if not world.ready_of(engine) or not roles.replicas:
         return True
-    if roles.stable is not None and ready_of(world, roles.stable.engine.id):
+    if roles.stable is not None and world.ready_of(roles.stable.engine.id):
         return True
     return engine not in weights_of(world) and not any(asked_of(world, each.id) for each in roles.engines)
 

@@ -146,11 +146,6 @@ def same(one: Version | None, other: Version | None) -> bool:
     return one is not None and other is not None and one.revision.id == other.revision.id
 
 
-def ready_of(world: World, engine: str) -> int:
-    """Return how many pods of an engine take requests."""
-    return world.ready_of(engine)
-
-
 def engines_seen(world: World) -> set[str]:
     """Return the engines that have a Deployment or a pod."""
     deployments = world.of_kind(DEPLOYMENT).keys() - {names.entry(world.owner.name)}
@@ -178,7 +173,7 @@ def left_over(world: World, stable: Version | None, target: Version | None, salt
     ``salt`` is that of the rollout that goes on. Without a table it is what serves in place of a stable engine that does not.
     """
     wanted = {each.engine.id for each in (stable, target) if each is not None}
-    if world.table is None and stable is not None and not ready_of(world, stable.engine.id):
+    if world.table is None and stable is not None and not world.ready_of(stable.engine.id):
         return next((each for each in _reported(world) if each.engine.id not in wanted), None)
     if world.table is None or stable is None:
         return None
@@ -201,7 +196,7 @@ def _stable(world: World, latest: str) -> Version | None:
         return next(iter(_reported(world)), None)
     for route in sorted(table.routes, key=lambda route: route.revision != table.stable):
         rebuilt = route.revision == table.stable and not world.status
-        if ready_of(world, route.engine) and (rebuilt or route.engine != latest):
+        if world.ready_of(route.engine) and (rebuilt or route.engine != latest):
             return version_of(world, route.revision)
     return None
 
@@ -211,7 +206,7 @@ def _reported(world: World) -> list[Version]:
     pods = [(pod, report) for pod in world.pods if ready(pod) and (report := world.report(pod)) is not None]
     found = [(pod, version) for pod, report in pods if (version := version_of(world, report.revision)) is not None]
     serving = [version for pod, version in found if version.engine.id == engine_of(pod)]
-    return sorted(serving, key=lambda each: -ready_of(world, each.engine.id))
+    return sorted(serving, key=lambda each: -world.ready_of(each.engine.id))
 
 
 def version_of(world: World, revision: str | None) -> Version | None:

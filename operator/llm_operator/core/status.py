@@ -6,7 +6,6 @@ from typing import Any
 from llm_operator.core import names
 from llm_operator.core.conditions import MAX_MESSAGE, Condition, merge
 from llm_operator.core.gateway import parents_of
-from llm_operator.core.roles import ready_of
 from llm_operator.core.startup import startup_of
 from llm_operator.core.summary import Findings, Summary
 from llm_operator.core.target import Version
@@ -62,7 +61,7 @@ def _role(found: Findings, version: Version) -> dict[str, Any]:
         "revision": revision,
         "engine": engine,
         "replicas": pods,
-        "ready": ready_of(found.world, engine),
+        "ready": found.world.ready_of(engine),
         "weight": found.percent(revision),
     }
 

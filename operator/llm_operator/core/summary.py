@@ -13,7 +13,7 @@ from llm_operator.core.diagnose import Diagnosis
 from llm_operator.core.kinds import ASIDE, CONFIG_MAP
 from llm_operator.core.reasons import Phase, Reason
 from llm_operator.core.removal import Removal, listed
-from llm_operator.core.roles import Roles, Withheld, ready_of
+from llm_operator.core.roles import Roles, Withheld
 from llm_operator.core.rollout.follow import Rollout
 from llm_operator.core.rollout.gating import Gating
 from llm_operator.core.rollout.progress import State
@@ -224,7 +224,7 @@ def _at_rest(found: Findings) -> bool:
 
 def _serves(found: Findings) -> bool:
     stable = found.roles.stable
-    return stable is not None and ready_of(found.world, stable.engine.id) > 0
+    return stable is not None and found.world.ready_of(stable.engine.id) > 0
 
 
 def _waits_in_entry(found: Findings) -> bool:

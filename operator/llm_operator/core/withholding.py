@@ -8,7 +8,7 @@ from llm_operator.core.diagnose import accelerators, starved
 from llm_operator.core.load import batch_of, load_of
 from llm_operator.core.loan import Fleet, Loan, lend
 from llm_operator.core.reasons import Reason
-from llm_operator.core.roles import Roles, Withheld, asked_of, ready_of
+from llm_operator.core.roles import Roles, Withheld, asked_of
 from llm_operator.core.stored import Engine
 from llm_operator.core.target import Target, Version
 from llm_operator.core.world import World
@@ -34,9 +34,9 @@ def withhold(
         roles = replace(roles, each_pod=int(WHOLE * slots * (1 - headroom) / load.requests))
     loan = Loan.read(world.status.get("loan")) if roles.borrows else None
     if roles.borrows and target.spec is not None:  # while the spec cannot be read a loan stays as it is
-        serving = ready_of(world, stable.engine.id) + (0 if tried else ready_of(world, coming.engine.id))
+        serving = world.ready_of(stable.engine.id) + (0 if tried else world.ready_of(coming.engine.id))
         loan = lend(load, Fleet(roles.replicas, serving, headroom), loan, now, back=back)
-    if roles.outgoing is not None or not ready_of(world, stable.engine.id):
+    if roles.outgoing is not None or not world.ready_of(stable.engine.id):
         return loan, roles
     given = tried and (asked_of(world, stable.engine.id) or 0) < roles.replicas
     return loan, replace(roles, withheld=_starved(world, stable, coming, tried=tried) or _unsafe(loan, given=given))

@@ -101,7 +101,7 @@ class World:
     @property
     def entries(self) -> tuple[Obj, ...]:
         """Return the pods without an engine that can hold requests now."""
-        return tuple(pod for pod in self.pods if not engine_of(pod) and ready(pod))
+        return tuple(pod for pod in self.takers if not engine_of(pod))
 
     @cached_property
     def sidecars(self) -> tuple[Obj, ...]:

@@ -12,7 +12,7 @@ from llm_operator.core.actions import EventDraft
 from llm_operator.core.clock import stamp
 from llm_operator.core.loan import Loan
 from llm_operator.core.removal import Warm
-from llm_operator.core.roles import Roles, Trial, left_over, ready_of, version_of
+from llm_operator.core.roles import Roles, Trial, left_over, version_of
 from llm_operator.core.rollout import told
 from llm_operator.core.rollout.evidence import NO_GATES, Verdict
 from llm_operator.core.rollout.machine import step
@@ -108,7 +108,7 @@ def _warm(world: World, target: Target, roles: Roles, barred: Barred | None, now
         return None
     engine = roles.latest.engine.id
     until = datetime.fromisoformat(barred.at) + timedelta(seconds=parse_s(asked.abort.keep_canary_for))
-    return Warm(engine, until) if now < until and ready_of(world, engine) else None
+    return Warm(engine, until) if now < until and world.ready_of(engine) else None
 
 
 def _action(target: Target) -> Action | None:
@@ -155,7 +155,7 @@ def _cast(world: World, roles: Roles, rollout: Rollout, before: Progress | None,
 
 def _shadow(world: World, version: Version, progress: Progress, steps: tuple[Step, ...] | None) -> Shadow | None:
     """Return what the table says of copies. While nobody can read the steps that stays as it is; a pod that is away gets none."""
-    if progress.state not in TRYING or not ready_of(world, version.engine.id):
+    if progress.state not in TRYING or not world.ready_of(version.engine.id):
         return None
     if steps is None:
         return world.table.shadow if world.table is not None and world.table.salt == progress.id else None

@@ -10,7 +10,7 @@ from llm_operator.core.delivery import deliver
 from llm_operator.core.diagnose import diagnose
 from llm_operator.core.podstate import restarts
 from llm_operator.core.removal import listed
-from llm_operator.core.roles import Roles, asked_of, left_over, ready_of, version_of, weights_of
+from llm_operator.core.roles import Roles, asked_of, left_over, version_of, weights_of
 from llm_operator.core.rollout.moves import WHOLE, Asked, Canary, Seen, Verb
 from llm_operator.core.rollout.progress import COMING, Progress
 from llm_operator.core.target import Target, Version
@@ -49,7 +49,7 @@ def _canary(world: World, roles: Roles, version: Version | None) -> Canary | Non
         return None
     engine, floor = version.engine.id, floor_of(roles)
     usable, unreached = usable_of(world, engine)
-    share = share_of(usable, ready_of(world, roles.stable.engine.id), floor) or 0
+    share = share_of(usable, world.ready_of(roles.stable.engine.id), floor) or 0
     share = carried(roles, share, usable, floor, weights_of(world).get(engine, 0))
     found = diagnose(world, engine, asked_of(world, engine) or 1)
     words = f"its engine is ready, but {unreached}" if unreached and found.ready else found.message
@@ -98,7 +98,7 @@ def seen(world: World, roles: Roles, coming: Version | None, progress: Progress 
     going = f"the change to revision {outgoing.revision.id} is taken back first" if outgoing else ""
     return Seen(
         stable=revision,
-        pods=ready_of(world, engine) + (canary.usable if canary else 0),
+        pods=world.ready_of(engine) + (canary.usable if canary else 0),
         weight=mine[0].weight * WHOLE // ALL_UNITS if known and not delivery.late else None,
         replicas=roles.replicas,
         late=listed(world, tuple(name for name, _ in delivery.late)) or "pods that are coming up",

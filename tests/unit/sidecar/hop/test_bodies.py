@@ -9,25 +9,13 @@ from tests.unit.sidecar.support.client import Answer, ask, connect, post
 from tests.unit.sidecar.support.engine import Request, completion, http
 from tests.unit.sidecar.support.eventually import eventually
 from tests.unit.sidecar.support.fleet import HOP, Fleet, text_of
+from tests.unit.sidecar.support.gate import Gate
 from tests.unit.sidecar.support.pod import Pod, route
 
 SIZE = 1000
 BODY = {"prompt": "x" * (SIZE - 14)}
 LITTLE = "1"
 PLENTY = str(2 * (PROGRAM_BYTES + COPIES * SIZE * 99))
-
-
-class Gate:
-    """An engine that answers once it is opened."""
-
-    def __init__(self) -> None:
-        self.open = asyncio.Event()
-        self.waiting = 0
-
-    async def __call__(self, _request: Request, writer: asyncio.StreamWriter) -> None:
-        self.waiting += 1
-        await self.open.wait()
-        writer.write(http(completion()))
 
 
 def limited(**limits: int) -> dict[str, Bundle]:

@@ -8,26 +8,13 @@ from llm_sidecar.bundle import Bundle, Limits
 from llm_sidecar.hop.pool import Pool
 from llm_sidecar.table import Peers
 from tests.unit.sidecar.support.client import Answer
-from tests.unit.sidecar.support.engine import Request, answers, completion, http, streams, text_events
+from tests.unit.sidecar.support.engine import answers, http, streams, text_events
 from tests.unit.sidecar.support.eventually import eventually
 from tests.unit.sidecar.support.fleet import HOP, Fleet, text_of
+from tests.unit.sidecar.support.gate import Gate
 
 SMALL = Bundle(limits=Limits(max_concurrency=1, queue=1, queue_timeout_ms=9_000))
 ASK = {"prompt": "x"}
-
-
-class Gate:
-    """An engine that answers with its pod's name once it is opened."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.open = asyncio.Event()
-        self.waiting = 0
-
-    async def __call__(self, _request: Request, writer: asyncio.StreamWriter) -> None:
-        self.waiting += 1
-        await self.open.wait()
-        writer.write(http(completion(self.name)))
 
 
 @pytest.fixture

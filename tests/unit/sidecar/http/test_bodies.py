@@ -12,6 +12,7 @@ from tests.unit.sidecar.support.client import Answer, connect, get, post
 from tests.unit.sidecar.support.engine import Request, Script, answers, completion, http, streams, text_events
 from tests.unit.sidecar.support.engine import chunk as chunk_of
 from tests.unit.sidecar.support.eventually import eventually
+from tests.unit.sidecar.support.gate import Gate
 from tests.unit.sidecar.support.pod import Pod
 
 MIB = 1 << 20
@@ -42,19 +43,6 @@ def chunk(size: int) -> bytes:
 
 
 SHORT, LAST = body(14), b"0\r\n\r\n"
-
-
-class Gate:
-    """An engine that answers once it is opened."""
-
-    def __init__(self) -> None:
-        self.open = asyncio.Event()
-        self.sizes: list[int] = []
-
-    async def __call__(self, request: Request, writer: asyncio.StreamWriter) -> None:
-        self.sizes.append(len(request.body))
-        await self.open.wait()
-        writer.write(http(completion()))
 
 
 def taken(pod: Pod) -> int:

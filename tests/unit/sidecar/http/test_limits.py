@@ -11,26 +11,10 @@ from llm_sidecar.http import call, exchange
 from tests.unit.sidecar.conftest import MakePod
 from tests.unit.sidecar.support.client import Answer, connect, post
 from tests.unit.sidecar.support.engine import Request, Script, answers, completion, http
-from tests.unit.sidecar.support.eventually import eventually
+from tests.unit.sidecar.support.gate import Gate
 from tests.unit.sidecar.support.pod import Pod
 
 NO_HOLD = Bundle(limits=Limits(hold_requests=0))
-
-
-class Gate:
-    """A script that holds requests until it is opened."""
-
-    def __init__(self) -> None:
-        self.open = asyncio.Event()
-        self.waiting = 0
-
-    async def __call__(self, _request: Request, writer: asyncio.StreamWriter) -> None:
-        self.waiting += 1
-        await self.open.wait()
-        writer.write(http(completion()))
-
-    async def until_waiting(self, count: int) -> None:
-        await eventually(lambda: self.waiting >= count, f"{count} requests at the engine")
 
 
 async def _all(calls: Iterable[Awaitable[Answer]]) -> list[Answer]:
