@@ -2,16 +2,24 @@
 
 import os
 import signal
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.e2e.freezing import container_pid
 from tests.lab import procs
 
+T = TypeVar("T")
 
-def kill_engine(pod: dict[str, Any]) -> None:
-    """End the engine of a pod; its sidecar stays."""
-    os.kill(container_pid(pod, "engine"), signal.SIGKILL)
+
+def kill_engine(pod: dict[str, Any], look: Callable[[], T]) -> T:
+    """End the engine of a pod; its sidecar stays. Return a look at it while the engine stands still: no answer begins after that look."""
+    pid = container_pid(pod, "engine")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        return look()
+    finally:
+        os.kill(pid, signal.SIGKILL)
 
 
 def pids_of(pod: dict[str, Any]) -> list[int]:

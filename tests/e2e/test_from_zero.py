@@ -58,7 +58,7 @@ def test_a_thousand_requests_wait_for_a_pod_and_none_is_lost() -> None:
         until(lambda: kit.pods_of(NAME, NS), timeout_s=120, what="a pod for those who wait")
         woken_s = time.monotonic() - began
         _kill_operator()
-        until(lambda: _phase() == "Waking", timeout_s=60, what="its waking told")
+        until(lambda: _phase() == "Waking", timeout_s=180, what="its waking told")
         assert kit.condition(kit.llm(NAME, NS), "Ready")["reason"] == "Waking"
         pods = {pod["metadata"]["uid"] for pod in kit.pods_of(NAME, NS)}
         until(lambda: any(map(kit.is_ready, kit.pods_of(NAME, NS))), timeout_s=180, what="the pod ready")
@@ -80,9 +80,10 @@ def _phase() -> str:
 
 
 def _entry() -> str:
-    """Return the address of the entry."""
-    found = kit.items("pods", NS, f"llmops.dev/deployment={NAME},llmops.dev/role=entry")
-    return str(next(filter(kit.is_ready, found))["status"]["podIP"])
+    """Return the address of the entry, once the kubelet calls it ready: the deployment may be so a moment before or after."""
+    selector = f"llmops.dev/deployment={NAME},llmops.dev/role=entry"
+    entry = until(lambda: next(filter(kit.is_ready, kit.items("pods", NS, selector)), None), timeout_s=60, what="the entry ready")
+    return str(entry["status"]["podIP"])
 
 
 def _held(entry: str) -> int:
@@ -90,5 +91,9 @@ def _held(entry: str) -> int:
 
 
 def _kill_operator() -> None:
-    for pod in kit.items("pods", product.SYSTEM_NAMESPACE):
-        kill(pids_of(pod))
+    """End every process of the operator. There may be none for a while: tests beside this one take its pod away too."""
+    kill(until(_of_operator, timeout_s=180, what="a process of the operator"))
+
+
+def _of_operator() -> list[int]:
+    return [pid for pod in kit.items("pods", product.SYSTEM_NAMESPACE) for pid in pids_of(pod)]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e import kit
+from tests.e2e import kit, reports
 from tests.e2e.manifests import deployment, prompt
 from tests.lab.wait import until
 
@@ -52,11 +52,14 @@ def test_a_prompt_edit_restarts_nothing_and_moves_the_prompt_tokens(chat: str) -
 
 
 def test_a_stream_keeps_the_prompt_it_began_with(chat: str) -> None:
-    stream = kit.Stream(chat, tokens=300, model="words").start()
+    pods = kit.pods_of("words", NS)
+    stream = kit.Stream(chat, tokens=600, model="words").start()
     kit.apply(deployment("words", replicas=2, prompt={"inline": {"system": SHORT + " Be kind."}}), namespace=NS)
-    now = kit.wait_settled("words", NS, replicas=2)
+    # The pods are asked and not kubectl: of a busy machine its looks take seconds, and the stream is open for fifteen.
+    until(lambda: all(reports.status(pod)["revision"] != stream.revision for pod in pods), timeout_s=60, what="both pods on the change")
     assert stream.running, "the stream ended before the change was live: it proves nothing"
     assert stream.finish().error == ""
+    now = kit.wait_settled("words", NS, replicas=2)
     assert stream.revision != now["status"]["stable"]["revision"]
 
 

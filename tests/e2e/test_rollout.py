@@ -48,7 +48,7 @@ def _status() -> kit.Object:
 
 def _latest() -> str:
     """Return the revision that the spec of now has become."""
-    until(lambda: _status().get("observedGeneration") == kit.llm(NAME, NS)["metadata"]["generation"], timeout_s=60, what="the spec seen")
+    until(lambda: _status().get("observedGeneration") == kit.llm(NAME, NS)["metadata"]["generation"], timeout_s=180, what="the spec seen")
     return str(_status()["latestRevision"])
 
 

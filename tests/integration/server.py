@@ -79,11 +79,16 @@ class Server:
         return dict(self._api.json(path, method="PATCH", body=change, content_type="application/merge-patch+json"))
 
     def replace(self, manifest: Object, namespace: str) -> Object:
-        """Replace an object's spec by another, fields left out included."""
-        kind = BY_KIND[manifest["kind"]]
-        live = self.must(kind, namespace, manifest["metadata"]["name"])
-        body = {**manifest, "metadata": {**manifest["metadata"], "resourceVersion": live["metadata"]["resourceVersion"]}}
-        return dict(self._api.json(kind.path(namespace, manifest["metadata"]["name"]), method="PUT", body=body))
+        """Replace an object's spec by another, fields left out included; anew when its status was written between look and answer."""
+        kind, name = BY_KIND[manifest["kind"]], manifest["metadata"]["name"]
+        while True:
+            version = self.must(kind, namespace, name)["metadata"]["resourceVersion"]
+            body = {**manifest, "metadata": {**manifest["metadata"], "resourceVersion": version}}
+            try:
+                return dict(self._api.json(kind.path(namespace, name), method="PUT", body=body))
+            except ApiError as error:
+                if ": 409 " not in str(error):
+                    raise
 
     def delete(self, kind: Kind, namespace: str, name: str) -> None:
         """Delete an object."""

@@ -97,7 +97,7 @@ class Stage:
 
     def serve(self, namespace: str, requests: int, failing: str) -> None:
         """Have the pods of a namespace count requests, each its own unit and assigned by their tables; those of one revision fail."""
-        sidecars = [each for each in self._sidecars.values() if each.pod["metadata"]["namespace"] == namespace]
+        sidecars = [each for each in list(self._sidecars.values()) if each.pod["metadata"]["namespace"] == namespace]
         with self._counting:
             for number in range(requests):
                 sidecar, unit = sidecars[number % len(sidecars)], uuid.uuid4().bytes

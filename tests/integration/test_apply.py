@@ -26,7 +26,7 @@ from llm_sidecar.table import PEERS_KEY, TABLE_KEY
 from tests.fakes.objects import llm_deployment, llm_prompt, operator_config
 from tests.fakes.telemetry import FakeTelemetry
 from tests.integration.server import Server
-from tests.integration.test_lifecycle import RESTORED_S, content, wait_settled
+from tests.integration.test_lifecycle import RESTORED_S, content, wait_counted, wait_settled
 from tests.lab.wait import until
 
 Object = dict[str, Any]
@@ -60,6 +60,7 @@ def name(request: pytest.FixtureRequest, server: Server, namespace: str) -> str:
         server.create(llm_prompt("support", namespace), namespace)
     server.create(llm_deployment(request.param, namespace, **spec), namespace)
     wait_settled(server, namespace, request.param)
+    wait_counted(server, namespace, request.param)
     if spec.get("replicas", 1) > 1:  # pods learn of each other a moment after all is settled
         snapshot = f"{request.param}-snapshot"
         until(lambda: PEERS_KEY in server.must(kinds.CONFIG_MAP, namespace, snapshot)["data"], timeout_s=60, what="the peers told")

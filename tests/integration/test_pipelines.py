@@ -115,8 +115,10 @@ def test_a_pipelines_account_may_ask_for_verbs_and_change_nothing(
         done = pipeline(command)
         return done.stderr if done.returncode else ""
 
-    patch = "kubectl patch llm held --type=merge --patch"
-    until(lambda: "change nothing of the spec" in refused(f"""{patch} '{{"spec":{{"replicas":3}}}}'"""), timeout_s=60, what="the policy")
+    patch = """kubectl patch llm held --type=merge --patch '{"spec":{"replicas":3}}'"""
+    # Only as a question as long as the policy may not be in force yet.
+    until(lambda: "change nothing of the spec" in refused(f"{patch} --dry-run=server"), timeout_s=60, what="the policy")
+    assert "change nothing of the spec" in refused(patch)
     assert "no other annotation" in refused("kubectl annotate llm held a=b")
     assert "neither labels" in refused("kubectl label llm held a=b")
     asked = pipeline("kubectl llm refresh held --timeout 60s")

@@ -58,8 +58,11 @@ def settled(live: Object) -> bool:
 
 
 def versions(server: Server, namespace: str, kind: kinds.Kind) -> dict[str, tuple[str, int]]:
-    """Return what tells one state of each object of a kind from the next, but for its status."""
-    managed = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
+    """Return what tells one state of each object of a kind from the next, but for its status; of pods those with an engine.
+
+    Those of resolvers may still be going when a deployment serves.
+    """
+    managed = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}" + (f",{names.LABEL_ENGINE}" if kind == kinds.POD else "")
     listed = server.list(kind, namespace, managed)
     return {each["metadata"]["name"]: (each["metadata"]["uid"], each["metadata"].get("generation", 0)) for each in listed}
 
@@ -137,8 +140,10 @@ def test_what_is_lost_comes_back_as_it_was_and_a_refresh_stays_done(server: Serv
     refresh(server, place, name, "lost-1")
 
     def alone() -> bool:
+        """Return whether the old engine is gone, with its pod: that is collected after its Deployment."""
         live = server.must(kinds.LLM_DEPLOYMENT, place, name)
-        return settled(live) and len(server.children(place, name, kinds.DEPLOYMENT)) == 1
+        there = (server.children(place, name, kinds.DEPLOYMENT), server.engine_pods(place, name))
+        return settled(live) and [len(each) for each in there] == [1, 1]
 
     until(alone, timeout_s=90, what="the refreshed engine alone")
     (deployment,) = server.children(place, name, kinds.DEPLOYMENT)

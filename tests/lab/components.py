@@ -115,7 +115,9 @@ def _controller_manager(state: State, settings: Settings, run: Path) -> list[str
         "--kube-api-burst=2000",
         f"--flex-volume-plugin-dir={run}/volumeplugins",
         "--node-monitor-period=2s",
-        "--node-monitor-grace-period=20s",
+        # Tests take the kubelet or the API server away, and a slow machine takes long to bring them back. No node may count as lost
+        # meanwhile: its pods would take no requests, and those that a test only pretends to run would never be ready again.
+        "--node-monitor-grace-period=120s",
         "--v=1",
     ]
 

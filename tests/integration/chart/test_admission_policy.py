@@ -10,6 +10,7 @@ import yaml
 from tests.integration.chart.as_operator import ACCOUNT, SERVED, UNSERVED, allowed, apply, delete, denial, patch
 from tests.integration.chart.kit import kubectl, run
 from tests.integration.chart.objects import ENGINE, FETCHER, LLM, SECURITY, config_map, container, deployment, job, owner, pod, service
+from tests.lab.wait import until
 
 Object = dict[str, Any]
 
@@ -75,10 +76,15 @@ def engine_security(**change: Any) -> Object:
 
 
 def test_the_server_finds_no_fault_in_the_expressions() -> None:
-    policies = json.loads(kubectl("get", "validatingadmissionpolicies", "--output=json"))["items"]
-    ours = {policy["metadata"]["name"].split(".")[0]: policy["status"] for policy in policies if ACCOUNT in json.dumps(policy["spec"])}
-    assert set(ours) == {"lease", "owned", "pods", "services", "workloads"}
-    assert [name for name, status in ours.items() if status["typeChecking"]] == []
+    def checked() -> Object:
+        """Return what was found in each policy, once all have been looked at: a controller does that beside what else it does."""
+        policies = json.loads(kubectl("get", "validatingadmissionpolicies", "--output=json"))["items"]
+        ours = [policy for policy in policies if ACCOUNT in json.dumps(policy["spec"])]
+        return {policy["metadata"]["name"].split(".")[0]: policy["status"]["typeChecking"] for policy in ours}
+
+    found = until(checked, timeout_s=60, what="the expressions checked")
+    assert set(found) == {"lease", "owned", "pods", "services", "workloads"}
+    assert [name for name, faults in found.items() if faults] == []
 
 
 @pytest.mark.parametrize(

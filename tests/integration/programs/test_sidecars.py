@@ -15,31 +15,37 @@ from tests.unit.sidecar.support.client import Answer, ask, connect, get, post
 from tests.unit.sidecar.support.pod import SnapshotDir, environment, route
 from tests.unit.sidecar.support.process import Process, free_port, started, stub_flags
 
-STREAM = post("/v1/completions", {"prompt": "x", "stream": True, "max_tokens": 60})
+STREAM = post("/v1/completions", {"prompt": "x", "stream": True, "max_tokens": 3000})
+"""Of a minute, so that the first one is still open when the last one begins."""
 UNARY = post("/v1/completions", {"prompt": "x", "max_tokens": 3})
 
 
 @dataclass
 class PodProcesses:
-    """A sidecar and its stub engine, each a process."""
+    """A sidecar and its stub engine, each a process. ``port`` is where the sidecar looks for one."""
 
     sidecar: Process
     engine: Process | None
+    port: int
 
 
 @contextlib.asynccontextmanager
-async def pod(engine_id: str, snapshot: SnapshotDir, startup_s: float = 0) -> AsyncIterator[PodProcesses]:
-    """Start both; an entry has no engine."""
+async def pod(engine_id: str, snapshot: SnapshotDir, *, loaded: bool = True) -> AsyncIterator[PodProcesses]:
+    """Start both; an entry has no engine, and one that is not ``loaded`` does not answer yet."""
     port = free_port()
     settings = environment(port, snapshot.path, LLM_ENGINE=engine_id)
     async with contextlib.AsyncExitStack() as stack:
         engine = None
-        if engine_id:
-            pace = {"STUB_TOKENS_PER_S": "50", "STUB_STARTUP_S": str(startup_s)}
-            engine = await stack.enter_async_context(started("stub_engine", *stub_flags(port), environment=pace, path="tests/fakes"))
+        if engine_id and loaded:
+            engine = await stack.enter_async_context(engine_at(port))
         sidecar = await stack.enter_async_context(started("llm_sidecar", environment=settings, path="images/sidecar"))
         await sidecar.until_listening()
-        yield PodProcesses(sidecar, engine)
+        yield PodProcesses(sidecar, engine, port)
+
+
+def engine_at(port: int) -> contextlib.AbstractAsyncContextManager[Process]:
+    """Return what starts a stub engine."""
+    return started("stub_engine", *stub_flags(port), environment={"STUB_TOKENS_PER_S": "50"}, path="tests/fakes")
 
 
 async def until_ready(*pods: PodProcesses) -> None:
@@ -102,14 +108,15 @@ async def test_when_an_engine_is_killed_requests_go_to_a_pod_of_the_same_revisio
 async def test_an_entry_holds_until_the_engine_is_there_and_leaves_with_zero(tmp_path: Path) -> None:
     snapshot = SnapshotDir(tmp_path / "snapshot")
     async with pod("", snapshot) as entry:
-        async with pod("e1", snapshot, startup_s=3) as engine:
-            where = {"e1": table.Engine(service="127.0.0.1", port=engine.sidecar.public)}
+        async with pod("e1", snapshot, loaded=False) as loading:
+            where = {"e1": table.Engine(service="127.0.0.1", port=loading.sidecar.public)}
             found = table.Table(generation=1, stable="r1", routes=(route("r1"),), engines=where)
             snapshot.write_table(found, {"r1": Bundle()})
             await until_ready(entry)
             waiting = [asyncio.create_task(ask(entry.sidecar.public, UNARY)) for _ in range(5)]
             await until_held(entry, 5)
-            assert [(await answer).status for answer in waiting] == [200] * 5
+            async with engine_at(loading.port):
+                assert [(await answer).status for answer in waiting] == [200] * 5
         entry.sidecar.process.send_signal(signal.SIGTERM)
         assert await entry.sidecar.exit_code() == 0
         assert b"Traceback" not in entry.sidecar.said

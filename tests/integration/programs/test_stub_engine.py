@@ -94,13 +94,30 @@ async def test_without_a_shutdown_timeout_sigterm_aborts_streams_and_ends() -> N
     async with started() as stub, aiohttp.ClientSession() as session:
         answer = await _stream(session, stub, 5000)
         unary = asyncio.create_task(_unary(session, stub))
-        await asyncio.sleep(0.2)
+        await asyncio.wait_for(_busy(session, stub, 2), 20)
         stub.process.send_signal(signal.SIGTERM)
         text = (await answer.read()).decode()
         assert '"finish_reason":"abort"' in text
         assert text.endswith("data: [DONE]\n\n")
         assert await unary == (200, "abort")
         assert await stub.ended() == 0
+
+
+async def _busy(session: aiohttp.ClientSession, stub: Process, jobs: int) -> None:
+    """Wait until it is at so many requests."""
+    while True:
+        async with session.get(f"{stub.url}/load") as load:
+            if (await load.json())["server_load"] == jobs:
+                return
+        await asyncio.sleep(0.02)
+
+
+async def _refused(session: aiohttp.ClientSession, stub: Process) -> str:
+    """Ask until it takes nothing new, and return how it says so: a signal is heard a moment after it was sent."""
+    while True:
+        async with session.post(f"{stub.url}/v1/completions", json={"prompt": "x", "max_tokens": 1}) as answer:
+            if answer.status == 500:
+                return str((await answer.json())["error"]["message"])
 
 
 async def _unary(session: aiohttp.ClientSession, stub: Process) -> tuple[int, str]:
@@ -110,14 +127,11 @@ async def _unary(session: aiohttp.ClientSession, stub: Process) -> tuple[int, st
 
 async def test_with_a_shutdown_timeout_streams_end_whole_and_new_requests_get_500_while_health_is_good() -> None:
     async with started("--shutdown-timeout", "10") as stub, aiohttp.ClientSession() as session:
-        answer = await _stream(session, stub, 60)
+        answer = await _stream(session, stub, 200)
         stub.process.send_signal(signal.SIGTERM)
-        await asyncio.sleep(0.1)
+        assert await asyncio.wait_for(_refused(session, stub), 20) == "cannot schedule new futures after shutdown"
         async with session.get(f"{stub.url}/health") as health:
             assert health.status == 200
-        async with session.post(f"{stub.url}/v1/completions", json={"prompt": "x"}) as refused:
-            assert refused.status == 500
-            assert (await refused.json())["error"]["message"] == "cannot schedule new futures after shutdown"
         text = (await answer.read()).decode()
         assert '"finish_reason":"length"' in text
         assert text.endswith("data: [DONE]\n\n")

@@ -35,6 +35,7 @@ _QUIET_UNFIRED_S = 2.0
 _CLEAN_QUIET_S = 2.5
 _CLEAN_LIMIT_S = 90.0
 _LIMIT_S = 30.0
+_LOADING_S = 30.0
 _LIMIT_AFTER_OUTAGE_S = 60.0
 
 _numbers = itertools.count(1)
@@ -137,9 +138,19 @@ class Run:
             quiet_s = _QUIET_S if self.lane.fired else _QUIET_UNFIRED_S
             if not wrong and self._quiet_s() > quiet_s and now > self.lane.cleared_at:
                 return max(0.0, self.history.changed_at - since)
-            if now > since + limit_s:
+            if now > max(since, self._heard_at(now)) + limit_s:
                 return None
             await asyncio.sleep(_TICK_S)
+
+    def _heard_at(self, now: float) -> float:
+        """Return when a bad operator that was started again first asked for something: a slow machine loads it for as long as its limit.
+
+        For ours loading counts, and its limit has room for that.
+        """
+        if self.around.program == OURS or not self.operator.kills:
+            return 0.0
+        since = self.operator.started_at
+        return next((call.at for call in self.lane.calls if call.at >= since), min(now, since + _LOADING_S))
 
     def _quiet_s(self) -> float:
         writes = self.lane.writes()
