@@ -1,7 +1,7 @@
 # Every command of the project. `make help` lists them; `make demo` and `make test` are the two that matter first.
 SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit integration e2e soak soak-faults soak-rights soak-rest soak-steps soak-redactor soak-properties soak-subjects soak-ha soak-sidecar soak-e2e soak-engines soak-scaling lab-up lab-down lab-status images lint fmt generate golden verify dockerfiles set-up bench-accelerators bench-autoscale bench-fleet bench-gates bench-redactor bench-rollout bench-sidecar clean
+.PHONY: help install demo test unit component integration e2e soak soak-faults soak-rights soak-rest soak-steps soak-redactor soak-properties soak-subjects soak-ha soak-sidecar soak-e2e soak-engines soak-scaling lab-up lab-down lab-status images lint fmt generate golden verify dockerfiles set-up bench-accelerators bench-autoscale bench-fleet bench-gates bench-redactor bench-rollout bench-sidecar clean
 
 CLUSTER ?= lab
 REGISTRY ?=
@@ -24,15 +24,19 @@ demo: .venv/synced ## From nothing to an answered request: cluster, operator, mo
 ##@ Test
 test: install ## From nothing to a green suite; says how long each tier took
 	@hack/tier set-up 18 $(MAKE) --no-print-directory set-up
-	@hack/tier unit 2 $(MAKE) --no-print-directory unit
+	@hack/tier unit 1 $(MAKE) --no-print-directory unit
+	@hack/tier component 2 $(MAKE) --no-print-directory component
 	@hack/tier integration 12 $(MAKE) --no-print-directory integration
 	@hack/tier e2e 35 $(MAKE) --no-print-directory e2e
 
 set-up: .venv/synced
 	@$(PY) -m tests.lab.prepare
 
-unit: .venv/synced ## Tests without a cluster; core covered by branch
-	@$(PYTEST) tests/unit -q -n 3 --dist worksteal --cov --cov-report=term
+unit: .venv/synced ## Tests of functions and small parts by example; core covered by branch
+	@$(PYTEST) tests/unit -q -n 3 --dist worksteal -m "not component and not hypothesis" --cov --cov-report=term
+
+component: .venv/synced ## Whole parts: the operator in a simulated cluster, the sidecar over its sockets, and every property
+	@$(PYTEST) tests/unit -q -n 3 --dist worksteal -m "component or hypothesis"
 
 integration: .venv/synced ## Tests against a real API server and a real S3, and programs by themselves (no root, no kubelet)
 	@$(LAB) build cp kwok helm gateway keda

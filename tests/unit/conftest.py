@@ -2,10 +2,11 @@
 
 Nothing else is traced, for that takes two to three times as long: of the tests that walk through the simulated world only those
 marked ``covers``, which between them go everywhere the tests of single functions do not. Where a line is not covered, look first for
-the test that is about it, and mark that.
+the test that is about it, and mark that. The others are of the component tier.
 """
 
 import gc
+import re
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -16,11 +17,13 @@ from types import ModuleType
 from typing import Any
 from zlib import crc32
 
+import certifi
 import pytest
 from coverage import Coverage
 
 _CORE = Path(__file__).parent / "core"
 _WORLD = {"tests.unit.core.sim", "tests.unit.core.rollout.engines"}
+_OVER_SOCKETS = {Path(__file__).parent / "sidecar" / name for name in ("http", "hop")}
 _BENEATH = ("llm_operator.api.config", "llm_operator.api.llmdeployment", "llm_operator.api.llmprompt", "llm_sidecar.prompt_tests")
 
 
@@ -47,8 +50,15 @@ def pytest_collection(session: pytest.Session) -> Iterator[None]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mix files that wait with files that compute, the same way every time: sorted by name, the last third of a run would only wait."""
+    """Mix files that wait with files that compute, the same way every time: sorted by name, the last third of a run would only wait.
+
+    What walks through the simulated world and what asks a sidecar over its sockets is of the component tier without a mark of its own.
+    """
     items.sort(key=lambda item: crc32(item.path.name.encode()))
+    for item in items:
+        walks = isinstance(item, pytest.Function) and _walks(item.module) and item.get_closest_marker("covers") is None
+        if walks or not _OVER_SOCKETS.isdisjoint(item.path.parents):
+            item.add_marker(pytest.mark.component)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -57,10 +67,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> None:
 
 
 def _counts(item: pytest.Item) -> bool:
-    if _CORE not in item.path.parents or item.get_closest_marker("hypothesis"):
-        return False
-    walks = isinstance(item, pytest.Function) and _walks(item.module)
-    return not walks or item.get_closest_marker("covers") is not None
+    return _CORE in item.path.parents and not any(map(item.get_closest_marker, ("hypothesis", "component")))
 
 
 @cache
@@ -86,6 +93,18 @@ def _forget() -> None:
                     each.cache_clear()
     if (diff := sys.modules.get("llm_operator.core.diff")) is not None:
         diff.agreed.clear()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Whoever makes a client reads the certificates of all authorities there are: thirty milliseconds each time, and none is ever used."""
+    certificate = re.search("-----BEGIN.+?-----END CERTIFICATE-----", Path(certifi.where()).read_text(), re.DOTALL)
+    assert certificate is not None
+    trusted = tmp_path_factory.mktemp("tls") / "ca.pem"
+    trusted.write_text(certificate[0])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(trusted))
+        yield
 
 
 @pytest.fixture(scope="session")

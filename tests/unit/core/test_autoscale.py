@@ -254,7 +254,6 @@ def test_a_canary_changes_no_total() -> None:
     assert len(sim.engines()) == 1
 
 
-@pytest.mark.covers
 @pytest.mark.parametrize("obstacle", [{"max_ready": 2}, {"unschedulable": FULL}], ids=["loads", "waits for an accelerator"])
 @pytest.mark.parametrize("rollout", [by_steps([{"weightPercent": 5, "minDuration": "10m"}]), {}], ids=["by steps", "at once"])
 def test_a_new_engine_that_does_not_come_up_keeps_no_pod_from_stable(obstacle: dict[str, Any], rollout: dict[str, Any]) -> None:
@@ -342,7 +341,6 @@ def test_a_pod_that_a_quota_refuses_is_one_that_does_not_come() -> None:
     assert stable(sim) == 3
 
 
-@pytest.mark.covers
 def test_a_pod_of_a_new_engine_is_one_that_is_coming_for_as_long_as_that_is_to_be_expected() -> None:
     """A queue grows while it loads, and asks for no other; one that does not come up keeps nobody from asking."""
     sim = scaled()
@@ -421,7 +419,6 @@ def watched_pods(sim: Sim) -> set[str]:
     return {uid for uids, _ in alarm.outlook.engines for uid in uids}
 
 
-@pytest.mark.covers
 def test_copies_of_requests_are_no_load() -> None:
     step = {"shadow": {"samplePercent": 100, "maxConcurrency": 4}, "minDuration": "2m"}
     sim = scaled(replicas=2, rollout=by_steps([step, {"weightPercent": 20, "minDuration": "30m"}]))

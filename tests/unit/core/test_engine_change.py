@@ -82,7 +82,6 @@ def test_a_surge_pod_without_a_node_is_said_and_stable_keeps_all_its_pods() -> N
     assert sim.ready_pods(old) == 2
 
 
-@pytest.mark.covers
 def test_a_pod_of_stable_without_a_node_is_said_while_a_new_engine_loads() -> None:
     sim, old = serving(3)
     sim.max_ready = 3
@@ -102,7 +101,6 @@ def test_a_pod_of_stable_without_a_node_is_said_while_a_new_engine_loads() -> No
     )
 
 
-@pytest.mark.covers
 def test_pods_that_serve_and_tell_nobody_what_are_named_at_rest() -> None:
     sim, _ = serving(2)
     sim.silent |= set(sim.pods)
@@ -268,7 +266,6 @@ def test_when_stable_only_blinks_units_move_for_that_moment_and_nothing_is_given
     assert sim.engines() == [new]
 
 
-@pytest.mark.covers
 def test_when_stable_is_lost_and_there_is_no_room_it_makes_some() -> None:
     sim, old = serving(1)
     sim.crashed |= set(sim.pods)

@@ -210,7 +210,6 @@ def test_few_who_wait_wake_one_pod_and_many_that_come_meanwhile_more() -> None:
     assert stable(sim) == there
 
 
-@pytest.mark.covers
 def test_whoever_waits_in_the_entry_counts_once_the_first_pod_serves_too() -> None:
     """It lets no more go at once than one engine takes; how many pods the others need was not known before."""
     sim = asleep(sleeper(maxReplicas=4))
@@ -313,7 +312,6 @@ def test_waking_it_is_ready_still_and_tells_what_the_pod_is_at() -> None:
     assert condition(sim, "Reconciling")["status"] == "True"
 
 
-@pytest.mark.covers
 def test_a_start_that_fails_is_told_as_such() -> None:
     sim = asleep(sleeper())
     sim.broken_images.add("example.org/vllm:0.32.0")
@@ -330,6 +328,7 @@ def outlast_the_start(sim: Sim) -> None:
     run(sim, 1)
 
 
+@pytest.mark.covers
 def test_a_start_that_has_failed_for_as_long_as_it_may_take_is_over_whatever_its_pod_is_at() -> None:
     """A container that ends again and again is between two ends most of the time."""
     sim = asleep(sleeper())
@@ -340,7 +339,6 @@ def test_a_start_that_has_failed_for_as_long_as_it_may_take_is_over_whatever_its
     assert (sim.deployment["status"]["phase"], condition(sim, "Stalled")["reason"]) == ("PullingImage", "ProgressDeadlineExceeded")
 
 
-@pytest.mark.covers
 def test_a_start_that_takes_longer_than_it_may_is_told_as_such() -> None:
     sim = asleep(sleeper())
     sim.holding, sim.max_ready = 3, 0

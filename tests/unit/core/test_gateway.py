@@ -170,7 +170,6 @@ def test_the_conditions_of_the_route_are_mirrored_by_gateway_and_listener() -> N
     ]
 
 
-@pytest.mark.covers
 def test_one_gateway_of_two_is_enough_to_say_no() -> None:
     sim = routed(EDGE, {"name": "own"})
     told(sim, says(EDGE, GOOD), says({"name": "own"}, {"Accepted": "False"}))

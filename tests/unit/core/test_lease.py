@@ -224,6 +224,7 @@ TestElections = Elections.TestCase
 TestElections.settings = tried(50, stateful_step_count=40)
 
 
+@pytest.mark.component
 def test_candidates_that_write_for_too_long_would_be_found_out() -> None:
     quickly = settings(max_examples=500, stateful_step_count=40, database=None, phases=[Phase.generate], derandomize=True)
     with pytest.raises(AssertionError):

@@ -479,7 +479,6 @@ def test_without_steps_any_more_it_gets_every_request() -> None:
     assert state(sim)[0] == "Promoted"
 
 
-@pytest.mark.covers
 def test_a_spec_that_cannot_be_read_moves_nothing_but_can_be_aborted() -> None:
     sim = changed(steps=TIMED)
     run(sim)
@@ -588,7 +587,6 @@ def test_there_is_nothing_to_roll_back_to_before_the_first_rollout() -> None:
     assert (told["outcome"], told["message"]) == ("Rejected", words)
 
 
-@pytest.mark.covers
 def test_what_was_stable_before_and_is_not_stored_any_more_is_not_gone_back_to_and_is_named() -> None:
     sim = changed(steps=[{"weightPercent": 5}])
     before = status(sim)["stable"]["revision"]

@@ -241,6 +241,7 @@ async def test_an_api_server_that_does_not_answer_is_asked_again_soon(world: Wor
     assert (result.failed, result.patience_s) == (True, patience_s)
 
 
+@pytest.mark.component
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize(
     "error",

@@ -55,6 +55,7 @@ def test_twenty_thousand_subjects_have_the_shares_of_a_canary_at_every_step_and_
         before, was = after, weight
 
 
+@pytest.mark.component
 @pytest.mark.parametrize("arms", [2, 3, 4])
 def test_over_any_ramp_of_several_arms_shares_are_exact_and_nobody_moves_between_arms(arms: int) -> None:
     for seed in range(_RAMPS):

@@ -97,7 +97,6 @@ def text_of(case: str) -> str:
     return dump(rendered(cases()[case]))
 
 
-@pytest.mark.covers
 @pytest.mark.parametrize("case", ["s3", "pvc", "replace", "full"])
 def test_what_is_rendered_is_what_was_committed(case: str) -> None:
     text = text_of(case)

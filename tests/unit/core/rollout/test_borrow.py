@@ -287,7 +287,6 @@ def test_a_rollback_waits_for_no_load_and_there_are_never_more_pods_than_asked_f
     assert (one.sim.ready_pods(one.old), "loan" in one.status) == (4, False)
 
 
-@pytest.mark.covers
 def test_a_rollback_of_the_only_replica_waits_and_names_the_way_out_which_works() -> None:
     one = promoted(2)
     bad = one.status["latestRevision"]
@@ -334,6 +333,7 @@ def test_when_stable_is_lost_its_load_takes_nothing_from_the_canary() -> None:
     assert len(one.pods(old=False)) == 1
 
 
+@pytest.mark.covers
 def test_without_a_status_too_a_pod_that_still_streams_counts_before_stable_asks_for_another() -> None:
     one = borrowing(4, steps=LONG)
     one.sim.streaming |= set(one.sim.pods)

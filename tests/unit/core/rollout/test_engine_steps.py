@@ -215,7 +215,6 @@ def test_the_next_pod_waits_for_the_accelerator_of_one_that_still_drains() -> No
     one.until("Stepping")
 
 
-@pytest.mark.covers
 def test_a_pod_that_never_ends_is_named_by_the_change_it_keeps_away_with_the_way_out() -> None:
     one = Watched.serving(2)
     one.healthy = False
@@ -496,6 +495,7 @@ def test_a_canary_that_was_aborted_is_kept_warm_for_a_while_and_a_retry_does_not
     assert one.sim.engines() == [one.old]
 
 
+@pytest.mark.covers
 def test_a_pod_that_has_not_been_ready_yet_is_not_kept() -> None:
     one = changed(2, keep="1h")
     one.sim.unschedulable = FULL
@@ -506,7 +506,6 @@ def test_a_pod_that_has_not_been_ready_yet_is_not_kept() -> None:
     assert (one.sim.engines(), len(one.sim.held())) == ([one.old], 2)
 
 
-@pytest.mark.covers
 def test_what_is_kept_warm_goes_at_once_when_something_else_is_asked_for() -> None:
     one = changed(2, keep="1h")
     one.until("Stepping")

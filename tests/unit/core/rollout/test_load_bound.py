@@ -28,7 +28,6 @@ def test_a_pod_on_trial_has_no_more_requests_than_it_can_carry_with_headroom_as_
     assert "of which its pods can carry 15%" in one.rollout["message"]
 
 
-@pytest.mark.covers
 @pytest.mark.parametrize(("old", "new"), [(None, 40), (80, 40), (40, 80)])
 def test_what_the_engine_that_computes_fewer_requests_at_once_may_have_bounds_the_share(old: int | None, new: int) -> None:
     one = Watched.serving(4, steps=HALF)
@@ -68,7 +67,6 @@ def test_its_share_follows_the_load_in_few_tables() -> None:
     assert one.table.generation <= before + 3
 
 
-@pytest.mark.covers
 def test_the_time_of_a_step_goes_on_while_the_load_rises_and_falls() -> None:
     one = tried(2, 10, [{"weightPercent": 50, "minDuration": "10m", "maxDuration": "30m"}])
     since, reasons = one.rollout["since"], set()

@@ -135,7 +135,6 @@ def test_where_a_pod_of_stable_has_no_room_either_none_goes_as_it_would_be_that_
     assert one.asked(one.old) == 2
 
 
-@pytest.mark.covers
 def test_without_steps_as_many_lost_pods_go_one_by_one_as_the_first_pod_of_the_new_engine_needs() -> None:
     one = lost(waiting(4, {"profile": "l4", "count": 2}, rollout={}))
     asked = []

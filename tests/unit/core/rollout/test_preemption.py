@@ -63,7 +63,6 @@ def test_while_stable_waits_for_more_than_the_pod_on_trial_had_it_does_not_come_
     assert one.condition("CapacityAvailable")["status"] == "False"
 
 
-@pytest.mark.covers
 def test_a_quota_that_refuses_a_pod_of_stable_counts_as_well() -> None:
     one = scaled(tried(), 3)
     words = 'pods "x" is forbidden: exceeded quota: gpus, requested: requests.nvidia.com/gpu=1, used: 3, limited: 3'

@@ -255,6 +255,7 @@ def content(ask: Asked, see: Seen, verdict: Verdict, memory: Memory, now: dateti
     return step(ask, replace(see, canary=see.canary and replace(see.canary, through=True)), verdict, memory, now)
 
 
+@pytest.mark.component
 @pytest.mark.parametrize(
     ("machine", "promise"),
     [

@@ -55,6 +55,7 @@ def test_copies_come_beside_a_share_that_stays() -> None:
     assert one.table.shadow is not None
 
 
+@pytest.mark.covers
 def test_another_sample_in_the_middle_is_another_table_and_the_time_goes_on() -> None:
     one = copying()
     since = one.rollout["since"]
@@ -65,7 +66,6 @@ def test_another_sample_in_the_middle_is_another_table_and_the_time_goes_on() ->
     assert (one.rollout["since"], one.rollout["message"].startswith("step 1 of 2: 20% of requests are copied")) == (since, True)
 
 
-@pytest.mark.covers
 def test_a_pod_that_is_away_gets_no_copies_and_the_step_begins_anew() -> None:
     one = copying()
     one.healthy = False
@@ -156,7 +156,6 @@ def test_copies_that_a_silent_sidecar_does_not_let_end_are_given_up_in_time_and_
     assert f"its engine is ready, but pod {pod} cannot be asked" in one.rollout["message"]
 
 
-@pytest.mark.covers
 def test_a_sidecar_that_misses_a_question_at_an_approval_leaves_it_at_that() -> None:
     one = copying({"approval": {}}, {"weightPercent": 5, "minDuration": "30s"})
     at, pod = one.rollout, min(one.pods(old=True))

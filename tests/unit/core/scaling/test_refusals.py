@@ -57,6 +57,7 @@ def test_ten_pods_are_there_after_four_starts(headroom: float) -> None:
     assert 10 <= sum(each <= world.seconds for each in world.comes_s) == world.pods <= 10 + 4 * headroom
 
 
+@pytest.mark.component
 @pytest.mark.parametrize("tries", [1, 3, 20])
 def test_however_often_whoever_is_refused_tries_again_no_more_than_twice_the_pods_come(tries: int) -> None:
     for needed in (1.2, 2.5, 5.0):

@@ -252,6 +252,7 @@ class BelievesEveryPattern(Finder):
 NUMBER_FINDER = Finder(ENTITIES["ssn"])
 
 
+@pytest.mark.component
 @pytest.mark.parametrize(
     ("simpler", "finder"),
     [
