@@ -1,8 +1,8 @@
-"""What counts as coverage of the core: the tests written for it. Neither what passes by in others counts, nor what random walks meet.
+"""Of which tier a test is, unit or component, and what counts as coverage of the core: the tests of the unit tier that are written for it.
 
-Nothing else is traced, for that takes two to three times as long: of the tests that walk through the simulated world only those
-marked ``covers``, which between them go everywhere the tests of single functions do not. Where a line is not covered, look first for
-the test that is about it, and mark that. The others are of the component tier.
+Nothing else is traced, for that takes two to three times as long, and neither what passes by in others counts nor what random walks
+meet. Of the tests that walk through the simulated world only those marked ``covers`` are of the unit tier: between them they go
+everywhere the tests of single functions do not. Where a line is not covered, look first for the test that is about it, and mark that.
 """
 
 import gc
