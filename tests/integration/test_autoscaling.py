@@ -6,6 +6,7 @@ import statistics
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 
@@ -85,8 +86,7 @@ def test_a_step_of_load_has_more_pods_within_seconds(server: Server, places: lis
         until(lambda at=place: asked(server, at, "load") > 2, timeout_s=WAIT_S, what="more pods")  # type: ignore[misc]  # bound now
     # A write is in the audit log a moment after it can be read.
     written = {
-        place: until(lambda place=place, at=at: patched_at(server, place, at), timeout_s=10, what="the write recorded")  # type: ignore[misc]  # bound now
-        for place, at in stepped.items()
+        place: until(partial(patched_at, server, place, at), timeout_s=10, what="the write recorded") for place, at in stepped.items()
     }
     took = sorted((written[place] - at).total_seconds() for place, at in stepped.items())
     p95 = took[min(int(0.95 * len(took)), len(took) - 1)]
